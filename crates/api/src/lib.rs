@@ -1,0 +1,10 @@
+//! What people write and read: the API objects, their schemas and how manifests are read.
+//!
+//! Built-in Kubernetes kinds come from `k8s-openapi`; `calico` and `workload` are ours to spell out.
+//! Invariant: no HTTP, no store, no logic beyond field validation; `wire` is never imported.
+
+pub mod calico;
+pub mod object;
+pub mod workload;
+
+pub use object::{Object, ObjectKey};

@@ -1,0 +1,1 @@
+//! Label selectors: the grammar, its canonical form and its evaluation.

@@ -1,0 +1,90 @@
+//! What was decided, and by which written rule.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Direction;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    Allow,
+    Deny,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Decision::Allow => "allow",
+            Decision::Deny => "deny",
+        })
+    }
+}
+
+/// The written kinds that carry rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PolicyKind {
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    KubernetesNetworkPolicy,
+    /// `projectcalico.org/v3` NetworkPolicy.
+    NetworkPolicy,
+    /// `projectcalico.org/v3` GlobalNetworkPolicy.
+    GlobalNetworkPolicy,
+}
+
+impl PolicyKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PolicyKind::KubernetesNetworkPolicy => "KubernetesNetworkPolicy",
+            PolicyKind::NetworkPolicy => "NetworkPolicy",
+            PolicyKind::GlobalNetworkPolicy => "GlobalNetworkPolicy",
+        }
+    }
+}
+
+/// Names one policy object. `namespace` is empty for cluster-scoped kinds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PolicyRef {
+    pub kind: PolicyKind,
+    pub namespace: String,
+    pub name: String,
+}
+
+/// `KubernetesNetworkPolicy shop/allow-web`, or `GlobalNetworkPolicy deny-all`.
+impl fmt::Display for PolicyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.kind.as_str(), self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind.as_str(), self.namespace, self.name)
+        }
+    }
+}
+
+/// Where a verdict comes from. Carried from the compiler to the kernel and back to the screen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RuleRef {
+    /// Rule `index` (from 0, as written) of a policy's list for `direction`.
+    Rule { tier: String, policy: PolicyRef, direction: Direction, index: u32 },
+    /// No rule of the tier's applying policies matched, and the tier's default action decided.
+    TierDefault { tier: String },
+    /// No tier decided; the endpoint's profile did (`kns.<namespace>` allows).
+    Profile { name: String },
+    /// Fail-closed: there is no program or class that could say. Never treated as a policy's word.
+    Unknown,
+}
+
+/// The answer about one packet at one endpoint in one direction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Verdict {
+    pub decision: Decision,
+    pub rule: RuleRef,
+}
+
+impl Verdict {
+    /// The fail-closed verdict.
+    pub fn unknown() -> Self {
+        Self { decision: Decision::Deny, rule: RuleRef::Unknown }
+    }
+}

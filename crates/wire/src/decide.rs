@@ -1,0 +1,54 @@
+//! The compiled verdict: what the kernel must answer, written plainly.
+
+use std::net::IpAddr;
+
+use bulkhead_types::{Direction, EndpointId, Packet, Verdict};
+use ipnet::IpNet;
+
+use crate::id::ClassId;
+use crate::program::NodeProgram;
+
+impl NodeProgram {
+    /// The verdict of `endpoint` about the first packet of a new flow, which it receives
+    /// (`Ingress`) or sends (`Egress`).
+    ///
+    /// Everything that the program does not say is denied as `RuleRef::Unknown`: no such endpoint,
+    /// a local address that is not the endpoint's, a dangling id.
+    pub fn decide(&self, endpoint: &EndpointId, direction: Direction, packet: &Packet) -> Verdict {
+        self.look_up(endpoint, direction, packet).unwrap_or_else(Verdict::unknown)
+    }
+
+    fn look_up(
+        &self,
+        endpoint: &EndpointId,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Option<Verdict> {
+        let (local, remote) = match direction {
+            Direction::Ingress => (packet.dst, packet.src),
+            Direction::Egress => (packet.src, packet.dst),
+        };
+        let judges = self.endpoints.get(endpoint)?.addresses.get(&local)?;
+        let program = match direction {
+            Direction::Ingress => judges.ingress,
+            Direction::Egress => judges.egress,
+        };
+        let row = self
+            .entries
+            .get(&(program, self.class_of(remote)))
+            .or_else(|| self.entries.get(&(program, ClassId::OUTSIDE)))?;
+        let leaf = self.rows.get(row)?.find(packet)?;
+        let rule = self.rules.get(&leaf.rule)?.clone();
+        Some(Verdict { decision: leaf.decision, rule })
+    }
+
+    /// Longest prefix wins; uncovered addresses are `OUTSIDE`.
+    pub fn class_of(&self, address: IpAddr) -> ClassId {
+        let longest = IpNet::from(address).prefix_len();
+        (0..=longest)
+            .rev()
+            .filter_map(|length| IpNet::new(address, length).ok())
+            .find_map(|prefix| self.classes.get(&prefix.trunc()).copied())
+            .unwrap_or(ClassId::OUTSIDE)
+    }
+}

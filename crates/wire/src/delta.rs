@@ -1,0 +1,105 @@
+//! What changes between two programs of one node.
+
+use std::collections::BTreeMap;
+
+use bulkhead_types::{EndpointId, Revision, RuleRef};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClassId, ProgramId, RowId, RuleId};
+use crate::program::{EndpointProgram, NodeProgram};
+use crate::row::Row;
+
+/// INVARIANT(delta-disjoint): no key is both set and unset.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramDelta {
+    /// The revision that this delta applies to.
+    pub base: Revision,
+    pub revision: Revision,
+    pub endpoints: Change<EndpointId, EndpointProgram>,
+    pub classes: Change<IpNet, ClassId>,
+    pub entries: Change<(ProgramId, ClassId), RowId>,
+    pub rows: Change<RowId, Row>,
+    pub rules: Change<RuleId, RuleRef>,
+}
+
+/// Keys to set (new or replaced) and keys to unset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change<K: Ord, V> {
+    pub set: BTreeMap<K, V>,
+    pub unset: Vec<K>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeltaError {
+    #[error("delta applies to revision {expected}, the program is at {found}: ask for a snapshot")]
+    WrongBase { expected: Revision, found: Revision },
+}
+
+impl<K: Ord, V> Default for Change<K, V> {
+    fn default() -> Self {
+        Self { set: BTreeMap::new(), unset: Vec::new() }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone + PartialEq> Change<K, V> {
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.unset.is_empty()
+    }
+
+    pub fn between(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Self {
+        let set = new
+            .iter()
+            .filter(|(key, value)| old.get(*key) != Some(*value))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let unset = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
+        Self { set, unset }
+    }
+
+    pub fn apply(&self, table: &mut BTreeMap<K, V>) {
+        for key in &self.unset {
+            table.remove(key);
+        }
+        for (key, value) in &self.set {
+            table.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+impl ProgramDelta {
+    pub fn between(old: &NodeProgram, new: &NodeProgram) -> Self {
+        Self {
+            base: old.revision,
+            revision: new.revision,
+            endpoints: Change::between(&old.endpoints, &new.endpoints),
+            classes: Change::between(&old.classes, &new.classes),
+            entries: Change::between(&old.entries, &new.entries),
+            rows: Change::between(&old.rows, &new.rows),
+            rules: Change::between(&old.rules, &new.rules),
+        }
+    }
+
+    /// Whether nothing but the revision moves.
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+            && self.classes.is_empty()
+            && self.entries.is_empty()
+            && self.rows.is_empty()
+            && self.rules.is_empty()
+    }
+
+    /// Leaves `program` untouched on error.
+    pub fn apply(&self, program: &mut NodeProgram) -> Result<(), DeltaError> {
+        if program.revision != self.base {
+            return Err(DeltaError::WrongBase { expected: self.base, found: program.revision });
+        }
+        self.endpoints.apply(&mut program.endpoints);
+        self.classes.apply(&mut program.classes);
+        self.entries.apply(&mut program.entries);
+        self.rows.apply(&mut program.rows);
+        self.rules.apply(&mut program.rules);
+        program.revision = self.revision;
+        Ok(())
+    }
+}

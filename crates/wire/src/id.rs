@@ -1,0 +1,86 @@
+//! Ids by content: the same meaning has the same id in every revision and after every server restart,
+//! so a snapshot that says nothing new changes nothing in the kernel.
+
+use std::fmt;
+
+use bulkhead_types::RuleRef;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::row::Row;
+
+macro_rules! content_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+    };
+}
+
+content_id!(
+    /// A set of groups as one node's rules can tell them apart.
+    ClassId
+);
+content_id!(
+    /// An ordered list of grants for one direction.
+    ProgramId
+);
+content_id!(
+    /// The resolved answer of one program about one class.
+    RowId
+);
+content_id!(
+    /// One [`RuleRef`].
+    RuleId
+);
+
+impl ClassId {
+    /// The class of every address that belongs to no group.
+    pub const OUTSIDE: ClassId = ClassId(0);
+}
+
+/// The first 64 bits of SHA-256 over length-prefixed parts. Never 0.
+pub fn content_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let digest = hasher.finalize();
+    let mut first = [0u8; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_le_bytes(first).max(1)
+}
+
+impl RuleId {
+    pub fn of(rule: &RuleRef) -> Self {
+        let text = match rule {
+            RuleRef::Rule { tier, policy, direction, index } => {
+                format!("rule|{tier}|{policy}|{direction}|{index}")
+            }
+            RuleRef::TierDefault { tier } => format!("tier|{tier}"),
+            RuleRef::Profile { name } => format!("profile|{name}"),
+            RuleRef::Unknown => "unknown".to_owned(),
+        };
+        Self(content_hash([text.as_bytes()]))
+    }
+}
+
+impl RowId {
+    pub fn of(row: &Row) -> Self {
+        let mut bytes = Vec::new();
+        for spans in row.all() {
+            spans.write_canonical(&mut bytes);
+        }
+        Self(content_hash([bytes.as_slice()]))
+    }
+}
