@@ -1,1 +1,61 @@
-fn main() {}
+//! One door for every chore: `cargo xtask <task>`.
+//!
+//! Imports nothing of ours: it drives the product as a user or a builder would.
+
+mod agree;
+mod bench;
+mod machine;
+mod run;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Every chore of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need (Debian packages) and check the kernel.
+    Setup,
+    /// Check the walls between the crates and list what has outgrown its room.
+    Tidy,
+    /// Formatting, lints, tidy and every test; the last line is `N passed, N failed`.
+    Test,
+    /// Exactly what CI runs; the same as `test`.
+    Ci,
+    /// Bring up the demo shop.
+    Run {
+        /// End by itself after this many seconds, with a summary.
+        #[arg(long = "for", value_name = "SECONDS")]
+        seconds: Option<u32>,
+    },
+    /// Measure and print one JSON object.
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
+    /// Random worlds through the slow and the compiled engine.
+    Agree {
+        /// How many (world, packet) pairs.
+        #[arg(long, default_value_t = 1_000_000)]
+        cases: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Setup => setup::run(),
+        Task::Tidy => tidy::run(),
+        Task::Test | Task::Ci => test::run(),
+        Task::Run { seconds } => run::run(seconds),
+        Task::Bench { bench } => bench::run(bench),
+        Task::Agree { cases } => agree::run(cases),
+    }
+}

@@ -1,0 +1,45 @@
+//! The backbone's promises in numbers; docs/limits.md says what they must be.
+
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+
+use crate::shell::{self, say};
+use crate::{machine, setup};
+
+pub fn run(changes: u32) -> anyhow::Result<()> {
+    setup::run()?;
+    shell::run(shell::cargo().args([
+        "build",
+        "--quiet",
+        "--release",
+        "--workspace",
+        "--bins",
+        "--examples",
+    ]))?;
+    let programs = shell::target_dir()?.join("release");
+    let verdict = object(Command::new(programs.join("examples/bench_verdict")))?;
+    let stream = object(Command::new(programs.join("examples/bench_stream")))?;
+    let mut latency = Command::new(programs.join("bulkhead-lab"));
+    latency.arg("bench-latency").arg("--changes").arg(changes.to_string());
+    let latency = object(latency)?;
+
+    let mut all = Map::new();
+    all.insert("bench".into(), json!("backbone"));
+    all.insert("commit".into(), json!(machine::commit()));
+    all.insert("machine".into(), machine::describe());
+    for part in [verdict, stream, latency] {
+        all.extend(part);
+    }
+    say(&serde_json::to_string_pretty(&Value::Object(all))?);
+    Ok(())
+}
+
+/// Runs a bench program; its last line is one JSON object.
+fn object(mut command: Command) -> anyhow::Result<Map<String, Value>> {
+    let output = shell::output(command.current_dir(shell::root()))?;
+    let last = output.lines().last().unwrap_or_default();
+    serde_json::from_str(last)
+        .with_context(|| format!("{command:?} printed no JSON object but `{last}`"))
+}
