@@ -22,12 +22,18 @@ const ACCEPTED: &[&str] = &[
     "BSL-1.0",
 ];
 
+/// What we ship for: dependencies of other systems are not in it.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
 /// Programs that users get, and with them everything they link.
 const SHIPPED: &[&str] = &["bulkhead-server", "bulkhead-agent", "bulkhead-cli", "bulkhead-lab"];
 
 pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
-    let metadata =
-        MetadataCommand::new().current_dir(root).exec().context("cargo metadata failed")?;
+    let metadata = MetadataCommand::new()
+        .current_dir(root)
+        .other_options(["--filter-platform".to_owned(), PLATFORM.to_owned()])
+        .exec()
+        .context("cargo metadata failed")?;
     let resolve = metadata.resolve.as_ref().context("cargo metadata gave no dependency graph")?;
     let nodes: BTreeMap<&PackageId, _> =
         resolve.nodes.iter().map(|node| (&node.id, node)).collect();
