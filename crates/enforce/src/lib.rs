@@ -1,1 +1,18 @@
-//! bulkhead-enforce
+//! The kernel's network enforcement behind one door: a [`bulkhead_wire::NodeProgram`] goes in, the
+//! kernel is held to it, and [`bulkhead_wire::FlowRecord`]s come out.
+//!
+//! ```text
+//! NodeProgram + bindings ─▶ plan ─▶ KernelOps ─▶ apply ─▶ pinned maps ─▶ bpf/ judges packets
+//!                            ▲                                               │
+//!                       Tables ◀── read ◀── pinned maps        ring buffer, flow table
+//!                                                                            ▼
+//!                                                     KernelEvent ─▶ FlowRecord
+//! ```
+//!
+//! Invariants: nothing here knows a policy or an API object. No other crate has `unsafe`. A packet is
+//! judged by the old program or by the new one, never by a mixture. What is pinned goes on judging
+//! when this process is gone.
+
+pub mod node;
+
+pub use node::{EnforceError, EnforceReport, Node, NodeHandle, NodeOptions};

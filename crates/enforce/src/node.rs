@@ -1,0 +1,140 @@
+//! One node's enforcement as its agent sees it: start, hand over programs, read records.
+//!
+//! A thread of its own owns the kernel side, because entering a network namespace is a property of a
+//! thread and because nothing may be written to the maps by two hands at once.
+//! INVARIANT(one-writer): only that thread writes the maps.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bulkhead_types::{EndpointId, Revision};
+use bulkhead_wire::{FlowRecord, NodeProgram};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Interface names that carry workloads unless the operator says otherwise.
+pub const INTERFACE_PREFIXES: [&str; 5] = ["cali", "lxc", "veth", "tap", "bhl"];
+
+/// How one node is enforced.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Written into every flow record.
+    pub node_name: String,
+    /// The network namespace that holds the host side of the workloads' interfaces; the current one
+    /// where `None`.
+    pub netns: Option<PathBuf>,
+    /// A folder on a BPF file system; made if missing. Everything that must survive the agent lives
+    /// there, so two nodes on one machine need two folders.
+    pub pin_dir: PathBuf,
+    /// Interfaces whose name starts with one of these are enforced, and pass nothing until an
+    /// endpoint is matched to them.
+    pub interface_prefixes: Vec<String>,
+    /// How often the flow table is swept for ended flows and moved counters.
+    pub sweep_ms: u64,
+    /// Counters of a flow that goes on are reported this often at most.
+    pub update_ms: u64,
+    /// Records that wait for the reader; the next ones are dropped and counted.
+    pub records_max: usize,
+}
+
+/// What the kernel enforces now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnforceReport {
+    pub revision: Revision,
+    /// Unix time at which the kernel began to judge by this revision.
+    pub at_ns: u64,
+    /// Endpoints whose interface is found and judged by the program.
+    pub attached: Vec<EndpointId>,
+    /// Endpoints of the program that have no interface yet.
+    pub waiting: Vec<EndpointId>,
+    /// Interfaces that pass nothing because no endpoint is matched to them.
+    pub closed_interfaces: Vec<String>,
+    /// Flow records and kernel events that were lost since the start.
+    pub lost_records: u64,
+}
+
+/// Why a program could not be enforced. The last good one stays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnforceError {
+    #[error(
+        "program {revision} does not fit the kernel map `{map}`: it needs {needed} entries, \
+         {available} are available"
+    )]
+    Capacity { map: &'static str, needed: u64, available: u64, revision: Revision },
+    #[error("program {revision} uses {what} that it does not define")]
+    Dangling { what: String, revision: Revision },
+    #[error("cannot {action}: {message}")]
+    Kernel { action: String, message: String },
+    #[error("the enforcement thread has ended")]
+    Gone,
+}
+
+/// Starts and removes enforcement.
+#[derive(Debug)]
+pub struct Node;
+
+/// Talks to the running node; cheap to clone. When the last handle is dropped the thread ends and what
+/// is pinned goes on judging.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    commands: mpsc::Sender<Command>,
+    report: watch::Receiver<EnforceReport>,
+}
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Enforce(Arc<NodeProgram>, oneshot::Sender<Result<EnforceReport, EnforceError>>),
+}
+
+impl NodeOptions {
+    pub fn new(node_name: impl Into<String>, pin_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            node_name: node_name.into(),
+            netns: None,
+            pin_dir: pin_dir.into(),
+            interface_prefixes: INTERFACE_PREFIXES.map(str::to_owned).to_vec(),
+            sweep_ms: 1_000,
+            update_ms: 5_000,
+            records_max: 16_384,
+        }
+    }
+}
+
+impl Node {
+    /// Loads the kernel programs, closes every matching interface that nothing pinned judges yet, and
+    /// returns when that is done. What an earlier process left pinned keeps judging meanwhile.
+    pub fn start(
+        options: NodeOptions,
+    ) -> Result<(NodeHandle, mpsc::Receiver<FlowRecord>), EnforceError> {
+        let _ = options;
+        Err(EnforceError::Gone)
+    }
+
+    /// Detaches everything that is pinned under `pin_dir` and removes it.
+    pub fn teardown(pin_dir: &Path) -> Result<(), EnforceError> {
+        let _ = pin_dir;
+        Ok(())
+    }
+}
+
+impl NodeHandle {
+    /// Holds the kernel to `program`. Returns when every new flow is judged by it.
+    pub fn enforce(
+        &self,
+        program: Arc<NodeProgram>,
+    ) -> impl Future<Output = Result<EnforceReport, EnforceError>> + Send + 'static {
+        let commands = self.commands.clone();
+        async move {
+            let (answer, answered) = oneshot::channel();
+            let command = Command::Enforce(program, answer);
+            commands.send(command).await.map_err(|_| EnforceError::Gone)?;
+            answered.await.map_err(|_| EnforceError::Gone)?
+        }
+    }
+
+    /// The latest report; it also moves when interfaces come and go.
+    pub fn report(&self) -> watch::Receiver<EnforceReport> {
+        self.report.clone()
+    }
+}
