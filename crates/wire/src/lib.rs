@@ -4,17 +4,31 @@
 //! `policy::decide` and the judge of every kernel back end.
 //!
 //! Reading order is data order: a [`program::NodeProgram`] is diffed into a [`delta::ProgramDelta`],
-//! enforced by the node, and answered by [`flow::FlowRecord`]s and [`status::NodeStatus`].
+//! enforced by the node, and answered by [`flow::FlowRecord`]s and [`session::NodeStatus`]. [`codec`]
+//! writes and reads all of them; [`limits`] bounds what is read.
 
+pub mod codec;
 pub mod decide;
 pub mod delta;
 pub mod flow;
 pub mod id;
+pub mod limits;
+pub mod message;
 pub mod program;
 pub mod row;
+pub mod session;
 
+pub use codec::{Codec, DecodeError, MessageError};
 pub use delta::{DeltaError, ProgramDelta};
 pub use flow::{FlowEvent, FlowRecord, Peer};
 pub use id::{ClassId, ProgramId, RowId, RuleId};
 pub use program::{EndpointProgram, Judges, NodeProgram};
-pub use row::{Outcome, Row, Span, Spans};
+pub use row::{Leaf, Outcome, Row, Span, Spans};
+pub use session::{
+    Ack, FlowBatch, FlowReceipt, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus,
+    ToNode,
+};
+
+/// The version of the node protocol. Raised when a peer of the old version could misread a message;
+/// a server refuses nodes of another version by name.
+pub const VERSION: u32 = 1;

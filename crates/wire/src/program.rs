@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use bulkhead_types::{EndpointId, Labels, Revision, RuleRef};
 use ipnet::IpNet;
+use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Codec;
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
 use crate::row::Row;
 
@@ -46,4 +48,12 @@ pub struct NodeProgram {
     pub entries: BTreeMap<(ProgramId, ClassId), RowId>,
     pub rows: BTreeMap<RowId, Row>,
     pub rules: BTreeMap<RuleId, RuleRef>,
+}
+
+impl NodeProgram {
+    /// Content without the revision, as 64 bits: equal programs have equal digests in every process.
+    pub fn digest(&self) -> u64 {
+        let unnumbered = crate::message::NodeProgram { revision: 0, ..self.to_message() };
+        crate::id::content_hash([unnumbered.encode_to_vec().as_slice()])
+    }
 }

@@ -1,0 +1,251 @@
+//! Programs and deltas.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulkhead_types::{EndpointId, Revision, RuleRef};
+use ipnet::IpNet;
+
+use super::row::{row, row_message, rule, rule_message};
+use super::{
+    Codec, MessageError, Problem, address, address_bytes, bounded, endpoint_id,
+    endpoint_id_message, labels, labels_message, number, required, text,
+};
+use crate::delta::{Change, ProgramDelta};
+use crate::id::{ClassId, ProgramId, RowId, RuleId};
+use crate::limits;
+use crate::message as m;
+use crate::program::{EndpointProgram, Judges, NodeProgram};
+use crate::row::Row;
+
+type EntryKey = (ProgramId, ClassId);
+
+impl Codec for NodeProgram {
+    type Message = m::NodeProgram;
+
+    fn to_message(&self) -> m::NodeProgram {
+        m::NodeProgram {
+            revision: self.revision.0,
+            endpoints: self.endpoints.values().map(endpoint_message).collect(),
+            classes: self.classes.iter().map(class_message).collect(),
+            entries: self.entries.iter().map(entry_message).collect(),
+            rows: self.rows.iter().map(|(id, row)| row_message(id.0, row)).collect(),
+            rules: self.rules.iter().map(named_rule_message).collect(),
+        }
+    }
+
+    fn from_message(message: m::NodeProgram) -> Result<Self, MessageError> {
+        Ok(Self {
+            revision: Revision(message.revision),
+            endpoints: endpoints("endpoints", message.endpoints)?,
+            classes: classes("classes", message.classes)?,
+            entries: entries("entries", message.entries)?,
+            rows: rows("rows", message.rows)?,
+            rules: rules("rules", message.rules)?,
+        })
+    }
+}
+
+impl Codec for ProgramDelta {
+    type Message = m::ProgramDelta;
+
+    fn to_message(&self) -> m::ProgramDelta {
+        let unset_entry =
+            |(program, class): &EntryKey| m::Entry { program: program.0, class: class.0, row: 0 };
+        m::ProgramDelta {
+            base: self.base.0,
+            revision: self.revision.0,
+            set_endpoints: self.endpoints.set.values().map(endpoint_message).collect(),
+            unset_endpoints: self.endpoints.unset.iter().map(endpoint_id_message).collect(),
+            set_classes: self.classes.set.iter().map(class_message).collect(),
+            unset_classes: self.classes.unset.iter().map(prefix_message).collect(),
+            set_entries: self.entries.set.iter().map(entry_message).collect(),
+            unset_entries: self.entries.unset.iter().map(unset_entry).collect(),
+            set_rows: self.rows.set.iter().map(|(id, row)| row_message(id.0, row)).collect(),
+            unset_rows: self.rows.unset.iter().map(|id| id.0).collect(),
+            set_rules: self.rules.set.iter().map(named_rule_message).collect(),
+            unset_rules: self.rules.unset.iter().map(|id| id.0).collect(),
+        }
+    }
+
+    fn from_message(message: m::ProgramDelta) -> Result<Self, MessageError> {
+        let unset_rows = message.unset_rows.into_iter().map(|id| Ok(RowId(id)));
+        let unset_rules = message.unset_rules.into_iter().map(|id| Ok(RuleId(id)));
+        let unset_entries =
+            message.unset_entries.into_iter().map(|e| Ok((ProgramId(e.program), ClassId(e.class))));
+        Ok(Self {
+            base: Revision(message.base),
+            revision: Revision(message.revision),
+            endpoints: change(
+                endpoints("set_endpoints", message.set_endpoints)?,
+                message.unset_endpoints.into_iter().map(endpoint_id),
+                ("unset_endpoints", limits::ENDPOINTS_MAX),
+            )?,
+            classes: change(
+                classes("set_classes", message.set_classes)?,
+                message.unset_classes.into_iter().map(prefix),
+                ("unset_classes", limits::CLASSES_MAX),
+            )?,
+            entries: change(
+                entries("set_entries", message.set_entries)?,
+                unset_entries,
+                ("unset_entries", limits::ENTRIES_MAX),
+            )?,
+            rows: change(
+                rows("set_rows", message.set_rows)?,
+                unset_rows,
+                ("unset_rows", limits::ROWS_MAX),
+            )?,
+            rules: change(
+                rules("set_rules", message.set_rules)?,
+                unset_rules,
+                ("unset_rules", limits::RULES_MAX),
+            )?,
+        })
+    }
+}
+
+/// Holds INVARIANT(delta-disjoint).
+fn change<K: Ord + Clone, V>(
+    set: BTreeMap<K, V>,
+    unset: impl ExactSizeIterator<Item = Result<K, MessageError>>,
+    (field, max): (&str, usize),
+) -> Result<Change<K, V>, MessageError> {
+    if unset.len() > max {
+        return Err(MessageError::new(field, Problem::TooMany { count: unset.len(), max }));
+    }
+    let mut keys = Vec::with_capacity(unset.len());
+    let mut seen = BTreeSet::new();
+    for (index, key) in unset.enumerate() {
+        let key = key.map_err(|error| error.within_item(field, index))?;
+        let item = format!("{field}[{index}]");
+        if set.contains_key(&key) {
+            return Err(MessageError::new(&item, Problem::SetAndUnset));
+        }
+        if !seen.insert(key.clone()) {
+            return Err(MessageError::new(&item, Problem::Duplicate));
+        }
+        keys.push(key);
+    }
+    Ok(Change { set, unset: keys })
+}
+
+/// Reads a table: each key once, each fault with its index.
+fn table<M, K: Ord, V>(
+    field: &str,
+    messages: Vec<M>,
+    max: usize,
+    read: impl Fn(M) -> Result<(K, V), MessageError>,
+) -> Result<BTreeMap<K, V>, MessageError> {
+    bounded(field, &messages, max)?;
+    let mut table = BTreeMap::new();
+    for (index, message) in messages.into_iter().enumerate() {
+        let (key, value) = read(message).map_err(|error| error.within_item(field, index))?;
+        if table.insert(key, value).is_some() {
+            return Err(MessageError::new(&format!("{field}[{index}]"), Problem::Duplicate));
+        }
+    }
+    Ok(table)
+}
+
+fn endpoint_message(endpoint: &EndpointProgram) -> m::EndpointProgram {
+    m::EndpointProgram {
+        id: Some(endpoint_id_message(&endpoint.id)),
+        labels: labels_message(&endpoint.labels),
+        addresses: endpoint
+            .addresses
+            .iter()
+            .map(|(address, judges)| m::JudgedAddress {
+                address: address_bytes(*address),
+                ingress: judges.ingress.0,
+                egress: judges.egress.0,
+            })
+            .collect(),
+        interface: endpoint.interface.clone(),
+    }
+}
+
+fn endpoints(
+    field: &str,
+    messages: Vec<m::EndpointProgram>,
+) -> Result<BTreeMap<EndpointId, EndpointProgram>, MessageError> {
+    table(field, messages, limits::ENDPOINTS_MAX, |message| {
+        let id = required("id", message.id)
+            .and_then(|id| endpoint_id(id).map_err(|error| error.within("id")))?;
+        let addresses =
+            table("addresses", message.addresses, limits::ADDRESSES_PER_ENDPOINT_MAX, |judged| {
+                let judges =
+                    Judges { ingress: ProgramId(judged.ingress), egress: ProgramId(judged.egress) };
+                Ok((address("address", &judged.address)?, judges))
+            })?;
+        let endpoint = EndpointProgram {
+            id: id.clone(),
+            labels: labels("labels", message.labels)?,
+            addresses,
+            interface: message.interface.map(|name| text("interface", name)).transpose()?,
+        };
+        Ok((id, endpoint))
+    })
+}
+
+fn prefix_message(prefix: &IpNet) -> m::Prefix {
+    m::Prefix { address: address_bytes(prefix.addr()), length: prefix.prefix_len().into() }
+}
+
+fn prefix(message: m::Prefix) -> Result<IpNet, MessageError> {
+    let address = address("address", &message.address)?;
+    let longest = IpNet::from(address).prefix_len();
+    let too_long = || {
+        let problem = Problem::TooLarge { value: message.length.into(), max: longest.into() };
+        MessageError::new("length", problem)
+    };
+    let length = number("length", message.length, u8::MAX)?;
+    let net = IpNet::new(address, length).map_err(|_| too_long())?;
+    if net.trunc() != net {
+        return Err(MessageError::new("address", Problem::NotAPrefix));
+    }
+    Ok(net)
+}
+
+fn class_message((prefix, class): (&IpNet, &ClassId)) -> m::ClassMember {
+    m::ClassMember { prefix: Some(prefix_message(prefix)), class: class.0 }
+}
+
+fn classes(
+    field: &str,
+    messages: Vec<m::ClassMember>,
+) -> Result<BTreeMap<IpNet, ClassId>, MessageError> {
+    table(field, messages, limits::CLASSES_MAX, |message| {
+        let net = required("prefix", message.prefix)
+            .and_then(|net| prefix(net).map_err(|error| error.within("prefix")))?;
+        Ok((net, ClassId(message.class)))
+    })
+}
+
+fn entry_message(((program, class), row): (&EntryKey, &RowId)) -> m::Entry {
+    m::Entry { program: program.0, class: class.0, row: row.0 }
+}
+
+fn entries(
+    field: &str,
+    messages: Vec<m::Entry>,
+) -> Result<BTreeMap<EntryKey, RowId>, MessageError> {
+    table(field, messages, limits::ENTRIES_MAX, |message| {
+        Ok(((ProgramId(message.program), ClassId(message.class)), RowId(message.row)))
+    })
+}
+
+fn rows(field: &str, messages: Vec<m::Row>) -> Result<BTreeMap<RowId, Row>, MessageError> {
+    table(field, messages, limits::ROWS_MAX, |message| Ok((RowId(message.id), row(message)?)))
+}
+
+fn named_rule_message((id, rule): (&RuleId, &RuleRef)) -> m::Rule {
+    m::Rule { id: id.0, rule: Some(rule_message(rule)) }
+}
+
+fn rules(field: &str, messages: Vec<m::Rule>) -> Result<BTreeMap<RuleId, RuleRef>, MessageError> {
+    table(field, messages, limits::RULES_MAX, |message| {
+        let source = required("rule", message.rule)
+            .and_then(|source| rule(source).map_err(|error| error.within("rule")))?;
+        Ok((RuleId(message.id), source))
+    })
+}
