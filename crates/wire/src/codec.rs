@@ -128,10 +128,7 @@ fn bounded<T>(field: &str, items: &[T], max: usize) -> Result<(), MessageError> 
     Ok(())
 }
 
-fn number<T: TryFrom<u32>>(field: &str, value: u32, max: T) -> Result<T, MessageError>
-where
-    T: Into<u64>,
-{
+fn number<T: TryFrom<u32> + Into<u64>>(field: &str, value: u32, max: T) -> Result<T, MessageError> {
     T::try_from(value).map_err(|_| {
         MessageError::new(field, Problem::TooLarge { value: value.into(), max: max.into() })
     })

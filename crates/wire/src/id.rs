@@ -56,8 +56,7 @@ pub fn content_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
         hasher.update(part);
     }
     let digest = hasher.finalize();
-    let mut first = [0u8; 8];
-    first.copy_from_slice(&digest[..8]);
+    let first = digest.first_chunk().copied().unwrap_or_default();
     u64::from_le_bytes(first).max(1)
 }
 
