@@ -1,1 +1,29 @@
-//! bulkhead-server
+//! `bulkhead-server`: the Kubernetes API over the store, the controller, and the node stream.
+//!
+//! ```text
+//!  kubectl ──mTLS──▶ http ──▶ objects (rules of apimachinery) ──▶ store
+//!                                                                  │ watch
+//!  bulkhead flows ◀── flows ◀── ingest ◀──┐       background ◀─────┤
+//!                                         │                        ▼
+//!  agents ◀──────── gRPC, mTLS ────────▶ nodes ◀── programs ── controller
+//! ```
+//!
+//! Architecture Invariants:
+//! * Every write of an object, by a person or by the server itself, goes through [`objects`].
+//! * Only the controller computes programs; only it writes the compiled model.
+//! * Nobody is served without a certificate of our own CA.
+
+pub mod auth;
+pub mod config;
+pub mod files;
+pub mod http;
+pub mod kubeconfig;
+pub mod objects;
+pub mod pki;
+pub mod run;
+pub mod shutdown;
+pub mod state;
+pub mod tls;
+
+pub use run::run;
+pub use state::AppState;

@@ -1,1 +1,20 @@
-fn main() {}
+//! `bulkhead-server`: the control plane as one process.
+
+use anyhow::Context;
+use bulkhead_server::config::{Config, RawConfig};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> anyhow::Result<()> {
+    let config = Config::check(RawConfig::parse())?;
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.n_workers)
+        .enable_all()
+        .build()
+        .context("the async runtime cannot be started")?;
+    runtime.block_on(bulkhead_server::run(config))
+}
