@@ -4,6 +4,7 @@
 //! Invariant: no HTTP, no store, no logic beyond field validation; `wire` is never imported.
 
 pub mod calico;
+pub mod enforcement;
 pub mod flow;
 pub mod object;
 pub mod workload;
