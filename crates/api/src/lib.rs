@@ -3,9 +3,11 @@
 //! Built-in Kubernetes kinds come from `k8s-openapi`; `calico` and `workload` are ours to spell out.
 //! Invariant: no HTTP, no store, no logic beyond field validation; `wire` is never imported.
 
+pub mod addressing;
 pub mod calico;
 pub mod enforcement;
 pub mod flow;
+pub mod manifest;
 pub mod object;
 pub mod workload;
 

@@ -1,5 +1,7 @@
 //! Any object that the policy engine understands, typed by its `apiVersion` and `kind`.
 
+use std::fmt;
+
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy as KubernetesNetworkPolicy;
@@ -51,6 +53,16 @@ pub struct ObjectKey {
     pub name: String,
 }
 
+/// The kind as policies name it (`KubernetesNetworkPolicy` is told from Calico's), then the name.
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(f, "{:?} {}", self.kind, self.name),
+            namespace => write!(f, "{:?} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
 /// Why a JSON value is not an [`Object`].
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
@@ -63,23 +75,43 @@ pub enum ObjectError {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 13] = [
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Pod,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::ServiceAccount,
+        Kind::KubernetesNetworkPolicy,
+        Kind::Tier,
+        Kind::NetworkPolicy,
+        Kind::GlobalNetworkPolicy,
+        Kind::NetworkSet,
+        Kind::GlobalNetworkSet,
+        Kind::Workload,
+    ];
+
     pub fn from_api(api_version: &str, kind: &str) -> Option<Self> {
-        Some(match (api_version, kind) {
-            ("v1", "Namespace") => Kind::Namespace,
-            ("v1", "Node") => Kind::Node,
-            ("v1", "Pod") => Kind::Pod,
-            ("v1", "Service") => Kind::Service,
-            ("discovery.k8s.io/v1", "EndpointSlice") => Kind::EndpointSlice,
-            ("v1", "ServiceAccount") => Kind::ServiceAccount,
-            ("networking.k8s.io/v1", "NetworkPolicy") => Kind::KubernetesNetworkPolicy,
-            ("projectcalico.org/v3", "Tier") => Kind::Tier,
-            ("projectcalico.org/v3", "NetworkPolicy") => Kind::NetworkPolicy,
-            ("projectcalico.org/v3", "GlobalNetworkPolicy") => Kind::GlobalNetworkPolicy,
-            ("projectcalico.org/v3", "NetworkSet") => Kind::NetworkSet,
-            ("projectcalico.org/v3", "GlobalNetworkSet") => Kind::GlobalNetworkSet,
-            ("bulkhead.dev/v1", "Workload") => Kind::Workload,
-            _ => return None,
-        })
+        Kind::ALL.into_iter().find(|known| known.api() == (api_version, kind))
+    }
+
+    /// `apiVersion` and `kind` as written.
+    pub fn api(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Namespace => ("v1", "Namespace"),
+            Kind::Node => ("v1", "Node"),
+            Kind::Pod => ("v1", "Pod"),
+            Kind::Service => ("v1", "Service"),
+            Kind::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
+            Kind::ServiceAccount => ("v1", "ServiceAccount"),
+            Kind::KubernetesNetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
+            Kind::Tier => ("projectcalico.org/v3", "Tier"),
+            Kind::NetworkPolicy => ("projectcalico.org/v3", "NetworkPolicy"),
+            Kind::GlobalNetworkPolicy => ("projectcalico.org/v3", "GlobalNetworkPolicy"),
+            Kind::NetworkSet => ("projectcalico.org/v3", "NetworkSet"),
+            Kind::GlobalNetworkSet => ("projectcalico.org/v3", "GlobalNetworkSet"),
+            Kind::Workload => ("bulkhead.dev/v1", "Workload"),
+        }
     }
 
     pub fn is_namespaced(self) -> bool {

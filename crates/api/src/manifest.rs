@@ -1,0 +1,215 @@
+//! Reads manifests: YAML (many documents to a file) or JSON text in, objects with their places out.
+//!
+//! Pure: the caller reads files. Every complaint names file, line and column, shows the offending
+//! line and says what to do. One bad document never hides the others.
+//!
+//! Scalars are read as `kubectl` reads them, so that a file means here what it means there.
+//!
+//! Invariant: work and memory are bounded by the length of the text. Aliases may not multiply it
+//! (`ALIAS_NODES_MAX`), nesting is limited (`DEPTH_MAX`) and so is the text (`TEXT_BYTES_MAX`).
+
+mod compose;
+mod diagnostic;
+mod documents;
+mod kinds;
+mod strict;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::object::{Object, ObjectError, ObjectKey};
+
+pub use diagnostic::{Diagnostic, Severity, Source};
+pub use tree::{Node, Scalar, Tree};
+
+/// Longest text that one file may hold.
+pub const TEXT_BYTES_MAX: usize = 128 << 20;
+/// Deepest nesting of lists and maps.
+pub const DEPTH_MAX: usize = 64;
+/// Nodes that all aliases of one document may add together.
+pub const ALIAS_NODES_MAX: usize = 100_000;
+/// Complaints kept for one file; a note counts the rest.
+pub const DIAGNOSTICS_MAX: usize = 200;
+
+/// An object with the place where its text begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    pub object: Object,
+    pub source: Source,
+}
+
+/// What came of one or more texts.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    pub objects: Vec<Loaded>,
+    pub diagnostics: Vec<Diagnostic>,
+    seen: HashMap<ObjectKey, Source>,
+}
+
+/// Loads one text. `file` is only a name for the diagnostics.
+pub fn load(file: &str, text: &str) -> Manifests {
+    let mut manifests = Manifests::default();
+    manifests.add(file, text);
+    manifests
+}
+
+/// The place of `field` (such as `spec.ingress[0].from`) in the object that begins at `object`, or of
+/// its nearest parent that is written out. Reads the document again, so that loading need not keep
+/// every place in memory.
+pub fn locate(text: &str, object: &Source, field: &str) -> Source {
+    let documents = documents::split(text);
+    let Some(document) = documents.iter().rev().find(|d| d.line <= object.line) else {
+        return object.clone();
+    };
+    let Ok(root) = compose::compose(document.text, document.line) else {
+        return object.clone();
+    };
+    let begin = root.find_at(object.line, object.column).unwrap_or(&root);
+    let (line, column) = begin.place_of(field);
+    Source { file: object.file.clone(), line, column }
+}
+
+impl Manifests {
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// The objects alone, in reading order.
+    pub fn into_objects(self) -> Vec<Object> {
+        self.objects.into_iter().map(|loaded| loaded.object).collect()
+    }
+
+    /// Loads another text; duplicates are found across all texts.
+    pub fn add(&mut self, file: &str, text: &str) {
+        let file: Arc<str> = file.into();
+        let mut reader = Reader { file: &file, text, into: self, n_reported: 0, n_withheld: 0 };
+        if text.len() > TEXT_BYTES_MAX {
+            let message = format!(
+                "the file has {} bytes, more than the {TEXT_BYTES_MAX} that are read",
+                text.len()
+            );
+            reader.report(
+                Diagnostic::error("file-too-large", reader.source(1, 1), message)
+                    .help("split it into several files"),
+            );
+            return;
+        }
+        for document in documents::split(text) {
+            reader.document(&document);
+        }
+        reader.finish();
+    }
+}
+
+/// One text being read.
+struct Reader<'a> {
+    file: &'a Arc<str>,
+    text: &'a str,
+    into: &'a mut Manifests,
+    n_reported: usize,
+    n_withheld: usize,
+}
+
+impl Reader<'_> {
+    fn source(&self, line: u32, column: u32) -> Source {
+        Source { file: self.file.clone(), line, column }
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if self.n_reported == DIAGNOSTICS_MAX {
+            self.n_withheld += 1;
+            return;
+        }
+        self.n_reported += 1;
+        self.into.diagnostics.push(diagnostic.quote(self.text));
+    }
+
+    fn finish(&mut self) {
+        if self.n_withheld > 0 {
+            let message = format!("{} more problems in this file are not shown", self.n_withheld);
+            let source = self.source(1, 1);
+            self.into.diagnostics.push(Diagnostic::error("too-many", source, message));
+        }
+    }
+
+    fn document(&mut self, document: &documents::Document<'_>) {
+        match compose::compose(document.text, document.line) {
+            Ok(root) if root.is_null() => {}
+            Ok(root) => self.node(&root),
+            Err(error) => {
+                let source = self.source(error.line, error.column);
+                let complaint = Diagnostic::error(error.code, source, error.message);
+                self.report(complaint.help_if(error.help));
+            }
+        }
+    }
+
+    /// An object, or a list of objects.
+    fn node(&mut self, node: &Node) {
+        let place = self.source(node.line, node.column);
+        let found = match kinds::recognise(node) {
+            Ok(kinds::Found::List(items)) => {
+                for item in items {
+                    self.node(item);
+                }
+                return;
+            }
+            Ok(kinds::Found::Known(kind)) => kind,
+            Ok(kinds::Found::Nothing) => return,
+            Err(complaint) => {
+                let (line, column) = node.place_of(complaint.field);
+                let source = self.source(line, column);
+                let kinds::Complaint { severity, code, message, help, .. } = complaint;
+                self.report(Diagnostic::new(severity, code, source, message).help_if(help));
+                return;
+            }
+        };
+        let problems = strict::check(found, node);
+        let is_sound = problems.is_empty();
+        for problem in problems {
+            let source = self.source(problem.line, problem.column);
+            let complaint = Diagnostic::error(problem.code, source, problem.message);
+            self.report(complaint.help_if(problem.help).at_field(problem.field));
+        }
+        if !is_sound {
+            return;
+        }
+        match Object::from_value(node.to_json()) {
+            Ok(object) => self.object(object, node, place),
+            Err(ObjectError::Malformed { source: cause, .. }) => {
+                self.report(Diagnostic::error("wrong-type", place, cause.to_string()));
+            }
+            Err(other) => {
+                self.report(Diagnostic::error("wrong-type", place, other.to_string()));
+            }
+        }
+    }
+
+    fn object(&mut self, object: Object, node: &Node, source: Source) {
+        let key = object.key();
+        if key.name.is_empty() {
+            let (line, column) = node.place_of("metadata");
+            let complaint = Diagnostic::error(
+                "no-name",
+                self.source(line, column),
+                "the object has no `metadata.name`".to_owned(),
+            );
+            self.report(complaint.help("every object of a manifest needs a name of its own"));
+            return;
+        }
+        if let Some(first) = self.into.seen.get(&key) {
+            let message = format!("{key} is declared twice");
+            let help = format!("it is declared first at {first}: remove or rename one of the two");
+            let (line, column) = node.place_of("metadata.name");
+            let place = self.source(line, column);
+            self.report(Diagnostic::error("duplicate", place, message).help(help));
+            return;
+        }
+        self.into.seen.insert(key, source.clone());
+        self.into.objects.push(Loaded { object, source });
+    }
+}

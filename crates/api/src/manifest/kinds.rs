@@ -1,0 +1,136 @@
+//! Is this one of ours, a list of objects, something else's business, or a slip of the pen?
+
+use crate::object::Kind;
+
+use super::diagnostic::Severity;
+use super::tree::{Node, Tree};
+
+pub(super) enum Found<'a> {
+    Known(Kind),
+    List(&'a [Node]),
+    /// A null item of a list.
+    Nothing,
+}
+
+pub(super) struct Complaint {
+    pub severity: Severity,
+    pub code: &'static str,
+    pub field: &'static str,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+pub(super) fn recognise(node: &Node) -> Result<Found<'_>, Complaint> {
+    match &node.tree {
+        Tree::Map(_) => {}
+        _ if node.is_null() => return Ok(Found::Nothing),
+        _ => {
+            return Err(Complaint {
+                severity: Severity::Error,
+                code: "not-an-object",
+                field: "",
+                message: "a manifest must be a map with `apiVersion` and `kind`".to_owned(),
+                help: Some("is this file a manifest at all?".to_owned()),
+            });
+        }
+    }
+    let api_version = word(node, "apiVersion")?;
+    let kind = word(node, "kind")?;
+    if kind.ends_with("List")
+        && let Some(Node { tree: Tree::List(items), .. }) = node.get("items")
+    {
+        return Ok(Found::List(items));
+    }
+    Kind::from_api(api_version, kind).map(Found::Known).ok_or_else(|| unknown(api_version, kind))
+}
+
+fn word<'a>(node: &'a Node, field: &'static str) -> Result<&'a str, Complaint> {
+    let problem = match node.get(field).map(Node::as_text) {
+        Some(Some(text)) => return Ok(text),
+        Some(None) => format!("`{field}` must be text"),
+        None => format!("the object has no `{field}`"),
+    };
+    Err(Complaint {
+        severity: Severity::Error,
+        code: "no-kind",
+        field,
+        message: problem,
+        help: Some("every object begins with `apiVersion` and `kind`".to_owned()),
+    })
+}
+
+fn unknown(api_version: &str, kind: &str) -> Complaint {
+    if let Some(meant) = meant(api_version, kind) {
+        let (version, name) = meant.api();
+        return Complaint {
+            severity: Severity::Error,
+            code: "unknown-kind",
+            field: if name == kind { "apiVersion" } else { "kind" },
+            message: format!("unknown kind `{kind}` in `{api_version}`"),
+            help: Some(format!("did you mean `kind: {name}` in `apiVersion: {version}`?")),
+        };
+    }
+    if kind.ends_with("NetworkPolicy") {
+        return Complaint {
+            severity: Severity::Warning,
+            code: "policy-not-read",
+            field: "kind",
+            message: format!("`{kind}` in `{api_version}` is a policy that is not understood here"),
+            help: Some("every verdict is given as if it did not exist".to_owned()),
+        };
+    }
+    Complaint {
+        severity: Severity::Note,
+        code: "kind-skipped",
+        field: "kind",
+        message: format!("`{kind}` in `{api_version}` plays no part in policy and is skipped"),
+        help: None,
+    }
+}
+
+/// The known kind that was probably meant: the same name at another version of its group, or a name
+/// nearly the same in the same group.
+fn meant(api_version: &str, kind: &str) -> Option<Kind> {
+    let group = group_of(api_version);
+    Kind::ALL.into_iter().find(|known| {
+        let (version, name) = known.api();
+        let is_our_group = group_of(version) == group || has_old_group(*known, group);
+        let is_near = distance(&name.to_ascii_lowercase(), &kind.to_ascii_lowercase()) <= 2;
+        is_our_group && is_near
+    })
+}
+
+fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Groups that served a kind before its present one.
+fn has_old_group(kind: Kind, group: &str) -> bool {
+    match kind {
+        Kind::KubernetesNetworkPolicy => group == "extensions",
+        Kind::Tier | Kind::GlobalNetworkPolicy | Kind::GlobalNetworkSet | Kind::NetworkSet => {
+            group == "crd.projectcalico.org"
+        }
+        _ => false,
+    }
+}
+
+/// Levenshtein distance; names are short.
+pub(super) fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (to, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(diagonal + 1);
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
