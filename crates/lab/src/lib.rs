@@ -12,12 +12,17 @@
 //! Server, agent and CLI are programs that the lab starts, never crates that it imports.
 
 pub mod claim;
+pub mod control;
+pub mod lab;
 pub mod net;
 pub mod netns;
 mod nonce;
+pub mod objects;
 pub mod probe;
+pub mod process;
 pub mod world;
 
+pub use lab::Lab;
 pub use net::Net;
 pub use probe::{Outcome, Probe};
 pub use world::World;

@@ -1,0 +1,256 @@
+//! The control plane of a lab: one server and one agent a node, started like a user would.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bulkhead_api::Object;
+use bulkhead_api::enforcement::{self, Enforcement};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::claim::Claim;
+use crate::netns::NetNs;
+use crate::objects;
+use crate::process::{Process, Programs};
+
+/// How long a program may take to be ready.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Who writes the objects, in `managedFields`.
+const MANAGER: &str = "bulkhead-lab";
+
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    /// `None` while the server is down.
+    addresses: (String, String),
+    data: PathBuf,
+    claim: Arc<Claim>,
+    program: PathBuf,
+}
+
+impl Server {
+    pub async fn start(claim: &Arc<Claim>, programs: &Programs) -> Result<Self> {
+        let data = claim.data_folder().join("server");
+        let any = "127.0.0.1:0".to_owned();
+        let program = programs.server.clone();
+        let process = spawn_server(claim, &program, &data, &(any.clone(), any))?;
+        let addresses = ready(&data, &process).await?;
+        Ok(Self { process, addresses, data, claim: Arc::clone(claim), program })
+    }
+
+    /// Address of the API and of the node service.
+    pub fn addresses(&self) -> (&str, &str) {
+        (&self.addresses.0, &self.addresses.1)
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data.join("admin.kubeconfig")
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub async fn client(&self) -> Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
+        let options = KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        Ok(Client::try_from(config)?)
+    }
+
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.stop(Signal::SIGKILL).await
+    }
+
+    /// Starts again on the same ports and data.
+    pub async fn restart(&mut self) -> Result<()> {
+        std::fs::remove_file(self.data.join("ready.json")).ok();
+        self.process = spawn_server(&self.claim, &self.program, &self.data, &self.addresses)?;
+        self.addresses = ready(&self.data, &self.process).await?;
+        Ok(())
+    }
+}
+
+fn spawn_server(
+    claim: &Arc<Claim>,
+    program: &std::path::Path,
+    data: &std::path::Path,
+    (api, nodes): &(String, String),
+) -> Result<Process> {
+    let data = data.to_string_lossy().into_owned();
+    let args = ["--data-dir", &data, "--listen", api, "--node-listen", nodes].map(str::to_owned);
+    Process::start(claim, "server", program, &args)
+}
+
+/// Waits until the server says where it serves.
+async fn ready(data: &std::path::Path, process: &Process) -> Result<(String, String)> {
+    let until = Instant::now() + START_PATIENCE;
+    let path = data.join("ready.json");
+    loop {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let ready: Option<Value> = serde_json::from_str(&text).ok();
+        let address = |name: &str| Some(ready.as_ref()?.get(name)?.as_str()?.to_owned());
+        if let (Some(api), Some(nodes)) = (address("api"), address("nodes")) {
+            return Ok((api, nodes));
+        }
+        process.check()?;
+        if Instant::now() > until {
+            bail!(
+                "the server is not ready after {START_PATIENCE:?}: `{}`",
+                process.log().display()
+            );
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[derive(Debug)]
+pub struct Agent {
+    process: Process,
+    claim: Arc<Claim>,
+    program: PathBuf,
+    name: String,
+    node: String,
+    args: Vec<String>,
+}
+
+impl Agent {
+    /// Starts the agent of a node with a fresh join token.
+    pub async fn start(
+        claim: &Arc<Claim>,
+        programs: &Programs,
+        server: &Server,
+        client: &Client,
+        (node, netns): (&str, &NetNs),
+    ) -> Result<Self> {
+        let token = join_token(client, node).await?;
+        let folder = |kind: &str| claim.data_folder().join(format!("{kind}-{}", netns.name));
+        let pins = claim.pin_folder().join(&netns.name);
+        let token_file = folder("token");
+        std::fs::write(&token_file, token)?;
+        let args = [
+            ("--node", node.to_owned()),
+            ("--server", server.addresses().1.to_owned()),
+            ("--token-file", token_file.to_string_lossy().into_owned()),
+            ("--state-dir", folder("agent").to_string_lossy().into_owned()),
+            ("--netns", netns.path().to_string_lossy().into_owned()),
+            ("--interface-prefix", "bhl".to_owned()),
+            ("--pin-dir", pins.to_string_lossy().into_owned()),
+        ];
+        let args: Vec<String> =
+            args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let name = format!("agent-{node}");
+        let process = Process::start(claim, &name, &programs.agent, &args)?;
+        let (claim, program) = (Arc::clone(claim), programs.agent.clone());
+        Ok(Self { process, claim, program, name, node: node.to_owned(), args })
+    }
+
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.stop(Signal::SIGKILL).await
+    }
+
+    /// Starts again on the same state, without a new token's help.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process = Process::start(&self.claim, &self.name, &self.program, &self.args)?;
+        Ok(())
+    }
+}
+
+async fn join_token(client: &Client, node: &str) -> Result<String> {
+    let body = json!({
+        "apiVersion": "bulkhead.dev/v1", "kind": "JoinToken",
+        "spec": {"node": node, "ttlSeconds": 600},
+    });
+    let request = hyper::Request::post("/apis/bulkhead.dev/v1/jointokens")
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())?;
+    let answer: Value = client
+        .request(request)
+        .await
+        .with_context(|| format!("cannot get a join token for node `{node}`"))?;
+    let token = answer.pointer("/status/token").and_then(Value::as_str);
+    Ok(token.context("the answer has no `status.token`")?.to_owned())
+}
+
+/// Writes one object with its status; gives the resourceVersion that it has then.
+pub async fn apply(client: &Client, object: &Object) -> Result<u64> {
+    let failed = || format!("cannot write {:?}", object.key());
+    let api = api_for(client, object);
+    let wanted = objects::dynamic(object)?;
+    let name = wanted.metadata.name.clone().unwrap_or_default();
+    let params = PatchParams::apply(MANAGER).force();
+    let mut written =
+        api.patch(&name, &params, &Patch::Apply(&wanted)).await.with_context(failed)?;
+    if let Some(status) = objects::pod_status(object)? {
+        let patch = Patch::Merge(json!({"status": status}));
+        let params = PatchParams::default();
+        written = api.patch_status(&name, &params, &patch).await.with_context(failed)?;
+    }
+    version(written.metadata.resource_version.as_deref())
+}
+
+/// Makes a namespace where there is none; one that is there stays as it is.
+pub async fn create_namespace(client: &Client, name: &str) -> Result<u64> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.to_owned());
+    match api.create(&PostParams::default(), &namespace).await {
+        Ok(made) => version(made.metadata.resource_version.as_deref()),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(0),
+        Err(error) => Err(error).with_context(|| format!("cannot make the namespace `{name}`")),
+    }
+}
+
+/// Deletes one object, if it is there.
+pub async fn delete(client: &Client, object: &Object) -> Result<()> {
+    let name = object.metadata().name.clone().unwrap_or_default();
+    match api_for(client, object).delete(&name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        deleted => {
+            deleted.with_context(|| format!("cannot delete {:?}", object.key()))?;
+            Ok(())
+        }
+    }
+}
+
+/// The resourceVersion of the store now: answers to deletions do not tell theirs.
+pub async fn newest_version(client: &Client) -> Result<u64> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let list = api.list(&ListParams::default().limit(1)).await?;
+    version(list.metadata.resource_version.as_deref())
+}
+
+pub async fn enforcement(client: &Client) -> Result<Enforcement> {
+    let request = hyper::Request::get(enforcement::PATH).body(Vec::new())?;
+    client.request(request).await.context("cannot ask how far enforcement has come")
+}
+
+fn api_for(client: &Client, object: &Object) -> Api<DynamicObject> {
+    let resource = objects::resource(object.kind());
+    if object.kind().is_namespaced() {
+        Api::namespaced_with(client.clone(), &object.key().namespace, &resource)
+    } else {
+        Api::all_with(client.clone(), &resource)
+    }
+}
+
+fn version(text: Option<&str>) -> Result<u64> {
+    let text = text.unwrap_or_default();
+    text.parse().with_context(|| format!("the resourceVersion `{text}` is no number"))
+}
