@@ -1,1 +1,14 @@
-//! bulkhead-policy
+//! The policy engine: objects and facts in, node programs and deltas out, incrementally; also the
+//! slow truth about any packet, and its explanation in sentences.
+#![warn(clippy::disallowed_methods)]
+
+pub mod rule;
+
+pub mod lower;
+
+pub mod facts;
+
+pub mod decide;
+
+pub use decide::{Judgement, Trace, World};
+pub use lower::{Diagnostic, Severity};

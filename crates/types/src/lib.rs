@@ -20,4 +20,5 @@ pub use packet::Packet;
 pub use port::PortRange;
 pub use protocol::{ParseProtocolError, Protocol};
 pub use revision::Revision;
+pub use selector::{LabelLookup, ParseSelectorError, Selector};
 pub use verdict::{Decision, PolicyKind, PolicyRef, RuleRef, Verdict};

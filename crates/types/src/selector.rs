@@ -1,1 +1,140 @@
 //! Label selectors: the grammar, its canonical form and its evaluation.
+//!
+//! The grammar is the one that `projectcalico.org/v3` objects use, kept exactly:
+//!
+//! ```text
+//! selector = [ or ] end                         empty means all()
+//! or       = and { "||" and }
+//! and      = operand { "&&" operand }
+//! operand  = { "!" } ( has(label) | all() | global() | label op | "(" or ")" )
+//! op       = "==" str | "!=" str | "contains" str | "starts with" str | "ends with" str
+//!          | "in" set | "not in" set
+//! ```
+//!
+//! Two selectors with the same canonical form mean the same, so the canonical text is the identity
+//! that the compiler shares groups by.
+//!
+//! Invariant: parsing is linear in the text and its recursion is bounded by [`DEPTH_MAX`], so hostile
+//! text costs no more than its length.
+
+mod canonical;
+mod error;
+mod expr;
+mod parse;
+mod restrict;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use error::ParseSelectorError;
+pub use expr::{Expr, LabelLookup};
+pub use restrict::{Restriction, Restrictions};
+
+/// Parentheses may nest this deep.
+pub const DEPTH_MAX: usize = 100;
+
+/// A label key is at most this long.
+pub const LABEL_LENGTH_MAX: usize = 512;
+
+/// A parsed selector with its canonical text. Cheap to clone; equal where the text is.
+#[derive(Clone)]
+pub struct Selector {
+    expr: Arc<Expr>,
+    canonical: Arc<str>,
+}
+
+impl Selector {
+    pub fn parse(text: &str) -> Result<Self, ParseSelectorError> {
+        parse::parse(text).map(Self::from)
+    }
+
+    /// `all()`: everything that has labels, even none.
+    pub fn all() -> Self {
+        Self::from(Expr::All)
+    }
+
+    pub fn expr(&self) -> &Expr {
+        &self.expr
+    }
+
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    pub fn is_all(&self) -> bool {
+        *self.expr == Expr::All
+    }
+
+    pub fn matches(&self, labels: &impl LabelLookup) -> bool {
+        self.expr.matches(labels)
+    }
+
+    /// What any matching label set must satisfy; for indexing.
+    pub fn restrictions(&self) -> Restrictions {
+        restrict::restrictions(&self.expr)
+    }
+
+    /// The conjunction, in the given order; `all()` operands are left out.
+    #[must_use]
+    pub fn conjunction(operands: impl IntoIterator<Item = Selector>) -> Self {
+        let mut kept: Vec<Selector> = operands.into_iter().filter(|s| !s.is_all()).collect();
+        match kept.len() {
+            0 => Self::all(),
+            1 => kept.remove(0),
+            _ => Self::from(Expr::And(kept.iter().map(|s| s.expr().clone()).collect())),
+        }
+    }
+
+    /// The same selector over labels whose keys begin with `prefix`.
+    #[must_use]
+    pub fn with_key_prefix(&self, prefix: &str) -> Self {
+        Self::from(self.expr.map_keys(&|key| format!("{prefix}{key}")))
+    }
+}
+
+impl From<Expr> for Selector {
+    fn from(expr: Expr) -> Self {
+        let canonical = expr.to_string().into();
+        Self { expr: Arc::new(expr), canonical }
+    }
+}
+
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        self.canonical == other.canonical
+    }
+}
+
+impl Eq for Selector {}
+
+impl PartialOrd for Selector {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Selector {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.canonical.cmp(&other.canonical)
+    }
+}
+
+impl std::hash::Hash for Selector {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.canonical.hash(state);
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.canonical)
+    }
+}
+
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Selector({})", self.canonical)
+    }
+}

@@ -1,0 +1,86 @@
+//! What was looked at on the way to a verdict.
+
+use bulkhead_types::{Direction, EndpointId, Packet, PolicyRef, Verdict};
+
+use crate::rule::Action;
+
+/// One endpoint's judgement of one packet, step by step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    pub endpoint: EndpointId,
+    pub direction: Direction,
+    pub packet: Packet,
+    /// Tiers with a policy that applies, up to and including the one that decided.
+    pub tiers: Vec<TierTrace>,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierTrace {
+    pub tier: String,
+    /// Policies that apply, up to and including the one that ended the tier.
+    pub policies: Vec<PolicyTrace>,
+    pub end: End,
+    /// `None`: the next tier, or else the profile, decides.
+    pub verdict: Option<Verdict>,
+}
+
+/// How a tier ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The last rule listed allowed or denied.
+    Rule,
+    /// The last rule listed passed.
+    Passed,
+    /// No rule decided; the tier's default did.
+    DefaultDeny,
+    DefaultPass,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyTrace {
+    pub policy: PolicyRef,
+    pub rules: Vec<RuleTrace>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTrace {
+    pub index: u32,
+    pub action: Action,
+    /// The first criterion that does not hold; `None`: the rule matches.
+    pub miss: Option<Criterion>,
+}
+
+/// What a rule can ask of a packet, in the order in which it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Criterion {
+    IpVersion,
+    Protocol,
+    NotProtocol,
+    Icmp,
+    NotIcmp,
+    SourceSelector,
+    SourceNotSelector,
+    SourceNets,
+    SourceNotNets,
+    SourcePorts,
+    SourceNotPorts,
+    DestinationSelector,
+    DestinationNotSelector,
+    DestinationNets,
+    DestinationNotNets,
+    DestinationPorts,
+    DestinationNotPorts,
+}
+
+impl Trace {
+    pub(super) fn new(endpoint: EndpointId, direction: Direction, packet: Packet) -> Self {
+        Self { endpoint, direction, packet, tiers: Vec::new(), verdict: Verdict::unknown() }
+    }
+}
+
+impl TierTrace {
+    pub(super) fn new(tier: &str) -> Self {
+        Self { tier: tier.to_owned(), policies: Vec::new(), end: End::DefaultDeny, verdict: None }
+    }
+}

@@ -1,0 +1,145 @@
+//! The objects, as the oracle holds them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bulkhead_api::Object;
+use bulkhead_types::{Direction, EndpointId, Labels, Packet};
+use ipnet::IpNet;
+
+use super::trace::Trace;
+use crate::facts::{Endpoint, Inventory, NamedPort};
+use crate::lower::{self, Diagnostic};
+use crate::rule::{Policy, Tier};
+
+/// Everything that was declared, lowered once and otherwise untouched.
+#[derive(Debug, Default)]
+pub struct World {
+    inventory: Inventory,
+    tiers: BTreeMap<String, Tier>,
+    policies: Vec<Policy>,
+    diagnostics: Vec<Diagnostic>,
+    carriers: Vec<Carrier>,
+}
+
+/// What gives labels, and names of ports, to addresses.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    pub labels: Labels,
+    nets: Vec<IpNet>,
+    pub ports: Vec<NamedPort>,
+}
+
+/// Both ends of one connection. An end is `None` where no endpoint has the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    pub egress: Option<Trace>,
+    pub ingress: Option<Trace>,
+}
+
+impl World {
+    /// Of objects with the same key, the last one counts.
+    pub fn from_objects<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Self {
+        let by_key: BTreeMap<_, _> = objects.into_iter().map(|o| (o.key(), o)).collect();
+        let mut world = Self::default();
+        world.tiers.extend(Tier::built_in().map(|tier| (tier.name.clone(), tier)));
+        for object in by_key.into_values() {
+            let (_, found) = world.inventory.upsert(object);
+            world.diagnostics.extend(found);
+            if let Some((policy, found)) = lower::policy(object) {
+                world.policies.push(policy);
+                world.diagnostics.extend(found);
+            }
+            if let Some((tier, found)) = lower::tier(object) {
+                world.tiers.insert(tier.name.clone(), tier);
+                world.diagnostics.extend(found);
+            }
+        }
+        let inventory = &world.inventory;
+        world.carriers.extend(inventory.endpoints.values().map(|endpoint| Carrier {
+            labels: inventory.labels_of(endpoint),
+            nets: endpoint.addresses.iter().copied().map(IpNet::from).collect(),
+            ports: endpoint.ports.clone(),
+        }));
+        world.carriers.extend(inventory.network_sets.values().map(|set| Carrier {
+            labels: inventory.labels_of_set(set),
+            nets: set.nets.clone(),
+            ports: Vec::new(),
+        }));
+        world
+    }
+
+    /// What lowering had to say, object by object.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.inventory.endpoints.values()
+    }
+
+    pub fn endpoint(&self, id: &EndpointId) -> Option<&Endpoint> {
+        self.inventory.endpoints.get(id)
+    }
+
+    /// The endpoint that judges packets from or to the address; the first by id where several claim it.
+    pub fn endpoint_at(&self, address: IpAddr) -> Option<&Endpoint> {
+        self.endpoints().find(|endpoint| endpoint.addresses.contains(&address))
+    }
+
+    /// Every label that selectors see of an endpoint.
+    pub fn labels_of(&self, endpoint: &Endpoint) -> Labels {
+        self.inventory.labels_of(endpoint)
+    }
+
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// Judges a connection at the source's egress and at the destination's ingress. It passes where
+    /// every end that exists allows it.
+    pub fn judge(&self, packet: &Packet) -> Judgement {
+        let at = |address, direction| {
+            self.endpoint_at(address).map(|e| self.trace(&e.id, direction, packet))
+        };
+        Judgement {
+            egress: at(packet.src, Direction::Egress),
+            ingress: at(packet.dst, Direction::Ingress),
+        }
+    }
+
+    /// The tiers that have a policy for this endpoint and direction, in order, with these policies.
+    pub fn stack(&self, endpoint: &Endpoint, direction: Direction) -> Vec<(Tier, Vec<&Policy>)> {
+        let labels = self.inventory.labels_of(endpoint);
+        let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
+        for policy in &self.policies {
+            if policy.rules(direction).is_some() && policy.subject.matches(&labels) {
+                by_tier.entry(&policy.tier).or_default().push(policy);
+            }
+        }
+        let mut stack: Vec<(Tier, Vec<&Policy>)> = Vec::new();
+        for (name, mut policies) in by_tier {
+            policies.sort_by(|a, b| a.precedence(b));
+            let tier = self.tiers.get(name).cloned().unwrap_or_else(|| Tier::missing(name));
+            stack.push((tier, policies));
+        }
+        let is_missing = |tier: &Tier| !self.tiers.contains_key(&tier.name);
+        stack.sort_by(|(a, _), (b, _)| {
+            let position = |t: &Tier| (is_missing(t), t.order, t.name.clone());
+            position(a).cmp(&position(b))
+        });
+        stack
+    }
+
+    pub(super) fn carriers_of(&self, address: IpAddr) -> impl Iterator<Item = &Carrier> {
+        self.carriers.iter().filter(move |c| c.nets.iter().any(|net| net.contains(&address)))
+    }
+}
+
+impl Judgement {
+    /// Whether every end that exists allows.
+    pub fn is_allowed(&self) -> bool {
+        let allows = |trace: &Trace| trace.verdict.decision == bulkhead_types::Decision::Allow;
+        self.egress.iter().chain(&self.ingress).all(allows)
+    }
+}

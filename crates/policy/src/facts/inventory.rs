@@ -1,0 +1,162 @@
+//! All facts, by key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bulkhead_api::object::Kind;
+use bulkhead_api::{Object, ObjectKey};
+use bulkhead_types::{EndpointId, EndpointKind, Labels};
+
+use super::{
+    Endpoint, KUBERNETES_NAME, NAME, NAMESPACE, NAMESPACE_PREFIX, NetworkSet, ORCHESTRATOR,
+    SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
+};
+use crate::lower::{Diagnostic, Notes};
+
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    namespaces: BTreeMap<String, Labels>,
+    service_accounts: BTreeMap<(String, String), Labels>,
+    pub endpoints: BTreeMap<EndpointId, Endpoint>,
+    pub network_sets: BTreeMap<ObjectKey, NetworkSet>,
+    pub nodes: BTreeSet<String>,
+}
+
+/// What a changed object may move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// No fact.
+    Nothing,
+    Endpoint(EndpointId),
+    NetworkSet(ObjectKey),
+    /// The labels that everything in the namespace inherits.
+    Namespace(String),
+    /// The labels that the account's endpoints inherit: namespace, name.
+    ServiceAccount(String, String),
+    Node(String),
+}
+
+impl Inventory {
+    /// Takes in an object of a kind that is a fact; other kinds touch nothing.
+    pub fn upsert(&mut self, object: &Object) -> (Touched, Vec<Diagnostic>) {
+        let key = object.key();
+        let mut notes = Notes::new(key.clone());
+        let labels = || object.metadata().labels.clone().unwrap_or_default();
+        let touched = match object {
+            Object::Namespace(_) => {
+                self.namespaces.insert(key.name.clone(), labels());
+                Touched::Namespace(key.name)
+            }
+            Object::ServiceAccount(_) => {
+                self.service_accounts.insert((key.namespace.clone(), key.name.clone()), labels());
+                Touched::ServiceAccount(key.namespace, key.name)
+            }
+            Object::Node(_) => {
+                self.nodes.insert(key.name.clone());
+                Touched::Node(key.name)
+            }
+            Object::Pod(pod) => match Endpoint::from_pod(pod, &mut notes) {
+                Some(endpoint) => self.put_endpoint(endpoint),
+                None => self.remove(&key),
+            },
+            Object::Workload(workload) => {
+                self.put_endpoint(Endpoint::from_workload(workload, &mut notes))
+            }
+            Object::NetworkSet(set) => self.put_set(NetworkSet::new(
+                key,
+                set.metadata.labels.as_ref(),
+                &set.spec,
+                &mut notes,
+            )),
+            Object::GlobalNetworkSet(set) => self.put_set(NetworkSet::new(
+                key,
+                set.metadata.labels.as_ref(),
+                &set.spec,
+                &mut notes,
+            )),
+            _ => Touched::Nothing,
+        };
+        (touched, notes.into_vec())
+    }
+
+    pub fn remove(&mut self, key: &ObjectKey) -> Touched {
+        let ObjectKey { kind, namespace, name } = key.clone();
+        match kind {
+            Kind::Namespace => {
+                self.namespaces.remove(&name);
+                Touched::Namespace(name)
+            }
+            Kind::ServiceAccount => {
+                self.service_accounts.remove(&(namespace.clone(), name.clone()));
+                Touched::ServiceAccount(namespace, name)
+            }
+            Kind::Node => {
+                self.nodes.remove(&name);
+                Touched::Node(name)
+            }
+            Kind::Pod | Kind::Workload => {
+                let kind = match kind {
+                    Kind::Pod => EndpointKind::Pod,
+                    _ => EndpointKind::Workload,
+                };
+                let id = EndpointId { kind, namespace, name };
+                self.endpoints.remove(&id);
+                Touched::Endpoint(id)
+            }
+            Kind::NetworkSet | Kind::GlobalNetworkSet => {
+                self.network_sets.remove(key);
+                Touched::NetworkSet(key.clone())
+            }
+            _ => Touched::Nothing,
+        }
+    }
+
+    fn put_endpoint(&mut self, endpoint: Endpoint) -> Touched {
+        let id = endpoint.id.clone();
+        self.endpoints.insert(id.clone(), endpoint);
+        Touched::Endpoint(id)
+    }
+
+    fn put_set(&mut self, set: NetworkSet) -> Touched {
+        let key = set.key.clone();
+        self.network_sets.insert(key.clone(), set);
+        Touched::NetworkSet(key)
+    }
+
+    /// Everything that a selector sees of an endpoint: its own labels, where it belongs, and what it
+    /// inherits.
+    pub fn labels_of(&self, endpoint: &Endpoint) -> Labels {
+        let namespace = &endpoint.id.namespace;
+        let account = &endpoint.service_account;
+        let mut labels = endpoint.labels.clone();
+        labels.insert(NAMESPACE.to_owned(), namespace.clone());
+        labels.insert(SERVICE_ACCOUNT.to_owned(), account.clone());
+        labels.insert(ORCHESTRATOR.to_owned(), "k8s".to_owned());
+        self.inherit_namespace(namespace, &mut labels);
+        let of_account = self.service_accounts.get(&(namespace.clone(), account.clone()));
+        for (key, value) in of_account.into_iter().flatten() {
+            labels.insert(format!("{SERVICE_ACCOUNT_PREFIX}{key}"), value.clone());
+        }
+        labels.insert(format!("{SERVICE_ACCOUNT_PREFIX}{NAME}"), account.clone());
+        labels
+    }
+
+    /// A namespaced set belongs to its namespace; a global one to none.
+    pub fn labels_of_set(&self, set: &NetworkSet) -> Labels {
+        let mut labels = set.labels.clone();
+        if !set.key.namespace.is_empty() {
+            labels.insert(NAMESPACE.to_owned(), set.key.namespace.clone());
+            self.inherit_namespace(&set.key.namespace, &mut labels);
+        }
+        labels
+    }
+
+    /// A namespace that nobody declared still has its name.
+    fn inherit_namespace(&self, namespace: &str, labels: &mut Labels) {
+        for (key, value) in self.namespaces.get(namespace).into_iter().flatten() {
+            labels.insert(format!("{NAMESPACE_PREFIX}{key}"), value.clone());
+        }
+        for name in [NAME, KUBERNETES_NAME] {
+            labels.insert(format!("{NAMESPACE_PREFIX}{name}"), namespace.to_owned());
+        }
+    }
+}

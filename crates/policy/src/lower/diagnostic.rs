@@ -1,0 +1,81 @@
+//! What lowering has to say about an object.
+
+use std::fmt;
+
+use bulkhead_api::ObjectKey;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// Odd, but understood.
+    Warning,
+    /// Not understood, and therefore read closed.
+    Error,
+}
+
+/// Names the object, the field, the trouble and what was done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Diagnostic {
+    pub object: ObjectKey,
+    pub severity: Severity,
+    /// Path from the object's root, such as `spec.ingress[0].source.selector`.
+    pub field: String,
+    pub message: String,
+    /// What it means for packets.
+    pub effect: &'static str,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)?;
+        if self.effect.is_empty() { Ok(()) } else { write!(f, "; {}", self.effect) }
+    }
+}
+
+/// Collects the diagnostics of one object.
+#[derive(Debug)]
+pub struct Notes {
+    object: ObjectKey,
+    list: Vec<Diagnostic>,
+    /// What an error means at the place that is being read.
+    effect: &'static str,
+}
+
+impl Notes {
+    pub fn new(object: ObjectKey) -> Self {
+        Self { object, list: Vec::new(), effect: "" }
+    }
+
+    pub fn into_vec(self) -> Vec<Diagnostic> {
+        self.list
+    }
+
+    /// Reads a part whose errors have the given effect. Says whether there were none.
+    pub fn reading<T>(
+        &mut self,
+        effect: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> (T, bool) {
+        let outer = std::mem::replace(&mut self.effect, effect);
+        let before = self.n_errors();
+        let value = read(self);
+        self.effect = outer;
+        (value, self.n_errors() == before)
+    }
+
+    pub fn error(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.push(Severity::Error, field.into(), message.into(), self.effect);
+    }
+
+    pub fn warning(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.push(Severity::Warning, field.into(), message.into(), "");
+    }
+
+    fn push(&mut self, severity: Severity, field: String, message: String, effect: &'static str) {
+        let object = self.object.clone();
+        self.list.push(Diagnostic { object, severity, field, message, effect });
+    }
+
+    fn n_errors(&self) -> usize {
+        self.list.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+}

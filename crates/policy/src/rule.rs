@@ -1,0 +1,221 @@
+//! The one rule form that every dialect is lowered to.
+//!
+//! Invariant: a lowered rule is complete and checked. Nothing downstream of `lower` parses text,
+//! applies a default or knows which dialect a rule was written in.
+
+use std::cmp::Ordering;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bulkhead_types::{Direction, PolicyRef, PortRange, Protocol, Selector};
+use ipnet::IpNet;
+
+/// A tier or policy position: lower is earlier, unset is last.
+#[derive(Clone, Copy, Debug)]
+pub struct Order(f64);
+
+/// An ordered layer of policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    pub name: String,
+    pub order: Order,
+    pub default: TierDefault,
+}
+
+/// What happens to a packet that no rule of the tier's applying policies decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TierDefault {
+    Deny,
+    Pass,
+}
+
+/// A list of rules for the endpoints that `subject` selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub id: PolicyRef,
+    pub tier: String,
+    pub order: Order,
+    pub subject: Selector,
+    /// `None`: the policy says nothing about the direction. Empty: it decides and no rule matches.
+    pub ingress: Option<Arc<[Rule]>>,
+    pub egress: Option<Arc<[Rule]>>,
+}
+
+/// All criteria that are set must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// Position of the rule as written; several lowered rules may come from one written rule.
+    pub index: u32,
+    pub action: Action,
+    pub family: Option<Family>,
+    pub protocol: Option<Protocol>,
+    pub not_protocol: Option<Protocol>,
+    pub icmp: Option<Icmp>,
+    pub not_icmp: Option<Icmp>,
+    pub src: Side,
+    pub dst: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    Allow,
+    Deny,
+    /// Leaves the tier.
+    Pass,
+    /// Says so and goes on with the next rule.
+    Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+/// An ICMP or ICMPv6 packet of this type, and of this code where one is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Icmp {
+    pub kind: u8,
+    pub code: Option<u8>,
+}
+
+/// Criteria about one end of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Side {
+    /// The address belongs to an endpoint or network set that matches.
+    pub selector: Option<Selector>,
+    /// The address belongs to no endpoint or network set that matches; unknown addresses qualify.
+    pub not_selector: Option<Selector>,
+    /// Sorted, without duplicates, host bits cleared.
+    pub nets: Option<Arc<[IpNet]>>,
+    pub not_nets: Option<Arc<[IpNet]>>,
+    pub ports: Option<Ports>,
+    pub not_ports: Option<Ports>,
+}
+
+/// Numeric ranges, and names that stand for (protocol, number) pairs of the address's endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ports {
+    pub ranges: Vec<PortRange>,
+    pub named: Vec<String>,
+}
+
+// === impl Order ===
+
+impl Order {
+    pub const LAST: Order = Order(f64::INFINITY);
+
+    pub fn new(written: Option<f64>) -> Self {
+        written.map_or(Self::LAST, Order)
+    }
+
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl PartialEq for Order {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Order {}
+
+impl PartialOrd for Order {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Order {
+    /// Total, also over what no manifest can write; -0 and 0 are one order.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.0 + 0.0).total_cmp(&(other.0 + 0.0))
+    }
+}
+
+// === impl Tier ===
+
+impl Tier {
+    /// Where a policy of a tier that does not exist stands: after all others, and closed.
+    pub fn missing(name: &str) -> Self {
+        Self { name: name.to_owned(), order: Order::LAST, default: TierDefault::Deny }
+    }
+
+    /// The three that always exist; their order and default cannot be changed.
+    pub fn built_in() -> [Self; 3] {
+        let tier = |name: &str, order, default| Self {
+            name: name.to_owned(),
+            order: Order(order),
+            default,
+        };
+        [
+            tier("kube-admin", 1_000.0, TierDefault::Pass),
+            tier("default", 1_000_000.0, TierDefault::Deny),
+            tier("kube-baseline", 10_000_000.0, TierDefault::Pass),
+        ]
+    }
+}
+
+// === impl Policy ===
+
+impl Policy {
+    pub fn rules(&self, direction: Direction) -> Option<&Arc<[Rule]>> {
+        match direction {
+            Direction::Ingress => self.ingress.as_ref(),
+            Direction::Egress => self.egress.as_ref(),
+        }
+    }
+
+    /// Policies of one tier go by order, then by the text `name/namespace/kind`.
+    pub fn precedence(&self, other: &Self) -> Ordering {
+        let text = |p: &Self| format!("{}/{}/{}", p.id.name, p.id.namespace, p.id.kind.as_str());
+        self.order.cmp(&other.order).then_with(|| text(self).cmp(&text(other)))
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// No criteria: matches every packet.
+    pub fn any(index: u32, action: Action) -> Self {
+        Self {
+            index,
+            action,
+            family: None,
+            protocol: None,
+            not_protocol: None,
+            icmp: None,
+            not_icmp: None,
+            src: Side::default(),
+            dst: Side::default(),
+        }
+    }
+
+    /// The side at the judged endpoint, and the other one.
+    pub fn local_and_remote(&self, direction: Direction) -> (&Side, &Side) {
+        match direction {
+            Direction::Ingress => (&self.dst, &self.src),
+            Direction::Egress => (&self.src, &self.dst),
+        }
+    }
+}
+
+impl Side {
+    /// Whether nothing is asked of the address; ports aside.
+    pub fn is_any_address(&self) -> bool {
+        self.selector.is_none()
+            && self.not_selector.is_none()
+            && self.nets.is_none()
+            && self.not_nets.is_none()
+    }
+}
+
+// === impl Family ===
+
+impl Family {
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
