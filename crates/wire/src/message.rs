@@ -368,6 +368,14 @@ pub struct Hello {
     pub digest: u64,
     #[prost(uint64, tag = "6")]
     pub enforces: u64,
+    #[prost(fixed64, tag = "7")]
+    pub life: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Welcome {
+    #[prost(fixed64, tag = "1")]
+    pub life: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -427,7 +435,7 @@ pub enum NodeWord {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct ToNode {
-    #[prost(oneof = "ServerWord", tags = "1, 2")]
+    #[prost(oneof = "ServerWord", tags = "1, 2, 3")]
     pub word: Option<ServerWord>,
 }
 
@@ -437,4 +445,6 @@ pub enum ServerWord {
     Program(NodeProgram),
     #[prost(message, tag = "2")]
     Delta(ProgramDelta),
+    #[prost(message, tag = "3")]
+    Welcome(Welcome),
 }

@@ -53,6 +53,16 @@ pub struct Hello {
     pub digest: u64,
     /// The last revision that the kernel took; 0 when unknown.
     pub enforces: Revision,
+    /// The [`Welcome::life`] of the server that gave the program; 0 when the node does not know.
+    pub life: u64,
+}
+
+/// The server's first word on a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Welcome {
+    /// Drawn anew by each start of a server: deltas can be resumed only within one life, because
+    /// only there the same revision is sure to have the same content.
+    pub life: u64,
 }
 
 /// The kernel took a program.
@@ -101,6 +111,7 @@ pub enum FromNode {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToNode {
+    Welcome(Welcome),
     Program(Arc<NodeProgram>),
     Delta(Arc<ProgramDelta>),
 }

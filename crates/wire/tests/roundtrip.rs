@@ -13,7 +13,7 @@ use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{
     Ack, ClassId, Codec, EndpointProgram, FlowBatch, FlowEvent, FlowReceipt, FlowRecord, FromNode,
     Hello, JoinRequest, JoinResponse, Judges, Nack, NodeProgram, NodeStatus, Outcome, Peer,
-    ProgramDelta, ProgramId, Row, RowId, RuleId, Span, Spans, ToNode,
+    ProgramDelta, ProgramId, Row, RowId, RuleId, Span, Spans, ToNode, Welcome,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -203,9 +203,9 @@ fn record() -> impl Strategy<Value = FlowRecord> {
 
 fn word() -> impl Strategy<Value = FromNode> {
     let revision = || any::<u64>().prop_map(Revision);
-    let hello = (any::<u32>(), name(), name(), revision(), any::<u64>(), revision()).prop_map(
-        |(version, node, agent_version, holds, digest, enforces)| {
-            FromNode::Hello(Hello { version, node, agent_version, holds, digest, enforces })
+    let hello = (any::<u32>(), name(), name(), revision(), any::<[u64; 2]>(), revision()).prop_map(
+        |(version, node, agent_version, holds, [digest, life], enforces)| {
+            FromNode::Hello(Hello { version, node, agent_version, holds, digest, enforces, life })
         },
     );
     let status = (
@@ -259,6 +259,7 @@ proptest! {
     ) {
         check(&FlowBatch { boot, sequence, records });
         check(&FlowReceipt { sequence });
+        check(&ToNode::Welcome(Welcome { life: boot }));
     }
 
     #[test]

@@ -11,7 +11,9 @@ use crate::delta::ProgramDelta;
 use crate::limits;
 use crate::message as m;
 use crate::program::NodeProgram;
-use crate::session::{Ack, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus, ToNode};
+use crate::session::{
+    Ack, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus, ToNode, Welcome,
+};
 
 impl Codec for JoinRequest {
     type Message = m::JoinRequest;
@@ -62,6 +64,7 @@ impl Codec for FromNode {
                 holds: hello.holds.0,
                 digest: hello.digest,
                 enforces: hello.enforces.0,
+                life: hello.life,
             }),
             FromNode::Ack(ack) => {
                 m::NodeWord::Ack(m::Ack { revision: ack.revision.0, at_ns: ack.at_ns })
@@ -103,6 +106,7 @@ impl Codec for ToNode {
 
     fn to_message(&self) -> m::ToNode {
         let word = match self {
+            ToNode::Welcome(welcome) => m::ServerWord::Welcome(m::Welcome { life: welcome.life }),
             ToNode::Program(program) => m::ServerWord::Program(program.to_message()),
             ToNode::Delta(delta) => m::ServerWord::Delta(delta.to_message()),
         };
@@ -111,6 +115,7 @@ impl Codec for ToNode {
 
     fn from_message(message: m::ToNode) -> Result<Self, MessageError> {
         Ok(match required("word", message.word)? {
+            m::ServerWord::Welcome(welcome) => ToNode::Welcome(Welcome { life: welcome.life }),
             m::ServerWord::Program(program) => {
                 let program =
                     NodeProgram::from_message(program).map_err(|error| error.within("program"))?;
@@ -137,6 +142,7 @@ fn read_hello(hello: m::Hello) -> Result<Hello, MessageError> {
         holds: Revision(hello.holds),
         digest: hello.digest,
         enforces: Revision(hello.enforces),
+        life: hello.life,
     })
 }
 

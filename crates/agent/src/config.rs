@@ -1,0 +1,122 @@
+//! Flags as given, and the configuration they are checked into. Nothing is re-checked later.
+
+use std::path::PathBuf;
+
+use bulkhead_enforce::node::INTERFACE_PREFIXES;
+use clap::Parser;
+
+use crate::identity::{JoinToken, TokenError};
+
+/// Holds one node to the program that the server has for it.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bulkhead-agent", version)]
+pub struct RawConfig {
+    /// Name of this node; its Node object has the same
+    #[arg(long, value_name = "NAME", required_unless_present = "teardown")]
+    pub node: Option<String>,
+    /// Where the server takes nodes (its --node-listen)
+    #[arg(long, value_name = "HOST:PORT", required_unless_present = "teardown")]
+    pub server: Option<String>,
+    /// One-time token from `bulkhead node token NAME`; needed until the node has joined
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// File that holds the token, so that no process list shows it
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Where key, certificate and the last program are kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/bulkhead")]
+    pub state_dir: PathBuf,
+    /// Network namespace that holds the workloads' interfaces; the agent's own when not given
+    #[arg(long, value_name = "PATH")]
+    pub netns: Option<PathBuf>,
+    /// Interfaces whose name begins so are enforced; may be repeated
+    #[arg(long = "interface-prefix", value_name = "PREFIX", default_values = INTERFACE_PREFIXES)]
+    pub interface_prefixes: Vec<String>,
+    /// Folder on a BPF file system for what must survive the agent
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/bulkhead")]
+    pub pin_dir: PathBuf,
+    /// Removes everything that is pinned under --pin-dir: the node enforces nothing afterwards
+    #[arg(long)]
+    pub teardown: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Config {
+    Teardown { pin_dir: PathBuf },
+    Run(Box<RunConfig>),
+}
+
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    pub node: String,
+    /// `host:port`.
+    pub server: String,
+    pub token: Option<JoinToken>,
+    pub state_dir: PathBuf,
+    pub netns: Option<PathBuf>,
+    pub interface_prefixes: Vec<String>,
+    pub pin_dir: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("`--{flag}` is needed")]
+    Missing { flag: &'static str },
+    #[error("`--server {value}` is no host and port, such as `10.0.0.1:6444`")]
+    Server { value: String },
+    #[error("`--node {value}` is no node name: use a-z, 0-9, `-` and `.`, at most 253 characters")]
+    Node { value: String },
+    #[error("`{path}`, given as --token-file, cannot be read: {source}")]
+    TokenFile { path: PathBuf, source: std::io::Error },
+    #[error("an empty `--interface-prefix` would enforce every interface of the host")]
+    InterfacePrefix,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Config {
+    pub fn check(raw: RawConfig) -> Result<Self, ConfigError> {
+        if raw.teardown {
+            return Ok(Self::Teardown { pin_dir: raw.pin_dir });
+        }
+        let node = raw.node.ok_or(ConfigError::Missing { flag: "node" })?;
+        if !is_node_name(&node) {
+            return Err(ConfigError::Node { value: node });
+        }
+        let server = raw.server.ok_or(ConfigError::Missing { flag: "server" })?;
+        let has_port = server
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !has_port {
+            return Err(ConfigError::Server { value: server });
+        }
+        if raw.interface_prefixes.iter().any(String::is_empty) {
+            return Err(ConfigError::InterfacePrefix);
+        }
+        let text = match (raw.token, raw.token_file) {
+            (Some(text), _) => Some(text),
+            (None, Some(path)) => Some(
+                std::fs::read_to_string(&path)
+                    .map_err(|source| ConfigError::TokenFile { path, source })?,
+            ),
+            (None, None) => None,
+        };
+        Ok(Self::Run(Box::new(RunConfig {
+            node,
+            server,
+            token: text.map(|text| text.trim().parse()).transpose()?,
+            state_dir: raw.state_dir,
+            netns: raw.netns,
+            interface_prefixes: raw.interface_prefixes,
+            pin_dir: raw.pin_dir,
+        })))
+    }
+}
+
+fn is_node_name(name: &str) -> bool {
+    let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.starts_with(is_edge)
+        && name.ends_with(is_edge)
+        && name.chars().all(|c| is_edge(c) || c == '-' || c == '.')
+}
