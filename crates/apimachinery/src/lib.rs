@@ -9,9 +9,16 @@
 //! Architecture Invariant: no I/O, no clock, no randomness, no async.
 #![deny(clippy::disallowed_methods)]
 
+pub mod apply;
 pub mod body;
+pub mod defaulting;
 pub mod field;
 pub mod kinds;
+pub mod meta;
+pub mod patch;
 pub mod schema;
+pub mod select;
 pub mod status;
 pub mod strict;
+pub mod validate;
+pub mod write;

@@ -140,7 +140,7 @@ impl Field {
 
 impl<'a> Slot<'a> {
     /// A place of which nothing is known: anything may stand there, owned as a whole.
-    pub fn any() -> Slot<'static> {
+    pub fn any() -> Slot<'a> {
         ANY.slot()
     }
 
