@@ -35,7 +35,7 @@ pub struct Lab {
     client: Client,
     agents: Vec<Agent>,
     server: Server,
-    net: Net,
+    net: Arc<Net>,
     programs: Programs,
     claim: Arc<Claim>,
     nodes: Vec<String>,
@@ -62,7 +62,7 @@ impl Lab {
         let claim = Arc::new(Claim::take()?);
         let started = Server::start(&claim, &programs);
         let (net, server) = tokio::join!(Net::up(Arc::clone(&claim), &world), started);
-        let (net, server) = (net?, server?);
+        let (net, server) = (Arc::new(net?), server?);
         let client = server.client().await?;
         let mut agents = Vec::new();
         for node in &world.nodes {
@@ -83,7 +83,7 @@ impl Lab {
         self.server.kubeconfig()
     }
 
-    pub fn net(&self) -> &Net {
+    pub fn net(&self) -> &Arc<Net> {
         &self.net
     }
 

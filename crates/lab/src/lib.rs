@@ -12,14 +12,18 @@
 //! Server, agent and CLI are programs that the lab starts, never crates that it imports.
 
 pub mod claim;
+pub mod command;
 pub mod control;
+pub mod flows;
 pub mod lab;
+pub mod manifests;
 pub mod net;
 pub mod netns;
 mod nonce;
 pub mod objects;
 pub mod probe;
 pub mod process;
+pub mod shop;
 pub mod world;
 
 pub use lab::Lab;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `bulkhead-lab`: worlds of network namespaces with real packets.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bulkhead_lab::command::main()
+}

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use bulkhead_types::{EndpointId, Protocol};
 use futures::stream::{self, StreamExt};
 use socket2::Type;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -45,7 +45,8 @@ pub struct Net {
 struct State {
     /// Listeners; dropped, and with them their sockets, before the namespaces.
     tasks: JoinSet<()>,
-    listening: BTreeSet<(IpAddr, Protocol, u16)>,
+    /// What listens, and whether it is ours and echoes.
+    listening: BTreeMap<(IpAddr, Protocol, u16), bool>,
     sctp: BTreeMap<IpAddr, listen::SctpPorts>,
     outside_addresses: BTreeSet<IpAddr>,
     outside: NetNs,
@@ -66,7 +67,7 @@ impl Net {
         ip::batch(Some(&name), &layout::outside()).await?;
         let state = State {
             tasks: JoinSet::new(),
-            listening: BTreeSet::new(),
+            listening: BTreeMap::new(),
             sctp: BTreeMap::new(),
             outside_addresses: BTreeSet::new(),
             outside,
@@ -165,6 +166,35 @@ impl Net {
         &self.walker
     }
 
+    /// The outside namespace, with these addresses of its own.
+    pub async fn outside(&self, addresses: &[IpAddr]) -> Result<NetNs> {
+        let mut state = self.state.lock().await;
+        state.add_outside(addresses.iter().copied()).await?;
+        Ok(state.outside.clone())
+    }
+
+    pub fn tcp_listener(&self, netns: &NetNs, at: SocketAddr) -> Result<TcpListener> {
+        let failed = move || format!("cannot listen on {at}");
+        let open = move || listen::open(at, Type::STREAM).with_context(failed);
+        Ok(TcpListener::from_std(self.walker.within(netns, open)?.into())?)
+    }
+
+    pub async fn tcp_connect(
+        &self,
+        netns: &NetNs,
+        src: IpAddr,
+        dst: SocketAddr,
+    ) -> Result<TcpStream> {
+        let socket = connect::open(&self.walker, netns, src, Type::STREAM)?;
+        Ok(TcpSocket::from_std_stream(socket.into()).connect(dst).await?)
+    }
+
+    /// The addresses that a probe's packets have.
+    pub async fn addresses(&self, probe: &Probe) -> Result<(IpAddr, IpAddr)> {
+        let path = self.state.lock().await.path(probe)?;
+        Ok((path.src, path.dst))
+    }
+
     /// Echo listeners on every declared port of every endpoint.
     pub async fn listen(&self) -> Result<()> {
         let mut state = self.state.lock().await;
@@ -198,7 +228,7 @@ impl Net {
                 let path = state.path(probe).with_context(|| format!("probe {}", probe.id))?;
                 paths.push(path);
             }
-            state.prepare(&self.walker, &paths).await?;
+            state.prepare(&self.walker, &mut paths).await?;
         }
         let outcomes = stream::iter(paths)
             .map(|path| async move { self.outcome(&path, patience).await })
@@ -237,7 +267,8 @@ impl State {
         }
         let (kind, code) = icmp::echo(v6);
         let icmp = (probe.icmp_type.unwrap_or(kind), probe.icmp_code.unwrap_or(code));
-        Ok(Path { from, src, to, dst, protocol, port: probe.port.unwrap_or_default(), icmp })
+        let port = probe.port.unwrap_or_default();
+        Ok(Path { from, src, to, dst, protocol, port, icmp, echoes: false })
     }
 
     fn place(&self, text: &str, v6: bool) -> Result<(NetNs, IpAddr)> {
@@ -262,25 +293,31 @@ impl State {
     }
 
     /// Outside addresses and listeners that the paths need.
-    async fn prepare(&mut self, walker: &Walker, paths: &[Path]) -> Result<()> {
-        let mut lines = String::new();
-        for path in paths {
-            for (netns, address) in [(&path.from, path.src), (&path.to, path.dst)] {
-                if netns.name == self.outside.name && self.outside_addresses.insert(address) {
-                    if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
-                        bail!("`{address}` cannot be an address outside");
-                    }
-                    lines.push_str(&layout::outside_address(address));
-                }
-            }
-        }
-        if !lines.is_empty() {
-            ip::batch(Some(&self.outside.name), &lines).await?;
-        }
-        for path in paths.iter().filter(|path| path.protocol.has_ports()) {
+    async fn prepare(&mut self, walker: &Walker, paths: &mut [Path]) -> Result<()> {
+        let outside = &self.outside.name;
+        let ends = paths.iter().flat_map(|path| [(&path.from, path.src), (&path.to, path.dst)]);
+        let addresses: Vec<IpAddr> =
+            ends.filter(|(netns, _)| netns.name == *outside).map(|(_, address)| address).collect();
+        self.add_outside(addresses.into_iter()).await?;
+        for path in paths.iter_mut().filter(|path| path.protocol.has_ports()) {
             self.listen(walker, &path.to, path.dst, path.protocol, path.port)?;
+            let listener = (path.dst, path.protocol, path.port);
+            path.echoes = self.listening.get(&listener).copied().unwrap_or(false);
         }
         Ok(())
+    }
+
+    async fn add_outside(&mut self, addresses: impl Iterator<Item = IpAddr>) -> Result<()> {
+        let mut lines = String::new();
+        for address in addresses {
+            if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+                bail!("`{address}` cannot be an address outside");
+            }
+            if self.outside_addresses.insert(address) {
+                lines.push_str(&layout::outside_address(address));
+            }
+        }
+        if lines.is_empty() { Ok(()) } else { ip::batch(Some(&self.outside.name), &lines).await }
     }
 
     /// Makes something answer at a port, once.
@@ -292,23 +329,34 @@ impl State {
         protocol: Protocol,
         port: u16,
     ) -> Result<()> {
-        if self.listening.contains(&(address, protocol, port)) {
+        if self.listening.contains_key(&(address, protocol, port)) {
             return Ok(());
         }
         let at = SocketAddr::new(address, port);
         let open = |kind| {
             let failed = move || format!("cannot listen on {at} ({protocol})");
-            walker.within(netns, move || listen::open(at, kind).with_context(failed))
+            walker.within(netns, move || match listen::open(at, kind) {
+                // someone else's service: it answers, but it does not echo
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
+                opened => opened.map(Some).with_context(failed),
+            })
         };
+        let mut ours = true;
         match protocol {
-            Protocol::TCP => {
-                let listener = TcpListener::from_std(open(Type::STREAM)?.into())?;
-                self.tasks.spawn(listen::tcp(listener));
-            }
-            Protocol::UDP => {
-                let socket = UdpSocket::from_std(open(Type::DGRAM)?.into())?;
-                self.tasks.spawn(listen::udp(socket));
-            }
+            Protocol::TCP => match open(Type::STREAM)? {
+                Some(socket) => {
+                    let listener = TcpListener::from_std(socket.into())?;
+                    self.tasks.spawn(listen::tcp(listener));
+                }
+                None => ours = false,
+            },
+            Protocol::UDP => match open(Type::DGRAM)? {
+                Some(socket) => {
+                    let socket = UdpSocket::from_std(socket.into())?;
+                    self.tasks.spawn(listen::udp(socket));
+                }
+                None => ours = false,
+            },
             Protocol::SCTP => {
                 if let Some(ports) = self.sctp.get(&address) {
                     ports.add(port);
@@ -324,7 +372,7 @@ impl State {
             // nothing to listen on
             _ => {}
         }
-        self.listening.insert((address, protocol, port));
+        self.listening.insert((address, protocol, port), ours);
         Ok(())
     }
 }

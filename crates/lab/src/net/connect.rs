@@ -24,6 +24,19 @@ pub struct Path {
     pub port: u16,
     /// Type and code, for ICMP and ICMPv6.
     pub icmp: (u8, u8),
+    /// Whether the listener is the lab's own: others are not asked to echo.
+    pub echoes: bool,
+}
+
+/// Opens a socket that sends from an address in a namespace.
+pub fn open(walker: &Walker, netns: &NetNs, src: IpAddr, kind: Type) -> Result<Socket> {
+    let src = SocketAddr::new(src, 0);
+    walker.within(netns, move || {
+        let socket = Socket::new(Domain::for_address(src), kind, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&src.into()).with_context(|| format!("cannot send from `{src}`"))?;
+        Ok(socket)
+    })
 }
 
 impl Path {
@@ -47,8 +60,12 @@ impl Path {
     }
 
     async fn tcp(&self, walker: &Walker, nonce: u64) -> Result<()> {
-        let socket = TcpSocket::from_std_stream(self.socket(walker, Type::STREAM)?.into());
+        let socket =
+            TcpSocket::from_std_stream(open(walker, &self.from, self.src, Type::STREAM)?.into());
         let mut stream = socket.connect(self.destination()).await?;
+        if !self.echoes {
+            return Ok(());
+        }
         stream.write_all(&nonce.to_be_bytes()).await?;
         if stream.read_u64().await? != nonce {
             bail!("{} answered with other bytes than were sent", self.destination());
@@ -57,7 +74,7 @@ impl Path {
     }
 
     async fn udp(&self, walker: &Walker, nonce: u64) -> Result<()> {
-        let socket = UdpSocket::from_std(self.socket(walker, Type::DGRAM)?.into())?;
+        let socket = UdpSocket::from_std(open(walker, &self.from, self.src, Type::DGRAM)?.into())?;
         socket.connect(self.destination()).await?;
         socket.send(&nonce.to_be_bytes()).await?;
         let mut reply = [0; 8];
@@ -91,16 +108,6 @@ impl Path {
                 return Ok(());
             }
         }
-    }
-
-    fn socket(&self, walker: &Walker, kind: Type) -> Result<Socket> {
-        let src = SocketAddr::new(self.src, 0);
-        walker.within(&self.from, move || {
-            let socket = Socket::new(Domain::for_address(src), kind, None)?;
-            socket.set_nonblocking(true)?;
-            socket.bind(&src.into()).with_context(|| format!("cannot send from `{src}`"))?;
-            Ok(socket)
-        })
     }
 
     fn raw(&self, walker: &Walker, netns: &NetNs, local: IpAddr) -> Result<RawSocket> {
