@@ -13,6 +13,13 @@
 //! judged by the old program or by the new one, never by a mixture. What is pinned goes on judging
 //! when this process is gone.
 
+pub mod ebpf;
+pub mod events;
+pub mod kernel;
+pub mod limits;
+pub mod netlink;
 pub mod node;
+pub mod realized;
 
+pub use limits::MapSizes;
 pub use node::{EnforceError, EnforceReport, Node, NodeHandle, NodeOptions};

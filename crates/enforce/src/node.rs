@@ -4,6 +4,9 @@
 //! thread and because nothing may be written to the maps by two hands at once.
 //! INVARIANT(one-writer): only that thread writes the maps.
 
+mod bind;
+mod worker;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +15,13 @@ use bulkhead_types::{EndpointId, Revision};
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::kernel::linux::Linux;
+use crate::limits::MapSizes;
+
 /// Interface names that carry workloads unless the operator says otherwise.
 pub const INTERFACE_PREFIXES: [&str; 5] = ["cali", "lxc", "veth", "tap", "bhl"];
+
+const COMMANDS_MAX: usize = 16;
 
 /// How one node is enforced.
 #[derive(Clone, Debug)]
@@ -35,6 +43,8 @@ pub struct NodeOptions {
     pub update_ms: u64,
     /// Records that wait for the reader; the next ones are dropped and counted.
     pub records_max: usize,
+    /// Sizes of maps that are made now; pinned ones keep theirs.
+    pub sizes: MapSizes,
 }
 
 /// What the kernel enforces now.
@@ -97,6 +107,7 @@ impl NodeOptions {
             sweep_ms: 1_000,
             update_ms: 5_000,
             records_max: 16_384,
+            sizes: MapSizes::DEFAULT,
         }
     }
 }
@@ -107,14 +118,25 @@ impl Node {
     pub fn start(
         options: NodeOptions,
     ) -> Result<(NodeHandle, mpsc::Receiver<FlowRecord>), EnforceError> {
-        let _ = options;
-        Err(EnforceError::Gone)
+        let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
+        let (records, recorded) = mpsc::channel(options.records_max.max(1));
+        let (reports, report) = watch::channel(EnforceReport::default());
+        let (started, is_started) = std::sync::mpsc::channel();
+        std::thread::Builder::new()
+            .name("bulkhead-kernel".to_owned())
+            .spawn(move || worker::run(options, commanded, records, reports, &started))
+            .map_err(|error| EnforceError::Kernel {
+                action: "start the enforcement thread".to_owned(),
+                message: error.to_string(),
+            })?;
+        is_started.recv().map_err(|_| EnforceError::Gone)??;
+        Ok((NodeHandle { commands, report }, recorded))
     }
 
-    /// Detaches everything that is pinned under `pin_dir` and removes it.
+    /// Detaches everything that is pinned under `pin_dir` and removes it: nothing is enforced there
+    /// any more. The node must not be running.
     pub fn teardown(pin_dir: &Path) -> Result<(), EnforceError> {
-        let _ = pin_dir;
-        Ok(())
+        Linux::teardown(pin_dir)
     }
 }
 

@@ -1,1 +1,244 @@
-//! bulkhead-enforce-abi
+//! The Rust twin of `bpf/src/abi.h`: the shape of every key, value and event in the kernel maps.
+//!
+//! Invariant: no struct has padding and every bit pattern is a value, so that each may be read from
+//! and written as bytes; the same sizes and offsets are asserted here and in the header. Whoever
+//! changes a shape raises [`LAYOUT`] on both sides: maps of another layout are never reused.
+
+#![no_std]
+
+use core::mem::{offset_of, size_of};
+
+/// `BULKHEAD_LAYOUT` of the header.
+pub const LAYOUT: u32 = 1;
+
+/// May be read from and written as bytes.
+///
+/// # Safety
+///
+/// The type has no padding, and every pattern of bits is a valid value of it.
+pub unsafe trait Plain: Copy + Default {
+    fn as_bytes(&self) -> &[u8] {
+        let start = core::ptr::from_ref(self).cast::<u8>();
+        // SAFETY: `start` points at `size_of::<Self>()` initialised bytes (no padding), which live
+        // as long as `self` and cannot be written while it is borrowed.
+        unsafe { core::slice::from_raw_parts(start, size_of::<Self>()) }
+    }
+
+    /// `None` where `bytes` is too short; more than enough is fine.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..size_of::<Self>())?;
+        // SAFETY: `bytes` has the size of `Self`, any bits are a value, and the read needs no
+        // alignment.
+        Some(unsafe { core::ptr::read_unaligned(bytes.as_ptr().cast::<Self>()) })
+    }
+}
+
+// SAFETY: an integer.
+unsafe impl Plain for u32 {}
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
+// SAFETY: an array of integers.
+unsafe impl Plain for [u8; 4] {}
+
+macro_rules! plain {
+    ($name:ident, $size:literal $(, $field:ident at $offset:literal)*) => {
+        const _: () = assert!(size_of::<$name>() == $size);
+        $(const _: () = assert!(offset_of!($name, $field) == $offset);)*
+        // SAFETY: `repr(C)`, integers only, and the fields fill the asserted size.
+        unsafe impl Plain for $name {}
+    };
+}
+
+/// IPv4 is mapped into IPv6; network byte order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address(pub [u8; 16]);
+plain!(Address, 16);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointKey {
+    pub ifindex: u32,
+    pub local: Address,
+}
+plain!(EndpointKey, 20, local at 4);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    pub slot: u32,
+    pub ingress: u32,
+    pub egress: u32,
+    pub lane: u32,
+}
+plain!(Endpoint, 16, lane at 12);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix4 {
+    pub length: u32,
+    pub octets: [u8; 4],
+}
+plain!(Prefix4, 8);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix6 {
+    pub length: u32,
+    pub address: Address,
+}
+plain!(Prefix6, 20);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassValue {
+    pub lane: [u32; 2],
+}
+plain!(ClassValue, 8);
+
+/// The slot of `ClassId::OUTSIDE`.
+pub const CLASS_OUTSIDE: u32 = 0;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryKey {
+    pub program: u32,
+    pub class: u32,
+}
+plain!(EntryKey, 8);
+
+pub const LEAF_ALLOW: u32 = 0x8000_0000;
+pub const LEAF_UNKNOWN: u32 = 0;
+
+pub const PART_TCP: usize = 0;
+pub const PART_UDP: usize = 1;
+pub const PART_SCTP: usize = 2;
+pub const PART_ICMP: usize = 3;
+pub const PART_ICMPV6: usize = 4;
+pub const PART_OTHER: usize = 5;
+pub const PARTS: usize = 8;
+
+/// Without spans `value` is the leaf itself; else the index of the first span.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowPart {
+    pub value: u32,
+    pub n_spans: u32,
+}
+plain!(RowPart, 8);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    pub parts: [RowPart; PARTS],
+}
+plain!(Row, 64);
+
+/// Without sources `value` is a leaf; else the index of the first span by source port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub start: u16,
+    pub n_sources: u16,
+    pub value: u32,
+}
+plain!(Span, 8, value at 4);
+
+pub const OPENER_LOCAL: u8 = 0;
+pub const OPENER_REMOTE: u8 = 1;
+
+/// Lanes of a [`FlowKey`] from here on hold denied attempts.
+pub const LANE_DENIED: u8 = 3;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    pub endpoint: u32,
+    pub local: Address,
+    pub remote: Address,
+    pub local_port: u16,
+    pub remote_port: u16,
+    pub protocol: u8,
+    pub lane: u8,
+    pub zero: u16,
+}
+plain!(FlowKey, 44, local_port at 36, lane at 41);
+
+pub const STATE_OPENER_FIN: u32 = 1;
+pub const STATE_REPLIER_FIN: u32 = 2;
+pub const STATE_RESET: u32 = 4;
+pub const STATE_REPLIED: u32 = 8;
+pub const STATE_CONFIRMED: u32 = 16;
+pub const STATE_SYN: u32 = 32;
+
+/// `judged`: the epoch in the upper half, the leaf in the lower.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    pub judged: u64,
+    pub revision: u64,
+    pub started_ns: u64,
+    pub seen_ns: u64,
+    pub packets: [u64; 2],
+    pub bytes: [u64; 2],
+    pub state: u32,
+    pub opener: u8,
+    pub icmp_type: u8,
+    pub icmp_code: u8,
+    pub zero: u8,
+}
+plain!(Flow, 72, packets at 32, state at 64, opener at 68);
+
+pub const EVENT_NEW: u8 = 1;
+pub const EVENT_DENIED: u8 = 2;
+pub const EVENT_LATE_DENIED: u8 = 3;
+pub const EVENT_ENDED: u8 = 4;
+pub const EVENT_DROPPED: u8 = 5;
+
+pub const REASON_MALFORMED: u8 = 1;
+pub const REASON_NO_PROGRAM: u8 = 2;
+pub const REASON_NOT_ITS_ADDRESS: u8 = 3;
+pub const REASON_FRAGMENT: u8 = 4;
+pub const REASON_NOT_IP: u8 = 5;
+pub const REASON_LINK_NOISE: u8 = 6;
+pub const REASON_STRAY_RESET: u8 = 7;
+pub const REASON_LOST_EVENT: u8 = 8;
+pub const REASON_FLOWS_FULL: u8 = 9;
+pub const REASONS: usize = 16;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    pub kind: u8,
+    pub reason: u8,
+    pub from_workload: u8,
+    pub zero: u8,
+    pub ifindex: u32,
+    pub key: FlowKey,
+    pub zero2: u32,
+    pub flow: Flow,
+}
+plain!(Event, 128, key at 8, flow at 56);
+
+pub const CONFIG_EPOCH: u32 = 0;
+pub const CONFIG_REVISION: u32 = 1;
+pub const CONFIG_NEXT_SLOT: u32 = 2;
+pub const CONFIGS: u32 = 16;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotKey {
+    pub kind: u32,
+    pub slot: u32,
+}
+plain!(SlotKey, 8);
+
+impl Flow {
+    pub fn leaf(&self) -> u32 {
+        (self.judged & 0xffff_ffff) as u32
+    }
+
+    pub fn is_allowed(&self) -> bool {
+        self.leaf() & LEAF_ALLOW != 0
+    }
+}

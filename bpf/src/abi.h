@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the kernel programs and the agent agree on: the shape of every key, value and event.
+ *
+ * The Rust twin is crates/enforce/abi; both sides assert the same sizes and offsets at compile time.
+ * Invariant: no struct has padding, so that a key may be hashed and compared as bytes. Whoever
+ * changes a shape raises BULKHEAD_LAYOUT on both sides. */
+#pragma once
+
+#include <linux/types.h>
+
+#define BULKHEAD_LAYOUT 1
+
+#define ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has moved")
+#define ASSERT_AT(type, field, at)                                                                 \
+	_Static_assert(__builtin_offsetof(type, field) == (at), #type "." #field " has moved")
+
+/* IPv4 is mapped into IPv6 (::ffff:a.b.c.d). Network byte order. */
+struct address {
+	__u32 words[4];
+};
+ASSERT_SIZE(struct address, 16);
+
+/* -- who is judged ------------------------------------------------------------------------------ */
+
+struct endpoint_key {
+	__u32 ifindex;
+	struct address local;
+};
+ASSERT_SIZE(struct endpoint_key, 20);
+ASSERT_AT(struct endpoint_key, local, 4);
+
+/* `lane` says which half of a class_value goes with these programs: one element is replaced at once,
+ * so programs and classes change together. */
+struct endpoint {
+	__u32 slot;
+	__u32 ingress;
+	__u32 egress;
+	__u32 lane;
+};
+ASSERT_SIZE(struct endpoint, 16);
+ASSERT_AT(struct endpoint, lane, 12);
+
+/* -- what they are judged by -------------------------------------------------------------------- */
+
+struct prefix4 {
+	__u32 length;
+	__u32 word;
+};
+ASSERT_SIZE(struct prefix4, 8);
+
+struct prefix6 {
+	__u32 length;
+	struct address address;
+};
+ASSERT_SIZE(struct prefix6, 20);
+
+/* Both lanes are equal except while an update is under way. */
+struct class_value {
+	__u32 lane[2];
+};
+ASSERT_SIZE(struct class_value, 8);
+
+#define CLASS_OUTSIDE 0
+
+struct entry_key {
+	__u32 program;
+	__u32 class;
+};
+ASSERT_SIZE(struct entry_key, 8);
+
+/* A leaf: the decision in the top bit, the rule's slot in the others. */
+#define LEAF_ALLOW 0x80000000u
+/* Fail-closed: nothing could say. */
+#define LEAF_UNKNOWN 0u
+
+enum part {
+	PART_TCP,
+	PART_UDP,
+	PART_SCTP,
+	PART_ICMP,
+	PART_ICMPV6,
+	PART_OTHER,
+	PARTS = 8,
+};
+
+/* Without spans `value` is the leaf itself; else the index of the first span. */
+struct row_part {
+	__u32 value;
+	__u32 n_spans;
+};
+ASSERT_SIZE(struct row_part, 8);
+
+struct row {
+	struct row_part parts[PARTS];
+};
+ASSERT_SIZE(struct row, 64);
+
+/* Without sources `value` is a leaf; else the index of the first span by source port. */
+struct span {
+	__u16 start;
+	__u16 n_sources;
+	__u32 value;
+};
+ASSERT_SIZE(struct span, 8);
+ASSERT_AT(struct span, value, 4);
+
+/* log2 of the spans that one part may have, plus one. */
+#define SPAN_STEPS_MAX 17
+
+/* -- what was seen ------------------------------------------------------------------------------ */
+
+enum opener {
+	OPENER_LOCAL,  /* judged as egress */
+	OPENER_REMOTE, /* judged as ingress */
+};
+
+/* A flow as one endpoint sees it. `lane` keeps apart what may not answer for each other: 0 is a
+ * connection; 1 + opener is a denied attempt, or a query (ICMP echo and the like) of that opener. */
+struct flow_key {
+	__u32 endpoint;
+	struct address local;
+	struct address remote;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 protocol;
+	__u8 lane;
+	__u16 zero;
+};
+ASSERT_SIZE(struct flow_key, 44);
+ASSERT_AT(struct flow_key, local_port, 36);
+ASSERT_AT(struct flow_key, lane, 41);
+
+#define LANE_CONNECTION 0
+#define LANE_QUERY(opener) (1 + (opener))
+#define LANE_DENIED(opener) (3 + (opener))
+
+#define STATE_OPENER_FIN 1u
+#define STATE_REPLIER_FIN 2u
+#define STATE_RESET 4u
+#define STATE_REPLIED 8u
+#define STATE_CONFIRMED 16u /* TCP: the opener answered the reply */
+#define STATE_SYN 32u       /* TCP: seen from its first packet */
+
+/* `judged` is the epoch in the upper half and the leaf in the lower one, so that both are read and
+ * replaced at once. Counters: [0] from the opener, [1] to it. Times are CLOCK_BOOTTIME. */
+struct flow {
+	__u64 judged;
+	__u64 revision;
+	__u64 started_ns;
+	__u64 seen_ns;
+	__u64 packets[2];
+	__u64 bytes[2];
+	__u32 state;
+	__u8 opener;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 zero;
+};
+ASSERT_SIZE(struct flow, 72);
+ASSERT_AT(struct flow, packets, 32);
+ASSERT_AT(struct flow, state, 64);
+ASSERT_AT(struct flow, opener, 68);
+
+struct fragment_key {
+	__u32 endpoint;
+	struct address src;
+	struct address dst;
+	__u32 id;
+	__u32 protocol; /* 0 for IPv6, where the id is enough */
+};
+ASSERT_SIZE(struct fragment_key, 44);
+
+/* What the first fragment said. */
+struct fragment {
+	__u16 src_port;
+	__u16 dst_port;
+	__u16 query_id;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 protocol;
+	__u8 zero[3];
+};
+ASSERT_SIZE(struct fragment, 12);
+
+enum event_kind {
+	EVENT_NEW = 1,
+	EVENT_DENIED,
+	EVENT_LATE_DENIED,
+	EVENT_ENDED,
+	EVENT_DROPPED, /* not by policy: see `reason` */
+};
+
+/* Why a packet was dropped that no policy judged, and what else is counted. */
+enum reason {
+	REASON_NONE,
+	REASON_MALFORMED,
+	REASON_NO_PROGRAM,   /* the interface has no endpoint yet */
+	REASON_NOT_ITS_ADDRESS,
+	REASON_FRAGMENT,     /* a later fragment whose first one was not seen */
+	REASON_NOT_IP,
+	REASON_LINK_NOISE,   /* multicast of the link itself; counted, never reported */
+	REASON_STRAY_RESET,  /* a TCP reset of no known flow that policy denies; never reported */
+	REASON_LOST_EVENT,   /* not a drop: the ring buffer was full */
+	REASON_FLOWS_FULL,   /* not a drop: judged, but not remembered */
+	REASONS = 16,
+};
+
+struct event {
+	__u8 kind;
+	__u8 reason;
+	__u8 from_workload;
+	__u8 zero;
+	__u32 ifindex;
+	struct flow_key key;
+	__u32 zero2;
+	struct flow flow;
+};
+ASSERT_SIZE(struct event, 128);
+ASSERT_AT(struct event, key, 8);
+ASSERT_AT(struct event, flow, 56);
+
+/* Elements of the map `config`. The epoch counts changes of what is enforced on this node; flows that
+ * were judged at another epoch are judged again. */
+enum config_index {
+	CONFIG_EPOCH,
+	CONFIG_REVISION,
+	CONFIG_NEXT_SLOT, /* one for each slot kind */
+	CONFIGS = 16,
+};
+
+struct slot_key {
+	__u32 kind;
+	__u32 slot;
+};
+ASSERT_SIZE(struct slot_key, 8);

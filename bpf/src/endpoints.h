@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* (interface, local address) to who is judged and by which programs. Absence is the default-closed
+ * state and the anti-spoofing in one. `interfaces` tells the two apart for the evidence only. */
+#pragma once
+
+#include "abi.h"
+#include "kernel.h"
+
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
+	MAP_TYPE(key, struct endpoint_key);
+	MAP_TYPE(value, struct endpoint);
+	MAP_NUMBER(max_entries, 4096);
+	MAP_NUMBER(pinning, PINNED);
+} endpoints SEC(".maps");
+
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, __u32);
+	MAP_NUMBER(max_entries, 1024);
+	MAP_NUMBER(pinning, PINNED);
+} interfaces SEC(".maps");

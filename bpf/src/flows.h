@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The flow table. A flow keeps its verdict, who opened it, and the epoch at which it was judged; when
+ * the node's epoch has moved, its next packet is judged again by the flow's own first packet.
+ *
+ * Invariants: what is denied never becomes allowed by an answer from the other side. Verdict and
+ * epoch are one word, replaced at once. Counters are added atomically, so they are exact whatever
+ * the number of CPUs. */
+#pragma once
+
+#include "abi.h"
+#include "config.h"
+#include "events.h"
+#include "judge.h"
+#include "kernel.h"
+#include "packet.h"
+
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct flow_key);
+	MAP_TYPE(value, struct flow);
+	MAP_NUMBER(max_entries, 131072);
+	MAP_NUMBER(pinning, PINNED);
+} flows SEC(".maps");
+
+#define SECOND_NS 1000000000ull
+
+/* Idle for longer than this, an entry says nothing any more. The sweep of user space uses the same
+ * numbers (crates/enforce/src/limits.rs); the kernel's are what holds when there is no agent. */
+INLINE __u64 idle_max_ns(const struct flow_key *key, const struct flow *flow)
+{
+	__u32 state = flow->state;
+
+	if (!((__u32)flow->judged & LEAF_ALLOW))
+		/* A connection that was cut must stay cut while its other end still tries. */
+		return (key->lane == LANE_CONNECTION && key->protocol == PROTOCOL_TCP ? 600 : 30) *
+		       SECOND_NS;
+	switch (key->protocol) {
+	case PROTOCOL_TCP:
+		if (state & STATE_RESET ||
+		    (state & (STATE_OPENER_FIN | STATE_REPLIER_FIN)) ==
+			    (STATE_OPENER_FIN | STATE_REPLIER_FIN))
+			return 10 * SECOND_NS;
+		return (state & STATE_REPLIED ? 86400 : 60) * SECOND_NS;
+	case PROTOCOL_UDP:
+		return (state & STATE_REPLIED ? 180 : 60) * SECOND_NS;
+	case PROTOCOL_ICMP:
+	case PROTOCOL_ICMPV6:
+		return 30 * SECOND_NS;
+	}
+	return 600 * SECOND_NS;
+}
+
+INLINE int is_closed(const struct flow *flow)
+{
+	__u32 fins = STATE_OPENER_FIN | STATE_REPLIER_FIN;
+
+	return flow->state & STATE_RESET || (flow->state & fins) == fins;
+}
+
+INLINE __u32 leaf_of(__u64 judged)
+{
+	return (__u32)judged;
+}
+
+/* A packet on its way into the flow table. */
+struct passage {
+	struct flow_key key;
+	struct endpoint endpoint;
+	struct occasion occasion;
+	__u64 epoch;
+	__u64 bytes;
+	__u32 packets;
+	__u8 sender; /* enum opener */
+	__u8 is_ipv4;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 tcp_flags;
+	__u8 is_answer;
+};
+
+/* The verdict about the flow whose first packet `opener` sent. */
+INLINE __u32 judge_flow(const struct passage *passage, __u8 opener, __u8 icmp_type, __u8 icmp_code)
+{
+	const struct flow_key *key = &passage->key;
+	struct question question = {
+		.remote = key->remote,
+		.program = opener == OPENER_LOCAL ? passage->endpoint.egress
+						  : passage->endpoint.ingress,
+		.lane = passage->endpoint.lane,
+		.src_port = opener == OPENER_LOCAL ? key->local_port : key->remote_port,
+		.dst_port = opener == OPENER_LOCAL ? key->remote_port : key->local_port,
+		.protocol = key->protocol,
+		.icmp_type = icmp_type,
+		.icmp_code = icmp_code,
+		.is_ipv4 = passage->is_ipv4,
+	};
+
+	return judge(&question);
+}
+
+INLINE void flow_init(struct flow *flow, const struct passage *passage, __u32 leaf)
+{
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->judged = passage->epoch << 32 | leaf;
+	flow->revision = config_at(CONFIG_REVISION);
+	flow->started_ns = flow->seen_ns = passage->occasion.now_ns;
+	flow->packets[0] = passage->packets;
+	flow->bytes[0] = passage->bytes;
+	flow->opener = passage->sender;
+	flow->icmp_type = passage->icmp_type;
+	flow->icmp_code = passage->icmp_code;
+	if (passage->tcp_flags & TCP_SYN)
+		flow->state |= STATE_SYN;
+	if (passage->tcp_flags & TCP_FIN)
+		flow->state |= STATE_OPENER_FIN;
+	if (passage->tcp_flags & TCP_RST)
+		flow->state |= STATE_RESET;
+}
+
+INLINE void flow_mark(struct flow *flow, __u32 bits)
+{
+	if ((flow->state & bits) != bits)
+		__sync_fetch_and_or(&flow->state, bits);
+}
+
+INLINE void flow_count(struct flow *flow, const struct passage *passage)
+{
+	int from_opener = passage->sender == flow->opener;
+	__u32 bits = 0;
+
+	flow->seen_ns = passage->occasion.now_ns;
+	if (from_opener) {
+		__sync_fetch_and_add(&flow->packets[0], passage->packets);
+		__sync_fetch_and_add(&flow->bytes[0], passage->bytes);
+	} else {
+		__sync_fetch_and_add(&flow->packets[1], passage->packets);
+		__sync_fetch_and_add(&flow->bytes[1], passage->bytes);
+		bits |= STATE_REPLIED;
+	}
+	if (passage->key.protocol == PROTOCOL_TCP) {
+		if (passage->tcp_flags & TCP_FIN)
+			bits |= from_opener ? STATE_OPENER_FIN : STATE_REPLIER_FIN;
+		if (passage->tcp_flags & TCP_RST)
+			bits |= STATE_RESET;
+		if (from_opener && passage->tcp_flags & TCP_ACK && flow->state & STATE_REPLIED)
+			bits |= STATE_CONFIRMED;
+	}
+	if (bits)
+		flow_mark(flow, bits);
+}
+
+INLINE int verdict_of(__u32 leaf)
+{
+	return leaf & LEAF_ALLOW ? VERDICT_NEXT : VERDICT_DROP;
+}
+
+/* Holds the flow to what is enforced now. Returns the leaf that answers for this packet. */
+INLINE __u32 flow_rejudge(struct flow *flow, const struct passage *passage)
+{
+	__u64 before = *(volatile __u64 *)&flow->judged;
+	__u32 leaf = judge_flow(passage, flow->opener, flow->icmp_type, flow->icmp_code);
+	__u64 after = passage->epoch << 32 | leaf;
+
+	if (after == before || __sync_val_compare_and_swap(&flow->judged, before, after) != before)
+		return leaf;
+	flow->revision = config_at(CONFIG_REVISION);
+	if (passage->key.lane >= LANE_DENIED(0))
+		return leaf;
+	if (leaf_of(before) & LEAF_ALLOW && !(leaf & LEAF_ALLOW))
+		report(EVENT_LATE_DENIED, &passage->occasion, &passage->key, flow);
+	else if (!(leaf_of(before) & LEAF_ALLOW) && leaf & LEAF_ALLOW)
+		report(EVENT_NEW, &passage->occasion, &passage->key, flow);
+	return leaf;
+}
+
+/* A denied first packet: remembered apart from connections, so that it neither ends one nor is
+ * answered by one; reported once, then counted. */
+SUBPROGRAM int flow_denied(struct passage *passage, __u32 leaf)
+{
+	__u8 lane = passage->key.lane;
+	struct flow fresh;
+
+	if (passage->key.protocol == PROTOCOL_TCP && passage->tcp_flags & TCP_RST) {
+		count(REASON_STRAY_RESET);
+		return VERDICT_DROP;
+	}
+	passage->key.lane = LANE_DENIED(passage->sender & 1);
+	struct flow *flow = map_lookup(&flows, &passage->key);
+	if (flow && passage->occasion.now_ns - flow->seen_ns <= idle_max_ns(&passage->key, flow)) {
+		__u64 before = flow->judged;
+
+		flow_count(flow, passage);
+		flow->judged = passage->epoch << 32 | leaf;
+		if (leaf_of(before) != leaf) {
+			flow->revision = config_at(CONFIG_REVISION);
+			report(EVENT_DENIED, &passage->occasion, &passage->key, flow);
+		}
+	} else {
+		flow_init(&fresh, passage, leaf);
+		if (map_update(&flows, &passage->key, &fresh, BPF_ANY))
+			count(REASON_FLOWS_FULL);
+		report(EVENT_DENIED, &passage->occasion, &passage->key, &fresh);
+	}
+	passage->key.lane = lane;
+	return VERDICT_DROP;
+}
+
+/* The first packet of a flow, or of one that takes the place of `old`. */
+INLINE int flow_open(struct passage *passage, struct flow *old)
+{
+	__u32 leaf = judge_flow(passage, passage->sender, passage->icmp_type, passage->icmp_code);
+	struct flow fresh;
+
+	if (!(leaf & LEAF_ALLOW))
+		return flow_denied(passage, leaf);
+	if (passage->key.protocol == PROTOCOL_TCP && passage->tcp_flags & TCP_RST && !old)
+		return VERDICT_NEXT;
+	if (old && leaf_of(old->judged) & LEAF_ALLOW)
+		report(EVENT_ENDED, &passage->occasion, &passage->key, old);
+	flow_init(&fresh, passage, leaf);
+	if (map_update(&flows, &passage->key, &fresh, old ? BPF_ANY : BPF_NOEXIST)) {
+		/* Another CPU may have opened the same flow just now. */
+		struct flow *twin = map_lookup(&flows, &passage->key);
+
+		if (twin) {
+			flow_count(twin, passage);
+			return verdict_of(leaf_of(twin->judged));
+		}
+		count(REASON_FLOWS_FULL);
+	}
+	report(EVENT_NEW, &passage->occasion, &passage->key, &fresh);
+	return VERDICT_NEXT;
+}
+
+/* Whether the packet begins a new flow although there is an entry for its addresses and ports. */
+INLINE int supersedes(const struct passage *passage, const struct flow *flow)
+{
+	int is_syn = passage->key.protocol == PROTOCOL_TCP &&
+		     (passage->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+	__u64 now = passage->occasion.now_ns, seen = flow->seen_ns;
+
+	if (now > seen && now - seen > idle_max_ns(&passage->key, flow))
+		return 1;
+	if (!is_syn)
+		return 0;
+	return flow->opener != passage->sender || is_closed(flow) ||
+	       flow->state & STATE_CONFIRMED || !(flow->state & STATE_SYN);
+}
+
+SUBPROGRAM int flow_pass(struct passage *passage)
+{
+	int is_syn = (passage->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	struct flow *flow = map_lookup(&flows, &passage->key);
+
+	if (!flow || supersedes(passage, flow))
+		return flow_open(passage, flow);
+
+	__u64 judged = *(volatile __u64 *)&flow->judged;
+	__u32 leaf = leaf_of(judged);
+	if (is_syn || judged >> 32 != passage->epoch)
+		leaf = flow_rejudge(flow, passage);
+	flow_count(flow, passage);
+	return verdict_of(leaf);
+}
+
+/* Whether the packet that an ICMP error quotes belongs to a flow that is allowed now. */
+SUBPROGRAM int flow_is_allowed(const struct passage *passage)
+{
+	struct flow *flow = map_lookup(&flows, &passage->key);
+
+	if (!flow)
+		return 0;
+	if (flow->judged >> 32 == passage->epoch)
+		return (leaf_of(flow->judged) & LEAF_ALLOW) != 0;
+	return (judge_flow(passage, flow->opener, flow->icmp_type, flow->icmp_code) &
+		LEAF_ALLOW) != 0;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One packet at the host side of a workload's interface, either way. */
+#pragma once
+
+#include "abi.h"
+#include "endpoints.h"
+#include "flows.h"
+#include "fragments.h"
+#include "kernel.h"
+#include "packet.h"
+
+/* Turns the packet to the endpoint: local and remote instead of source and destination. */
+INLINE void orient(struct passage *passage, const struct packet *packet, int from_local)
+{
+	struct flow_key *key = &passage->key;
+	int is_icmp = packet->protocol == PROTOCOL_ICMP || packet->protocol == PROTOCOL_ICMPV6;
+
+	key->endpoint = passage->endpoint.slot;
+	key->local = from_local ? packet->src : packet->dst;
+	key->remote = from_local ? packet->dst : packet->src;
+	key->protocol = packet->protocol;
+	passage->sender = from_local ? OPENER_LOCAL : OPENER_REMOTE;
+	passage->is_ipv4 = packet->is_ipv4;
+	passage->icmp_type = packet->icmp_type;
+	passage->icmp_code = packet->icmp_code;
+	passage->tcp_flags = packet->tcp_flags;
+	if (is_icmp) {
+		int is_answer;
+		__u8 question = icmp_question(packet, &is_answer);
+		__u8 opener = is_answer ? !passage->sender : passage->sender;
+
+		passage->is_answer = is_answer;
+		key->lane = LANE_QUERY(opener & 1);
+		key->local_port = question ? packet->query_id : 0;
+		key->remote_port = question ? (__u16)question << 8
+					    : (__u16)packet->icmp_type << 8 | packet->icmp_code;
+	} else {
+		key->lane = LANE_CONNECTION;
+		key->local_port = from_local ? packet->src_port : packet->dst_port;
+		key->remote_port = from_local ? packet->dst_port : packet->src_port;
+	}
+}
+
+INLINE int is_same(const struct address *a, const struct address *b)
+{
+	return a->words[0] == b->words[0] && a->words[1] == b->words[1] &&
+	       a->words[2] == b->words[2] && a->words[3] == b->words[3];
+}
+
+/* Whether the error speaks of a flow that is allowed: then the stack needs it, whatever the rules say
+ * about ICMP. The quoted packet went the other way, and must be of the very address that the error
+ * comes from or goes to. Overwrites both arguments, for want of stack. */
+SUBPROGRAM int quoted_is_allowed(const struct __sk_buff *skb, struct packet *packet,
+				 struct passage *passage)
+{
+	struct address local = passage->key.local;
+	int is_ipv4 = packet->is_ipv4, from_local = !passage->occasion.from_workload;
+	__u32 at = packet->l4 + 8;
+
+	__builtin_memset(packet, 0, sizeof(*packet));
+	packet->l3 = at;
+	if (parse_ip(skb, packet, is_ipv4, 1) || packet->fragment == FRAGMENT_LATER)
+		return 0;
+	orient(passage, packet, from_local);
+	return is_same(&passage->key.local, &local) && flow_is_allowed(passage);
+}
+
+/* Bytes and packets as they are on a wire: a super-packet counts as its segments. */
+INLINE void measure(const struct __sk_buff *skb, const struct packet *packet,
+		    struct passage *passage)
+{
+	__u32 segments = skb->gso_segs;
+	__u32 header = packet->l4 - packet->l3 + packet->l4_header;
+
+	passage->packets = segments > 1 ? segments : 1;
+	passage->bytes = skb->len - packet->l3;
+	if (segments > 1)
+		passage->bytes += (__u64)(segments - 1) * header;
+}
+
+INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
+{
+	struct packet packet = {};
+	struct passage passage = {};
+	struct occasion *occasion = &passage.occasion;
+	int reason;
+
+	occasion->now_ns = boot_ns();
+	occasion->ifindex = skb->ifindex;
+	occasion->from_workload = from_workload;
+	/* Before anything that decides, so that a flow is never marked newer than it was judged. */
+	passage.epoch = config_at(CONFIG_EPOCH);
+
+	__u16 type = link_header(skb, &packet.l3);
+	if (type == ETHERTYPE_ARP)
+		return VERDICT_NEXT;
+	if (type != ETHERTYPE_IPV4 && type != ETHERTYPE_IPV6)
+		return drop(REASON_NOT_IP, occasion, &packet);
+	reason = parse_ip(skb, &packet, type == ETHERTYPE_IPV4, 0);
+	if (reason)
+		return drop(reason, occasion, &packet);
+	if (is_neighbour_discovery(&packet))
+		return VERDICT_NEXT;
+	if (is_link_noise(&packet))
+		return drop(REASON_LINK_NOISE, occasion, &packet);
+
+	struct endpoint_key key = {
+		.ifindex = occasion->ifindex,
+		.local = from_workload ? packet.src : packet.dst,
+	};
+	struct endpoint *endpoint = map_lookup(&endpoints, &key);
+	if (!endpoint) {
+		reason = map_lookup(&interfaces, &key.ifindex) ? REASON_NOT_ITS_ADDRESS
+							       : REASON_NO_PROGRAM;
+		return drop(reason, occasion, &packet);
+	}
+	passage.endpoint = *endpoint;
+	if (packet.fragment != FRAGMENT_NONE) {
+		reason = recall_fragment(passage.endpoint.slot, &packet);
+		if (reason)
+			return drop(reason, occasion, &packet);
+	}
+	orient(&passage, &packet, from_workload);
+	measure(skb, &packet, &passage);
+	if (!is_icmp_error(&packet))
+		return flow_pass(&passage);
+	struct flow_key own = passage.key;
+	if (quoted_is_allowed(skb, &packet, &passage))
+		return VERDICT_NEXT;
+	/* An error about nothing that we know is a packet like any other. */
+	passage.icmp_type = own.remote_port >> 8;
+	passage.icmp_code = own.remote_port & 0xff;
+	passage.key = own;
+	passage.sender = from_workload ? OPENER_LOCAL : OPENER_REMOTE;
+	passage.tcp_flags = 0;
+	passage.is_answer = 0;
+	return flow_pass(&passage);
+}

@@ -1,0 +1,7 @@
+//! The eBPF back end: a pure plan, a dull apply, and a way to read back what is there.
+
+pub mod encode;
+pub mod extents;
+pub mod plan;
+
+pub use plan::{Bindings, plan};

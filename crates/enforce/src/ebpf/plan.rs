@@ -1,0 +1,281 @@
+//! From what is enforced and what should be, to the operations between: a pure function.
+//!
+//! Make before break: names and rules, rows, entries, classes, then every endpoint is flipped to its
+//! new programs, then the epoch moves, and after a grace period the old is freed.
+//!
+//! INVARIANT(old-or-new): after every operation, each packet is judged as the old program or the new
+//! one would, never by a mixture. What makes this hold: a class value has two lanes, and an endpoint
+//! says in one element which lane goes with its programs; and a program whose answer changes gets a
+//! new slot, so the slots of old programs keep their meaning until nothing uses them.
+
+mod classes;
+mod programs;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bulkhead_enforce_abi::{CLASS_OUTSIDE, Endpoint, EndpointKey};
+use bulkhead_types::{EndpointId, EndpointKind};
+use bulkhead_wire::id::content_hash;
+use bulkhead_wire::{ClassId, NodeProgram};
+
+use crate::kernel::KernelOp;
+use crate::limits::MapSizes;
+use crate::node::EnforceError;
+use crate::realized::{SlotKind, Slots, Tables, mapped};
+
+/// On which interface each address of an endpoint is.
+pub type Bindings = BTreeMap<EndpointId, BTreeMap<IpAddr, u32>>;
+
+/// Names one attachment of an endpoint. Another interface makes another endpoint slot, so what was
+/// seen on the old one is never taken for the new.
+pub fn endpoint_content(id: &EndpointId, ifindex: u32) -> u64 {
+    let kind: &[u8] = match id.kind {
+        EndpointKind::Pod => b"pod",
+        EndpointKind::Workload => b"workload",
+    };
+    let ifindex = ifindex.to_le_bytes();
+    content_hash([kind, id.namespace.as_bytes(), id.name.as_bytes(), &ifindex[..]])
+}
+
+/// Slots as they will be: the known ones and the ones that this plan adds.
+struct NewSlots {
+    slots: Slots,
+    added: Vec<(SlotKind, u32, u64)>,
+}
+
+impl NewSlots {
+    fn of(&self, kind: SlotKind, content: u64) -> Option<u32> {
+        self.slots.of(kind, content)
+    }
+
+    fn add(&mut self, kind: SlotKind, slot: u32, content: u64) -> u32 {
+        self.slots.set(kind, slot, content);
+        self.added.push((kind, slot, content));
+        slot
+    }
+
+    fn add_next(&mut self, kind: SlotKind, content: u64) -> u32 {
+        self.add(kind, self.slots.next(kind), content)
+    }
+
+    fn get_or_add(&mut self, kind: SlotKind, content: u64) -> u32 {
+        self.of(kind, content).unwrap_or_else(|| self.add_next(kind, content))
+    }
+
+    fn class(&self, class: ClassId) -> Option<u32> {
+        if class == ClassId::OUTSIDE {
+            Some(CLASS_OUTSIDE)
+        } else {
+            self.of(SlotKind::Class, class.0)
+        }
+    }
+}
+
+/// What leads from `now` to `program` on these `bindings`. Empty where nothing changes but names.
+/// Nothing is planned where it would not fit.
+pub fn plan(
+    now: &Tables,
+    program: &NodeProgram,
+    bindings: &Bindings,
+    sizes: &MapSizes,
+) -> Result<Vec<KernelOp>, EnforceError> {
+    let mut slots = NewSlots { slots: now.slots.clone(), added: Vec::new() };
+    for rule in program.rules.keys() {
+        slots.get_or_add(SlotKind::Rule, rule.0);
+    }
+    for class in program.classes.values().chain(program.entries.keys().map(|(_, class)| class)) {
+        if *class != ClassId::OUTSIDE {
+            slots.get_or_add(SlotKind::Class, class.0);
+        }
+    }
+    let rows = rows::plan(now, program, &mut slots, sizes)?;
+    let entries = programs::plan(now, program, &mut slots)?;
+    let wanted = wanted_endpoints(program, bindings, &mut slots)?;
+    let judges_move = now.endpoints.iter().any(|(key, old)| {
+        wanted.get(key).is_some_and(|new| (new.ingress, new.egress) != (old.ingress, old.egress))
+    });
+    let classes = classes::plan(now, program, &slots, judges_move)?;
+    let endpoints = EndpointChange::between(now, wanted, classes.lane);
+    capacity(now, program, sizes, &slots, &rows, &entries, &classes, &endpoints)?;
+
+    let rejudge = classes.moves || judges_move || !entries.set.is_empty();
+    let mut ops = Vec::new();
+    // A row is named after it is written: a name without its row would be taken for the row.
+    let (row_names, names): (Vec<_>, Vec<_>) =
+        slots.added.iter().copied().partition(|(kind, ..)| *kind == SlotKind::Row);
+    push(&mut ops, names, KernelOp::SetSlots);
+    for kind in SlotKind::ALL {
+        let next = slots.slots.next(kind);
+        if next != now.slots.next(kind) {
+            ops.push(KernelOp::SetNextSlot(kind, next));
+        }
+    }
+    ops.extend(rows.set);
+    push(&mut ops, row_names, KernelOp::SetSlots);
+    push(&mut ops, entries.set, KernelOp::SetEntries);
+    push(&mut ops, classes.set, KernelOp::SetClasses);
+    if classes.lane.is_none() {
+        push(&mut ops, classes.unset.clone(), KernelOp::UnsetClasses);
+    }
+    push(&mut ops, endpoints.interfaces_set, KernelOp::SetInterfaces);
+    push(&mut ops, endpoints.unset, KernelOp::UnsetEndpoints);
+    push(&mut ops, endpoints.set, KernelOp::SetEndpoints);
+    push(&mut ops, endpoints.interfaces_unset, KernelOp::UnsetInterfaces);
+    if now.revision != program.revision.0 {
+        ops.push(KernelOp::SetRevision(program.revision.0));
+    }
+    if rejudge || !entries.unset.is_empty() {
+        ops.push(KernelOp::SetEpoch((now.epoch + 1) & 0xffff_ffff));
+    }
+
+    let mut frees = Vec::new();
+    push(&mut frees, classes.settle, KernelOp::SetClasses);
+    if classes.lane.is_some() {
+        push(&mut frees, classes.unset, KernelOp::UnsetClasses);
+    }
+    push(&mut frees, entries.unset, KernelOp::UnsetEntries);
+    push(&mut frees, rows.unset, KernelOp::UnsetRows);
+    push(&mut frees, stale_slots(program, &slots, &endpoints.live), KernelOp::UnsetSlots);
+    if !frees.is_empty() {
+        ops.push(KernelOp::Grace);
+        ops.extend(frees);
+    }
+    Ok(ops)
+}
+
+fn push<T>(ops: &mut Vec<KernelOp>, items: Vec<T>, make: impl Fn(Vec<T>) -> KernelOp) {
+    if !items.is_empty() {
+        ops.push(make(items));
+    }
+}
+
+fn dangling(program: &NodeProgram, what: String) -> EnforceError {
+    EnforceError::Dangling { what, revision: program.revision }
+}
+
+/// Every bound address with its judges, in lane 0.
+fn wanted_endpoints(
+    program: &NodeProgram,
+    bindings: &Bindings,
+    slots: &mut NewSlots,
+) -> Result<BTreeMap<EndpointKey, Endpoint>, EnforceError> {
+    let mut wanted = BTreeMap::new();
+    for (id, endpoint) in &program.endpoints {
+        let Some(bound) = bindings.get(id) else { continue };
+        for (address, judges) in &endpoint.addresses {
+            let Some(ifindex) = bound.get(address).copied() else { continue };
+            let slot = slots.get_or_add(SlotKind::Endpoint, endpoint_content(id, ifindex));
+            let of_program = |of: bulkhead_wire::ProgramId| {
+                slots
+                    .of(SlotKind::Program, of.0)
+                    .ok_or_else(|| dangling(program, format!("program {of} of endpoint `{id}`")))
+            };
+            let value = Endpoint {
+                slot,
+                ingress: of_program(judges.ingress)?,
+                egress: of_program(judges.egress)?,
+                lane: 0,
+            };
+            wanted.insert(EndpointKey { ifindex, local: mapped(*address) }, value);
+        }
+    }
+    Ok(wanted)
+}
+
+struct EndpointChange {
+    set: Vec<(EndpointKey, Endpoint)>,
+    unset: Vec<EndpointKey>,
+    interfaces_set: Vec<u32>,
+    interfaces_unset: Vec<u32>,
+    /// Endpoint slots that stay in use.
+    live: BTreeSet<u32>,
+    n_added: usize,
+    n_interfaces_added: usize,
+}
+
+impl EndpointChange {
+    /// `lane`: the one to flip to; else everyone stays in the lane of now.
+    fn between(
+        now: &Tables,
+        wanted: BTreeMap<EndpointKey, Endpoint>,
+        flip_to: Option<u32>,
+    ) -> Self {
+        let lane = flip_to.unwrap_or_else(|| classes::lane_of(now));
+        let live = wanted.values().map(|endpoint| endpoint.slot).collect();
+        let interfaces: BTreeSet<u32> = wanted.keys().map(|key| key.ifindex).collect();
+        let unset = now.endpoints.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+        let n_added = wanted.keys().filter(|key| !now.endpoints.contains_key(key)).count();
+        let set = wanted
+            .into_iter()
+            .map(|(key, endpoint)| (key, Endpoint { lane, ..endpoint }))
+            .filter(|(key, endpoint)| now.endpoints.get(key) != Some(endpoint))
+            .collect();
+        let interfaces_set: Vec<u32> = interfaces.difference(&now.interfaces).copied().collect();
+        let interfaces_unset = now.interfaces.difference(&interfaces).copied().collect();
+        let n_interfaces_added = interfaces_set.len();
+        Self { set, unset, interfaces_set, interfaces_unset, live, n_added, n_interfaces_added }
+    }
+}
+
+/// Names that nothing uses once the plan is carried out.
+fn stale_slots(
+    program: &NodeProgram,
+    slots: &NewSlots,
+    live_endpoints: &BTreeSet<u32>,
+) -> Vec<(SlotKind, u32)> {
+    let programs: BTreeSet<u64> = program.entries.keys().map(|(id, _)| id.0).collect();
+    let classes: BTreeSet<u64> = program
+        .classes
+        .values()
+        .map(|class| class.0)
+        .chain(program.entries.keys().map(|(_, class)| class.0))
+        .collect();
+    let rows: BTreeSet<u64> = program.entries.values().map(|row| row.0).collect();
+    let mut stale = Vec::new();
+    for kind in SlotKind::ALL {
+        for (slot, content) in slots.slots.all(kind) {
+            let used = match kind {
+                SlotKind::Program => programs.contains(&content),
+                SlotKind::Class => classes.contains(&content),
+                SlotKind::Row => rows.contains(&content),
+                SlotKind::Rule => program.rules.contains_key(&bulkhead_wire::RuleId(content)),
+                SlotKind::Endpoint => live_endpoints.contains(&slot),
+            };
+            // An older slot of the same content is a program that was replaced.
+            if !used || slots.of(kind, content) != Some(slot) {
+                stale.push((kind, slot));
+            }
+        }
+    }
+    stale
+}
+
+#[expect(clippy::too_many_arguments, reason = "one place that sees every part of a plan")]
+fn capacity(
+    now: &Tables,
+    program: &NodeProgram,
+    sizes: &MapSizes,
+    slots: &NewSlots,
+    rows: &rows::RowChange,
+    entries: &programs::EntryChange,
+    classes: &classes::ClassChange,
+    endpoints: &EndpointChange,
+) -> Result<(), EnforceError> {
+    let check = |map: &'static str, needed: usize, available: u32| {
+        if needed as u64 <= u64::from(available) {
+            return Ok(());
+        }
+        let (needed, available) = (needed as u64, u64::from(available));
+        Err(EnforceError::Capacity { map, needed, available, revision: program.revision })
+    };
+    // At the peak, the new stands beside the old.
+    check("slots", now.slots.len() + slots.added.len(), sizes.slots)?;
+    check("rows", rows.slots_end as usize, sizes.rows)?;
+    check("spans", rows.spans_end as usize, sizes.spans)?;
+    check("entries", now.entries.len() + entries.n_added, sizes.entries)?;
+    classes.capacity(now, &check, sizes)?;
+    check("endpoints", now.endpoints.len() + endpoints.n_added, sizes.endpoints)?;
+    check("interfaces", now.interfaces.len() + endpoints.n_interfaces_added, sizes.interfaces)
+}

@@ -1,0 +1,194 @@
+//! Kernel events and flow-table entries become flow records: slots get their names back.
+
+mod sweep;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bulkhead_enforce_abi as abi;
+use bulkhead_enforce_abi::{Event, Flow, FlowKey, LEAF_ALLOW, OPENER_LOCAL};
+use bulkhead_types::{
+    Decision, Direction, EndpointId, Labels, Packet, Protocol, Revision, RuleRef, Verdict,
+};
+use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::ebpf::plan::endpoint_content;
+use crate::limits::RETIRED_MAX;
+use crate::realized::{SlotKind, Tables, unmapped};
+
+pub use sweep::{Finding, Sweep};
+
+/// Everything needed to turn numbers into names.
+///
+/// Names of rules and endpoints outlive them, so that the last words of a flow that they judged can
+/// still be understood. After a restart only the names of the current program are known; the others
+/// read as `RuleRef::Unknown` until the flow is judged again.
+#[derive(Debug, Default)]
+pub struct Names {
+    node: String,
+    rules: BTreeMap<u32, RuleRef>,
+    endpoints: BTreeMap<u32, Arc<Owner>>,
+    by_interface: HashMap<u32, Arc<Owner>>,
+    by_address: HashMap<IpAddr, Arc<Owner>>,
+}
+
+#[derive(Debug)]
+struct Owner {
+    id: EndpointId,
+    labels: Labels,
+}
+
+impl Names {
+    pub fn new(node: &str) -> Self {
+        Self { node: node.to_owned(), ..Self::default() }
+    }
+
+    /// Learns the names of a program that is enforced as `tables` say.
+    pub fn learn(
+        &mut self,
+        program: &NodeProgram,
+        tables: &Tables,
+        bindings: &crate::ebpf::Bindings,
+    ) {
+        for (id, rule) in &program.rules {
+            if let Some(slot) = tables.slots.of(SlotKind::Rule, id.0) {
+                self.rules.insert(slot, rule.clone());
+            }
+        }
+        self.by_interface.clear();
+        self.by_address.clear();
+        for (id, endpoint) in &program.endpoints {
+            let owner = Arc::new(Owner { id: id.clone(), labels: endpoint.labels.clone() });
+            for address in endpoint.addresses.keys() {
+                self.by_address.insert(*address, Arc::clone(&owner));
+            }
+            for ifindex in bindings.get(id).into_iter().flat_map(|bound| bound.values()) {
+                let content = endpoint_content(id, *ifindex);
+                if let Some(slot) = tables.slots.of(SlotKind::Endpoint, content) {
+                    self.endpoints.insert(slot, Arc::clone(&owner));
+                }
+                self.by_interface.insert(*ifindex, Arc::clone(&owner));
+            }
+        }
+        // Slots count up, so the first ones are the oldest.
+        while self.rules.len() > RETIRED_MAX.max(program.rules.len()) {
+            self.rules.pop_first();
+        }
+        while self.endpoints.len() > RETIRED_MAX.max(program.endpoints.len() * 2) {
+            self.endpoints.pop_first();
+        }
+    }
+
+    /// `None` where nobody's interface is concerned, or the event says nothing new.
+    pub fn record(&self, event: &Event, clock: &Clock) -> Option<FlowRecord> {
+        let kind = match event.kind {
+            abi::EVENT_NEW => FlowEvent::New,
+            abi::EVENT_DENIED | abi::EVENT_DROPPED => FlowEvent::Denied,
+            abi::EVENT_LATE_DENIED => FlowEvent::LateDenied,
+            abi::EVENT_ENDED => FlowEvent::Ended,
+            _ => return None,
+        };
+        let owner = if event.kind == abi::EVENT_DROPPED {
+            self.by_interface.get(&event.ifindex)?
+        } else {
+            self.endpoints.get(&event.key.endpoint)?
+        };
+        Some(self.make(kind, owner, &event.key, &event.flow, clock))
+    }
+
+    pub fn flow_record(
+        &self,
+        kind: FlowEvent,
+        key: &FlowKey,
+        flow: &Flow,
+        clock: &Clock,
+    ) -> Option<FlowRecord> {
+        let owner = self.endpoints.get(&key.endpoint)?;
+        Some(self.make(kind, owner, key, flow, clock))
+    }
+
+    fn make(
+        &self,
+        event: FlowEvent,
+        owner: &Owner,
+        key: &FlowKey,
+        flow: &Flow,
+        clock: &Clock,
+    ) -> FlowRecord {
+        let packet = first_packet(key, flow);
+        let leaf = flow.leaf();
+        let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
+        let rule = self.rules.get(&(leaf & !LEAF_ALLOW)).cloned().unwrap_or(RuleRef::Unknown);
+        let direction =
+            if flow.opener == OPENER_LOCAL { Direction::Egress } else { Direction::Ingress };
+        FlowRecord {
+            node: self.node.clone(),
+            event,
+            reporter: owner.id.clone(),
+            direction,
+            packet,
+            src: self.peer(packet.src),
+            dst: self.peer(packet.dst),
+            verdict: Verdict { decision, rule },
+            revision: Revision(flow.revision),
+            packets_forward: flow.packets[0],
+            bytes_forward: flow.bytes[0],
+            packets_reverse: flow.packets[1],
+            bytes_reverse: flow.bytes[1],
+            started_ns: clock.unix_ns(flow.started_ns),
+            seen_ns: clock.unix_ns(flow.seen_ns),
+        }
+    }
+
+    fn peer(&self, address: IpAddr) -> Option<Peer> {
+        let owner = self.by_address.get(&address)?;
+        Some(Peer { id: owner.id.clone(), labels: owner.labels.clone() })
+    }
+}
+
+fn first_packet(key: &FlowKey, flow: &Flow) -> Packet {
+    let (local, remote) = (unmapped(key.local), unmapped(key.remote));
+    let from_local = flow.opener == OPENER_LOCAL;
+    let protocol = Protocol(key.protocol);
+    let (local_port, remote_port) =
+        if protocol.has_ports() { (key.local_port, key.remote_port) } else { (0, 0) };
+    Packet {
+        src: if from_local { local } else { remote },
+        dst: if from_local { remote } else { local },
+        protocol,
+        src_port: if from_local { local_port } else { remote_port },
+        dst_port: if from_local { remote_port } else { local_port },
+        icmp_type: flow.icmp_type,
+        icmp_code: flow.icmp_code,
+    }
+}
+
+/// From the kernel's boot clock to Unix time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    boot_to_unix_ns: u64,
+}
+
+impl Clock {
+    pub fn now() -> Self {
+        Self { boot_to_unix_ns: unix_now_ns().saturating_sub(boot_now_ns()) }
+    }
+
+    pub fn unix_ns(&self, boot_ns: u64) -> u64 {
+        boot_ns.saturating_add(self.boot_to_unix_ns)
+    }
+}
+
+pub fn unix_now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub fn boot_now_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map(|time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+        .unwrap_or(0)
+}

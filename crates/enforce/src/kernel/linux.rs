@@ -1,0 +1,177 @@
+//! The real kernel: pinned maps, programs and links under one folder of a BPF file system.
+//!
+//! ```text
+//! PIN_DIR/maps-LAYOUT/NAME           the maps
+//! PIN_DIR/links/IFINDEX-{in,out}     the tcx links, which hold the programs
+//! ```
+//!
+//! Everything survives this process. The next one reuses the maps as they are and replaces the
+//! program in each link, which is atomic: no packet goes unjudged in between.
+
+mod apply;
+pub mod bpf;
+mod links;
+pub mod map;
+mod pins;
+pub mod poll;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use aya::maps::{MapData, PerCpuArray, PerCpuValues, RingBuf};
+use aya::programs::SchedClassifier;
+use aya::{Ebpf, EbpfLoader};
+use bulkhead_enforce_abi::{
+    Address, ClassValue, Endpoint, EndpointKey, EntryKey, Flow, FlowKey, LAYOUT, Prefix4, Prefix6,
+    Row, SlotKey, Span,
+};
+
+use crate::kernel::{Kernel, KernelOp};
+use crate::limits::MapSizes;
+use crate::node::EnforceError;
+use crate::realized::Tables;
+use map::Map;
+
+/// The compiled `bpf/bulkhead.bpf.c`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bulkhead.bpf.o"));
+
+/// The programs' names in the object.
+pub const FROM_WORKLOAD: &str = "from_workload";
+pub const TO_WORKLOAD: &str = "to_workload";
+
+pub struct Linux {
+    pin_dir: PathBuf,
+    sizes: MapSizes,
+    ebpf: Ebpf,
+    config: Map<u32, u64>,
+    slots: Map<SlotKey, u64>,
+    endpoints: Map<EndpointKey, Endpoint>,
+    interfaces: Map<u32, u32>,
+    classes4: Map<[u8; 4], ClassValue>,
+    classes6: Map<Address, ClassValue>,
+    prefixes4: Map<Prefix4, ClassValue>,
+    prefixes6: Map<Prefix6, ClassValue>,
+    entries: Map<EntryKey, u32>,
+    rows: Map<u32, Row>,
+    spans: Map<u32, Span>,
+    flows: Map<FlowKey, Flow>,
+    drops: PerCpuArray<MapData, u64>,
+}
+
+impl Linux {
+    /// Makes or reuses the maps and loads the programs. Attaches nothing.
+    ///
+    /// Sizes of maps that exist already stay as they are.
+    pub fn open(pin_dir: &Path, sizes: MapSizes) -> Result<Self, EnforceError> {
+        pins::mount_bpffs(pin_dir)?;
+        let folder = pin_dir.join(format!("maps-{LAYOUT}"));
+        pins::make_folder(&folder)?;
+        pins::make_folder(&pin_dir.join("links"))?;
+        let sizes = pins::sizes_of(&folder, sizes);
+        let mut loader = EbpfLoader::new();
+        loader.default_map_pin_directory(&folder);
+        for (name, size) in pins::named_sizes(&sizes) {
+            loader.map_max_entries(name, size);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|error| kernel("load the programs", &error))?;
+        for name in [FROM_WORKLOAD, TO_WORKLOAD] {
+            let program = program(&mut ebpf, name)?;
+            program.load().map_err(|error| {
+                kernel(&format!("load the program `{name}` (needs Linux 6.6 with tcx)"), &error)
+            })?;
+        }
+        let drops = MapData::from_pin(folder.join("drops"))
+            .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
+            .map_err(|error| kernel("open the map `drops`", &error))?;
+        Ok(Self {
+            pin_dir: pin_dir.to_owned(),
+            sizes,
+            ebpf,
+            config: Map::open(&folder, "config")?,
+            slots: Map::open(&folder, "slots")?,
+            endpoints: Map::open(&folder, "endpoints")?,
+            interfaces: Map::open(&folder, "interfaces")?,
+            classes4: Map::open(&folder, "classes4")?,
+            classes6: Map::open(&folder, "classes6")?,
+            prefixes4: Map::open(&folder, "prefixes4")?,
+            prefixes6: Map::open(&folder, "prefixes6")?,
+            entries: Map::open(&folder, "entries")?,
+            rows: Map::open(&folder, "rows")?,
+            spans: Map::open(&folder, "spans")?,
+            flows: Map::open(&folder, "flows")?,
+            drops,
+        })
+    }
+
+    pub fn sizes(&self) -> &MapSizes {
+        &self.sizes
+    }
+
+    pub fn flows(&self) -> &Map<FlowKey, Flow> {
+        &self.flows
+    }
+
+    /// The reading end of the events. There is one: a second call is an error.
+    pub fn take_events(&mut self) -> Result<RingBuf<MapData>, EnforceError> {
+        let map = self.ebpf.take_map("events").ok_or_else(|| EnforceError::Kernel {
+            action: "open the ring buffer".to_owned(),
+            message: "it was taken already".to_owned(),
+        })?;
+        RingBuf::try_from(map).map_err(|error| kernel("open the ring buffer", &error))
+    }
+
+    /// Packets counted for `reason`, over all CPUs.
+    pub fn n_dropped(&self, reason: u8) -> Result<u64, EnforceError> {
+        let values: PerCpuValues<u64> = self
+            .drops
+            .get(&u32::from(reason), 0)
+            .map_err(|error| kernel("read the map `drops`", &error))?;
+        Ok(values.iter().sum())
+    }
+
+    /// A loaded program, for BPF_PROG_TEST_RUN.
+    pub fn program(&mut self, name: &str) -> Result<&mut SchedClassifier, EnforceError> {
+        program(&mut self.ebpf, name)
+    }
+
+    /// Removes every pin, which detaches the programs and frees the maps.
+    pub fn teardown(pin_dir: &Path) -> Result<(), EnforceError> {
+        pins::remove(pin_dir)
+    }
+}
+
+impl Kernel for Linux {
+    fn apply(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
+        self.apply_op(op)
+    }
+
+    fn read(&mut self) -> Result<Tables, EnforceError> {
+        self.read_tables()
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, EnforceError> {
+    let found = ebpf.program_mut(name).ok_or_else(|| EnforceError::Kernel {
+        action: format!("find the program `{name}`"),
+        message: "the compiled object does not have it".to_owned(),
+    })?;
+    found.try_into().map_err(|error| kernel(&format!("use the program `{name}`"), &error))
+}
+
+fn kernel(action: &str, error: &(dyn std::error::Error + 'static)) -> EnforceError {
+    EnforceError::Kernel { action: action.to_owned(), message: chain(error) }
+}
+
+/// An error with its causes, each once.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

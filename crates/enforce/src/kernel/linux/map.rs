@@ -1,0 +1,129 @@
+//! One pinned map with typed keys and values.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use aya::maps::MapData;
+use bulkhead_enforce_abi::Plain;
+
+use crate::kernel::linux::bpf::{self, Cursor, Shape};
+use crate::limits::BATCH_MAX;
+use crate::node::EnforceError;
+
+/// Fewer elements than this are set one by one.
+const BATCH_MIN: usize = 4;
+
+#[derive(Debug)]
+pub struct Map<K, V> {
+    name: &'static str,
+    data: MapData,
+    types: PhantomData<(K, V)>,
+}
+
+impl<K: Plain, V: Plain> Map<K, V> {
+    const SHAPE: Shape = Shape { key: size_of::<K>(), value: size_of::<V>() };
+
+    pub fn open(folder: &Path, name: &'static str) -> Result<Self, EnforceError> {
+        let path = folder.join(name);
+        let data = MapData::from_pin(&path).map_err(|error| EnforceError::Kernel {
+            action: format!("open the pinned map `{}`", path.display()),
+            message: crate::kernel::linux::chain(&error),
+        })?;
+        Ok(Self { name, data, types: PhantomData })
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.data.fd().as_fd()
+    }
+
+    fn error(&self, verb: &str, error: &io::Error) -> EnforceError {
+        let hint = match error.raw_os_error() {
+            Some(libc::E2BIG | libc::ENOSPC) => " (the map is full)",
+            _ => "",
+        };
+        EnforceError::Kernel {
+            action: format!("{verb} the map `{}`", self.name),
+            message: format!("{error}{hint}"),
+        }
+    }
+
+    pub fn set(&self, key: &K, value: &V) -> Result<(), EnforceError> {
+        bpf::set(self.fd(), Self::SHAPE, key.as_bytes(), value.as_bytes())
+            .map_err(|error| self.error("write to", &error))
+    }
+
+    pub fn get(&self, key: &K) -> Result<Option<V>, EnforceError> {
+        let mut value = vec![0; Self::SHAPE.value];
+        let found = bpf::get(self.fd(), Self::SHAPE, key.as_bytes(), &mut value)
+            .map_err(|error| self.error("read", &error))?;
+        Ok(found.then(|| V::from_bytes(&value)).flatten())
+    }
+
+    /// Removes and returns the element, at once.
+    pub fn take(&self, key: &K) -> Result<Option<V>, EnforceError> {
+        let mut value = vec![0; Self::SHAPE.value];
+        let found = bpf::take(self.fd(), Self::SHAPE, key.as_bytes(), &mut value)
+            .map_err(|error| self.error("take from", &error))?;
+        Ok(found.then(|| V::from_bytes(&value)).flatten())
+    }
+
+    pub fn set_all(&self, elements: &[(K, V)]) -> Result<(), EnforceError> {
+        if elements.len() < BATCH_MIN {
+            return elements.iter().try_for_each(|(key, value)| self.set(key, value));
+        }
+        for chunk in elements.chunks(BATCH_MAX) {
+            let keys: Vec<u8> = chunk.iter().flat_map(|(k, _)| k.as_bytes()).copied().collect();
+            let values: Vec<u8> = chunk.iter().flat_map(|(_, v)| v.as_bytes()).copied().collect();
+            bpf::set_batch(self.fd(), Self::SHAPE, &keys, &values)
+                .map_err(|(_, error)| self.error("write to", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Keys that are not there are no error.
+    pub fn unset_all(&self, keys: &[K]) -> Result<(), EnforceError> {
+        for chunk in keys.chunks(BATCH_MAX) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|key| key.as_bytes()).copied().collect();
+            if chunk.len() >= BATCH_MIN && bpf::unset_batch(self.fd(), Self::SHAPE, &bytes).is_ok()
+            {
+                continue;
+            }
+            // A batch stops at the first key that is missing.
+            for key in chunk {
+                bpf::unset(self.fd(), Self::SHAPE, key.as_bytes())
+                    .map_err(|error| self.error("remove from", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every element. Elements that come and go meanwhile may or may not be among them.
+    pub fn all(&self) -> Result<Vec<(K, V)>, EnforceError> {
+        let mut elements = Vec::new();
+        self.for_each(|key, value| elements.push((key, value)))?;
+        Ok(elements)
+    }
+
+    pub fn for_each(&self, mut visit: impl FnMut(K, V)) -> Result<(), EnforceError> {
+        let Shape { key: key_size, value: value_size } = Self::SHAPE;
+        let mut keys = vec![0u8; BATCH_MAX * key_size];
+        let mut values = vec![0u8; BATCH_MAX * value_size];
+        let mut cursor = Cursor::default();
+        loop {
+            let (n, more) =
+                bpf::get_batch(self.fd(), Self::SHAPE, &mut cursor, &mut keys, &mut values)
+                    .map_err(|error| self.error("list", &error))?;
+            let pairs = keys.chunks_exact(key_size).zip(values.chunks_exact(value_size));
+            for (key, value) in pairs.take(n) {
+                if let (Some(key), Some(value)) = (K::from_bytes(key), V::from_bytes(value)) {
+                    visit(key, value);
+                }
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Every bound of the kernel side, in one place. `docs/limits.md` lists them with the tests that hold
+//! them.
+
+/// Sizes of the maps, in entries. They are fixed when a map is made; a node that wants others is torn
+/// down first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSizes {
+    /// (interface, address) pairs of local endpoints.
+    pub endpoints: u32,
+    pub interfaces: u32,
+    /// Exact addresses of remote peers, for IPv4 and as many for IPv6.
+    pub classes: u32,
+    /// Prefixes of remote peers, for IPv4 and as many for IPv6.
+    pub prefixes: u32,
+    /// (program, class) pairs.
+    pub entries: u32,
+    pub rows: u32,
+    /// Intervals of all rows together, where a row needs more than one.
+    pub spans: u32,
+    /// Names of slots: programs, classes, rows, rules and endpoints.
+    pub slots: u32,
+    /// Live flows and denied attempts; the least recently used one makes room.
+    pub flows: u32,
+    pub fragments: u32,
+    /// Bytes of the ring buffer of events; a power of two.
+    pub events_bytes: u32,
+}
+
+impl MapSizes {
+    pub const DEFAULT: Self = Self {
+        endpoints: 4_096,
+        interfaces: 1_024,
+        classes: 131_072,
+        prefixes: 131_072,
+        entries: 262_144,
+        rows: 65_536,
+        spans: 1_048_576,
+        slots: 524_288,
+        flows: 131_072,
+        fragments: 8_192,
+        events_bytes: 4 << 20,
+    };
+
+    /// Small enough that a test may make many nodes.
+    pub const SMALL: Self = Self {
+        endpoints: 256,
+        interfaces: 64,
+        classes: 4_096,
+        prefixes: 4_096,
+        entries: 8_192,
+        rows: 2_048,
+        spans: 32_768,
+        slots: 32_768,
+        flows: 8_192,
+        fragments: 256,
+        events_bytes: 1 << 20,
+    };
+}
+
+impl Default for MapSizes {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Spans that one protocol of one row may have: the kernel's search takes `SPAN_STEPS_MAX` steps.
+pub const SPANS_PER_PART_MAX: usize = 65_536;
+
+/// Source-port intervals under one span.
+pub const SOURCES_PER_SPAN_MAX: usize = 65_535;
+
+/// Elements that one batch system call carries.
+pub const BATCH_MAX: usize = 4_096;
+
+/// After a close (both FINs, or a reset) the last packets of a connection may still come; then its
+/// record is final.
+pub const CLOSED_LINGER_NS: u64 = 1_000_000_000;
+
+/// Rules and endpoints that are gone are still named in records of flows that they judged; so many
+/// of each are remembered.
+pub const RETIRED_MAX: usize = 65_536;
+
+/// The idle times of `bpf/src/flows.h`, `idle_max_ns`.
+pub mod idle_s {
+    pub const DENIED: u64 = 30;
+    pub const CUT_TCP: u64 = 600;
+    pub const TCP_CLOSED: u64 = 10;
+    pub const TCP_OPENING: u64 = 60;
+    pub const TCP: u64 = 86_400;
+    pub const UDP_UNANSWERED: u64 = 60;
+    pub const UDP: u64 = 180;
+    pub const ICMP: u64 = 30;
+    pub const OTHER: u64 = 600;
+}

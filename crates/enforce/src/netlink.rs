@@ -1,0 +1,139 @@
+//! Interfaces and host routes of the current network namespace, by rtnetlink.
+//!
+//! A notification says only that something moved; then everything is listed again. That is simple,
+//! cannot drift, and a node has hundreds of interfaces, not millions.
+
+mod message;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
+    socket,
+};
+
+use crate::node::EnforceError;
+use message::{Listed, RTM_GETLINK, RTM_GETROUTE};
+
+/// RTMGRP_LINK, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE.
+const GROUPS: u32 = 0x1 | 0x40 | 0x400;
+const RECEIVE_BYTES: usize = 64 << 10;
+
+/// What the kernel knows about where workloads are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Interface index to name.
+    pub interfaces: BTreeMap<u32, String>,
+    /// Address to interface, from the host routes.
+    pub routes: BTreeMap<IpAddr, u32>,
+}
+
+/// Becomes readable when links or routes have moved.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: OwnedFd,
+}
+
+fn failed(action: &str, error: impl std::fmt::Display) -> EnforceError {
+    EnforceError::Kernel { action: action.to_owned(), message: error.to_string() }
+}
+
+fn open(flags: SockFlag, groups: u32) -> nix::Result<OwnedFd> {
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC | flags,
+        SockProtocol::NetlinkRoute,
+    )?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+    Ok(socket)
+}
+
+impl Monitor {
+    pub fn open() -> Result<Self, EnforceError> {
+        let socket = open(SockFlag::SOCK_NONBLOCK, GROUPS)
+            .map_err(|error| failed("listen to rtnetlink", error))?;
+        Ok(Self { socket })
+    }
+
+    /// Throws the notifications away; what counts is that there were any.
+    pub fn drain(&self) {
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        // ENOBUFS says that notifications were lost, which changes nothing here.
+        while let Ok(1..) | Err(nix::Error::ENOBUFS) =
+            recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
+        {}
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Lists the interfaces whose name starts with one of `prefixes`, and the host routes through them.
+pub fn topology(prefixes: &[String]) -> Result<Topology, EnforceError> {
+    let mut topology = Topology::default();
+    let mut best: BTreeMap<IpAddr, (u32, std::cmp::Reverse<u32>)> = BTreeMap::new();
+    let mut routes = Vec::new();
+    for request in [RTM_GETLINK, RTM_GETROUTE] {
+        let listed = dump(request).map_err(|error| failed("list links and routes", error))?;
+        for item in listed {
+            match item {
+                Listed::Link { ifindex, name } => {
+                    if prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())) {
+                        topology.interfaces.insert(ifindex, name);
+                    }
+                }
+                Listed::HostRoute { address, ifindex, priority } => {
+                    routes.push((address, ifindex, priority));
+                }
+            }
+        }
+    }
+    for (address, ifindex, priority) in routes {
+        if !topology.interfaces.contains_key(&ifindex) {
+            continue;
+        }
+        // The kernel takes the lowest priority; among equals the youngest interface is meant.
+        let rank = (priority, std::cmp::Reverse(ifindex));
+        if best.get(&address).is_none_or(|known| rank < *known) {
+            best.insert(address, rank);
+            topology.routes.insert(address, ifindex);
+        }
+    }
+    Ok(topology)
+}
+
+fn dump(request: u16) -> io::Result<Vec<Listed>> {
+    // A dump that the kernel interrupted may be incomplete; the next one seldom is.
+    const ATTEMPTS: usize = 5;
+    let mut listed = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let socket = open(SockFlag::empty(), 0)?;
+        send(socket.as_raw_fd(), &message::request(request), MsgFlags::empty())?;
+        listed.clear();
+        let mut interrupted = false;
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        loop {
+            let n = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            let part = message::parse(buffer.get(..n).unwrap_or_default());
+            interrupted |= part.interrupted;
+            listed.extend(part.listed);
+            if let Some(error) = part.error {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            if part.done || n == 0 {
+                break;
+            }
+        }
+        if !interrupted {
+            break;
+        }
+    }
+    Ok(listed)
+}

@@ -1,0 +1,193 @@
+//! The kernel's tables, mirrored: what is enforced now, as far as lookups can tell.
+//!
+//! INVARIANT(mirror): every [`KernelOp`] that the kernel has carried out is applied here, and nothing
+//! else is; so a plan may be made from the mirror alone, also after an operation has failed half-way.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+
+use bulkhead_enforce_abi::{Address, ClassValue, Endpoint, EndpointKey, EntryKey, PARTS, Row};
+use ipnet::IpNet;
+
+use crate::ebpf::extents::Extents;
+use crate::kernel::KernelOp;
+
+/// What a slot stands for. The numbers are kept in pinned maps: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum SlotKind {
+    Program = 1,
+    Class = 2,
+    Row = 3,
+    Rule = 4,
+    Endpoint = 5,
+}
+
+impl SlotKind {
+    pub const ALL: [SlotKind; 5] =
+        [Self::Program, Self::Class, Self::Row, Self::Rule, Self::Endpoint];
+
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
+/// Content ids and the small numbers that stand for them in the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slots {
+    by_content: HashMap<(SlotKind, u64), u32>,
+    content: BTreeMap<(SlotKind, u32), u64>,
+    /// The first number that was never used. Rows use theirs again, the others do not, so that a
+    /// number in an old flow never means something new.
+    next: BTreeMap<SlotKind, u32>,
+}
+
+impl Slots {
+    /// The newest slot of `content`.
+    pub fn of(&self, kind: SlotKind, content: u64) -> Option<u32> {
+        self.by_content.get(&(kind, content)).copied()
+    }
+
+    pub fn all(&self, kind: SlotKind) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.content
+            .range((kind, 0)..=(kind, u32::MAX))
+            .map(|((_, slot), content)| (*slot, *content))
+    }
+
+    pub fn next(&self, kind: SlotKind) -> u32 {
+        self.next.get(&kind).copied().unwrap_or(0).max(1)
+    }
+
+    pub fn len(&self) -> usize {
+        self.content.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.content.is_empty()
+    }
+
+    pub fn set(&mut self, kind: SlotKind, slot: u32, content: u64) {
+        self.content.insert((kind, slot), content);
+        let newest = self.by_content.entry((kind, content)).or_insert(slot);
+        *newest = (*newest).max(slot);
+        self.set_next(kind, slot.saturating_add(1));
+    }
+
+    pub fn unset(&mut self, kind: SlotKind, slot: u32) {
+        if let Some(content) = self.content.remove(&(kind, slot))
+            && self.by_content.get(&(kind, content)) == Some(&slot)
+        {
+            self.by_content.remove(&(kind, content));
+        }
+    }
+
+    pub fn set_next(&mut self, kind: SlotKind, next: u32) {
+        let known = self.next.entry(kind).or_insert(1);
+        *known = (*known).max(next);
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    pub slots: Slots,
+    pub endpoints: BTreeMap<EndpointKey, Endpoint>,
+    pub interfaces: BTreeSet<u32>,
+    pub classes: BTreeMap<IpNet, ClassValue>,
+    pub entries: BTreeMap<EntryKey, u32>,
+    pub rows: BTreeMap<u32, Row>,
+    pub spans: Extents,
+    pub epoch: u64,
+    pub revision: u64,
+}
+
+/// The part of a row that tells where its spans lie; no protocol has it.
+pub const EXTENT_PART: usize = PARTS - 1;
+
+impl Tables {
+    pub fn apply(&mut self, op: &KernelOp) {
+        match op {
+            KernelOp::SetSlots(slots) => {
+                for (kind, slot, content) in slots {
+                    self.slots.set(*kind, *slot, *content);
+                }
+            }
+            KernelOp::UnsetSlots(slots) => {
+                for (kind, slot) in slots {
+                    self.slots.unset(*kind, *slot);
+                }
+            }
+            KernelOp::SetNextSlot(kind, next) => self.slots.set_next(*kind, *next),
+            KernelOp::SetSpans(start, spans) => self.spans.take(*start, spans.len() as u32),
+            KernelOp::SetRow(slot, row) => {
+                self.rows.insert(*slot, *row);
+            }
+            KernelOp::UnsetRows(slots) => {
+                for slot in slots {
+                    let extent = self.rows.remove(slot).and_then(|row| extent_of(&row));
+                    if let Some((start, length)) = extent {
+                        self.spans.give_back(start, length);
+                    }
+                }
+            }
+            KernelOp::SetEntries(entries) => self.entries.extend(entries.iter().copied()),
+            KernelOp::UnsetEntries(keys) => {
+                for key in keys {
+                    self.entries.remove(key);
+                }
+            }
+            KernelOp::SetClasses(classes) => self.classes.extend(classes.iter().copied()),
+            KernelOp::UnsetClasses(prefixes) => {
+                for prefix in prefixes {
+                    self.classes.remove(prefix);
+                }
+            }
+            KernelOp::SetInterfaces(interfaces) => self.interfaces.extend(interfaces),
+            KernelOp::UnsetInterfaces(interfaces) => {
+                for interface in interfaces {
+                    self.interfaces.remove(interface);
+                }
+            }
+            KernelOp::SetEndpoints(endpoints) => self.endpoints.extend(endpoints.iter().copied()),
+            KernelOp::UnsetEndpoints(keys) => {
+                for key in keys {
+                    self.endpoints.remove(key);
+                }
+            }
+            KernelOp::SetRevision(revision) => self.revision = *revision,
+            KernelOp::SetEpoch(epoch) => self.epoch = *epoch,
+            KernelOp::Grace => {}
+        }
+    }
+
+    /// Longest prefix at most as long as `prefix`, in `lane`.
+    pub fn class_covering(&self, prefix: IpNet, lane: usize, strictly: bool) -> u32 {
+        let longest = prefix.prefix_len();
+        let first = if strictly { 1 } else { 0 };
+        (first..=longest)
+            .filter_map(|shorter| IpNet::new(prefix.addr(), longest - shorter).ok())
+            .find_map(|covering| self.classes.get(&covering.trunc()))
+            .and_then(|value| value.lane.get(lane).copied())
+            .unwrap_or(bulkhead_enforce_abi::CLASS_OUTSIDE)
+    }
+}
+
+/// Where the spans of a row lie, if it has any.
+pub fn extent_of(row: &Row) -> Option<(u32, u32)> {
+    row.parts
+        .get(EXTENT_PART)
+        .filter(|part| part.n_spans > 0)
+        .map(|part| (part.value, part.n_spans))
+}
+
+/// As the kernel writes an address.
+pub fn mapped(address: IpAddr) -> Address {
+    let wide = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    Address(wide.octets())
+}
+
+pub fn unmapped(address: Address) -> IpAddr {
+    Ipv6Addr::from(address.0).to_canonical()
+}

@@ -1,0 +1,88 @@
+//! Makes node programs by hand.
+
+use std::net::IpAddr;
+
+use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef};
+use bulkhead_wire::id::content_hash;
+use bulkhead_wire::row::{Leaf, Outcome, Row, Span, Spans};
+use bulkhead_wire::{ClassId, EndpointProgram, Judges, NodeProgram, ProgramId, RowId, RuleId};
+
+#[derive(Clone, Debug, Default)]
+pub struct Maker {
+    pub program: NodeProgram,
+}
+
+/// The rule that hand-made leaves name.
+pub fn mk_rule(name: &str) -> RuleRef {
+    RuleRef::TierDefault { tier: name.to_owned() }
+}
+
+impl Maker {
+    pub fn new(revision: u64) -> Self {
+        let mut maker = Self::default();
+        maker.program.revision = Revision(revision);
+        maker
+    }
+
+    pub fn leaf(&mut self, decision: Decision, rule: &str) -> Leaf {
+        let rule = mk_rule(rule);
+        let id = RuleId::of(&rule);
+        self.program.rules.insert(id, rule);
+        Leaf { decision, rule: id }
+    }
+
+    pub fn allow(&mut self) -> Row {
+        Row::uniform(self.leaf(Decision::Allow, "allow"))
+    }
+
+    pub fn deny(&mut self) -> Row {
+        Row::uniform(self.leaf(Decision::Deny, "deny"))
+    }
+
+    /// Allows `ports` of TCP and UDP, denies the rest.
+    pub fn allow_ports(&mut self, ports: &[u16]) -> Row {
+        let allow = Outcome::Leaf(self.leaf(Decision::Allow, "ports"));
+        let deny = Outcome::Leaf(self.leaf(Decision::Deny, "deny"));
+        let mut spans = vec![Span { start: 0, outcome: deny.clone() }];
+        for port in ports {
+            spans.push(Span { start: *port, outcome: allow.clone() });
+            spans.push(Span { start: port + 1, outcome: deny.clone() });
+        }
+        let spans = Spans::new(spans).unwrap();
+        Row { tcp: spans.clone(), udp: spans, ..self.deny() }
+    }
+
+    /// A program by the content of its answers.
+    pub fn judge(&mut self, outside: &Row, classes: &[(ClassId, &Row)]) -> ProgramId {
+        let answers: Vec<(ClassId, RowId)> = std::iter::once((ClassId::OUTSIDE, outside))
+            .chain(classes.iter().copied())
+            .map(|(class, row)| {
+                let id = RowId::of(row);
+                self.program.rows.insert(id, row.clone());
+                (class, id)
+            })
+            .collect();
+        let text = format!("{answers:?}");
+        let program = ProgramId(content_hash([text.as_bytes()]));
+        for (class, row) in answers {
+            self.program.entries.insert((program, class), row);
+        }
+        program
+    }
+
+    pub fn class(&mut self, prefix: &str, class: ClassId) {
+        self.program.classes.insert(prefix.parse().unwrap(), class);
+    }
+
+    pub fn endpoint(&mut self, name: &str, addresses: &[IpAddr], judges: Judges) -> EndpointId {
+        let id = EndpointId::pod("test", name);
+        let endpoint = EndpointProgram {
+            id: id.clone(),
+            labels: Labels::from([("name".to_owned(), name.to_owned())]),
+            addresses: addresses.iter().map(|address| (*address, judges)).collect(),
+            interface: None,
+        };
+        self.program.endpoints.insert(id.clone(), endpoint);
+        id
+    }
+}
