@@ -8,7 +8,18 @@ pub mod lower;
 
 pub mod facts;
 
+pub mod select;
+
+pub mod resolve;
+
+pub mod place;
+
+pub mod emit;
+
+pub mod engine;
+
 pub mod decide;
 
 pub use decide::{Judgement, Trace, World};
+pub use engine::{Changes, Engine, Event};
 pub use lower::{Diagnostic, Severity};

@@ -1,0 +1,316 @@
+//! The state of one node's program, and how a round of changes reaches its tables.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bulkhead_types::{EndpointId, Revision, RuleRef};
+use bulkhead_wire::id::content_hash;
+use bulkhead_wire::{
+    ClassId, EndpointProgram, NodeProgram, ProgramDelta, ProgramId, Row, RowId, RuleId,
+};
+use ipnet::IpNet;
+
+use super::edits::Edits;
+use crate::resolve::Painted;
+use crate::select::{Addresses, GroupId, Groups};
+
+/// A class as the node's programs can tell it: its visible groups, sorted. Never empty.
+type View = Arc<[GroupId]>;
+
+#[derive(Debug, Default)]
+pub struct NodeState {
+    tables: NodeProgram,
+    snapshot: Option<Arc<NodeProgram>>,
+    /// How many (address, direction) pairs a program judges here.
+    uses: BTreeMap<ProgramId, usize>,
+    /// The programs here that see a group.
+    seers: HashMap<GroupId, BTreeSet<ProgramId>>,
+    /// How many prefixes are in the tables under a view.
+    views: HashMap<View, usize>,
+    view_of: HashMap<IpNet, View>,
+    row_uses: HashMap<RowId, (usize, Vec<RuleId>)>,
+    rule_uses: HashMap<RuleId, usize>,
+    endpoints: Edits<EndpointId, EndpointProgram>,
+    classes: Edits<IpNet, ClassId>,
+    entries: Edits<(ProgramId, ClassId), RowId>,
+    rows: Edits<RowId, Row>,
+    rules: Edits<RuleId, RuleRef>,
+    is_published: bool,
+}
+
+/// One round of changes to a node.
+#[derive(Debug, Default)]
+pub struct Emission {
+    /// Programs that came into use here, or went out of it.
+    pub started: BTreeSet<ProgramId>,
+    pub stopped: BTreeSet<ProgramId>,
+    /// Prefixes whose class or whose visibility may have changed.
+    pub prefixes: BTreeSet<IpNet>,
+    /// Groups that came to be seen here, or ceased to be.
+    pub groups: BTreeSet<GroupId>,
+}
+
+/// Gives the row of a program for the groups of a view; `None` for an unknown program.
+pub trait Painter {
+    fn paint(&mut self, program: ProgramId, view: &[GroupId], groups: &Groups) -> Option<Painted>;
+}
+
+impl NodeState {
+    /// The program as of the last round.
+    pub fn program(&mut self) -> Arc<NodeProgram> {
+        Arc::clone(self.snapshot.get_or_insert_with(|| Arc::new(self.tables.clone())))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tables.endpoints.is_empty()
+    }
+
+    pub fn put_endpoint(&mut self, endpoint: EndpointProgram) {
+        self.endpoints.set(&mut self.tables.endpoints, endpoint.id.clone(), endpoint);
+    }
+
+    pub fn remove_endpoint(&mut self, id: &EndpointId) {
+        self.endpoints.unset(&mut self.tables.endpoints, id);
+    }
+
+    /// One more use of the program. Says whether it is the first here.
+    pub fn start(&mut self, program: ProgramId, sees: &[GroupId]) -> bool {
+        let uses = self.uses.entry(program).or_default();
+        *uses += 1;
+        if *uses > 1 {
+            return false;
+        }
+        for group in sees {
+            self.seers.entry(*group).or_default().insert(program);
+        }
+        true
+    }
+
+    /// One use less. Says whether it was the last here.
+    pub fn stop(&mut self, program: ProgramId, sees: &[GroupId]) -> bool {
+        let Some(uses) = self.uses.get_mut(&program) else { return false };
+        *uses -= 1;
+        if *uses > 0 {
+            return false;
+        }
+        self.uses.remove(&program);
+        for group in sees {
+            if let Some(programs) = self.seers.get_mut(group) {
+                programs.remove(&program);
+                if programs.is_empty() {
+                    self.seers.remove(group);
+                }
+            }
+        }
+        true
+    }
+
+    /// Brings the tables up to date and gives the delta, `None` where nothing changed.
+    pub fn emit(
+        &mut self,
+        round: &Emission,
+        revision: Revision,
+        addresses: &Addresses,
+        groups: &Groups,
+        painter: &mut impl Painter,
+    ) -> Option<ProgramDelta> {
+        for program in &round.stopped {
+            self.drop_program(*program);
+        }
+        let (gone, come) = self.place_prefixes(&round.prefixes, addresses, groups);
+        for view in &gone {
+            self.drop_view(view, groups);
+        }
+        for program in &round.started {
+            self.add_program(*program, groups, painter);
+        }
+        for view in &come {
+            for program in self.seers_of(view, groups) {
+                if !round.started.contains(&program) {
+                    self.add_entry(program, view, groups, painter);
+                }
+            }
+        }
+        let delta = ProgramDelta {
+            base: self.tables.revision,
+            revision,
+            endpoints: self.endpoints.take(&self.tables.endpoints),
+            classes: self.classes.take(&self.tables.classes),
+            entries: self.entries.take(&self.tables.entries),
+            rows: self.rows.take(&self.tables.rows),
+            rules: self.rules.take(&self.tables.rules),
+        };
+        if delta.is_empty() && self.is_published {
+            return None;
+        }
+        self.tables.revision = revision;
+        self.snapshot = None;
+        self.is_published = true;
+        Some(delta)
+    }
+
+    /// A prefix is listed exactly where its view differs from that of the prefix above it.
+    /// Gives the views that went out of use and those that came into it.
+    fn place_prefixes(
+        &mut self,
+        prefixes: &BTreeSet<IpNet>,
+        addresses: &Addresses,
+        groups: &Groups,
+    ) -> (Vec<View>, Vec<View>) {
+        let mut touched: HashMap<View, usize> = HashMap::new();
+        for prefix in prefixes {
+            let own = addresses.class(prefix).map(|class| self.project(class, groups));
+            let above = addresses.class_above(prefix).map(|class| self.project(class, groups));
+            let new: Option<View> =
+                own.filter(|own| *own != above.unwrap_or_default()).map(View::from);
+            let old = self.view_of.get(prefix).cloned();
+            if old == new {
+                continue;
+            }
+            for view in old.iter().chain(&new) {
+                let count = self.views.get(view).copied().unwrap_or_default();
+                touched.entry(Arc::clone(view)).or_insert(count);
+            }
+            if let Some(old) = old {
+                if let Some(count) = self.views.get_mut(&old) {
+                    *count -= 1;
+                }
+                self.view_of.remove(prefix);
+            }
+            match new {
+                Some(new) => {
+                    let class = class_id(&new, groups);
+                    self.classes.set(&mut self.tables.classes, *prefix, class);
+                    *self.views.entry(Arc::clone(&new)).or_default() += 1;
+                    self.view_of.insert(*prefix, new);
+                }
+                None => self.classes.unset(&mut self.tables.classes, prefix),
+            }
+        }
+        let (mut gone, mut come) = (Vec::new(), Vec::new());
+        for (view, before) in touched {
+            match (before, self.views.get(&view).copied().unwrap_or_default()) {
+                (_, 0) => {
+                    self.views.remove(&view);
+                    if before > 0 {
+                        gone.push(view);
+                    }
+                }
+                (0, 1..) => come.push(view),
+                _ => {}
+            }
+        }
+        (gone, come)
+    }
+
+    fn project(&self, class: &[GroupId], groups: &Groups) -> Vec<GroupId> {
+        let is_seen = |group: &GroupId| self.seers.contains_key(&groups.seen_as(*group));
+        class.iter().copied().filter(is_seen).collect()
+    }
+
+    fn seers_of(&self, view: &[GroupId], groups: &Groups) -> BTreeSet<ProgramId> {
+        view.iter()
+            .filter_map(|group| self.seers.get(&groups.seen_as(*group)))
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    fn add_program(&mut self, program: ProgramId, groups: &Groups, painter: &mut impl Painter) {
+        let Some(outside) = painter.paint(program, &[], groups) else { return };
+        self.set_entry((program, ClassId::OUTSIDE), outside);
+        let views: Vec<View> = self.views.keys().cloned().collect();
+        for view in views {
+            self.add_entry(program, &view, groups, painter);
+        }
+    }
+
+    /// A view that the program cannot tell from the outside needs no entry.
+    fn add_entry(
+        &mut self,
+        program: ProgramId,
+        view: &[GroupId],
+        groups: &Groups,
+        painter: &mut impl Painter,
+    ) {
+        let is_seen = |group: &GroupId| {
+            let seers = self.seers.get(&groups.seen_as(*group));
+            seers.is_some_and(|seers| seers.contains(&program))
+        };
+        let told_apart: Vec<GroupId> = view.iter().copied().filter(is_seen).collect();
+        if told_apart.is_empty() {
+            return;
+        }
+        let Some(painted) = painter.paint(program, &told_apart, groups) else { return };
+        if self.tables.entries.get(&(program, ClassId::OUTSIDE)) != Some(&painted.id) {
+            self.set_entry((program, class_id(view, groups)), painted);
+        }
+    }
+
+    fn drop_program(&mut self, program: ProgramId) {
+        let first = (program, ClassId(0));
+        let last = (program, ClassId(u64::MAX));
+        let keys: Vec<_> = self.tables.entries.range(first..=last).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.unset_entry(&key);
+        }
+    }
+
+    fn drop_view(&mut self, view: &[GroupId], groups: &Groups) {
+        let class = class_id(view, groups);
+        let programs: Vec<ProgramId> = self.uses.keys().copied().collect();
+        for program in programs {
+            self.unset_entry(&(program, class));
+        }
+    }
+
+    fn set_entry(&mut self, key: (ProgramId, ClassId), painted: Painted) {
+        if self.tables.entries.get(&key) == Some(&painted.id) {
+            return;
+        }
+        self.unset_entry(&key);
+        self.entries.set(&mut self.tables.entries, key, painted.id);
+        if let Some((uses, _)) = self.row_uses.get_mut(&painted.id) {
+            *uses += 1;
+            return;
+        }
+        let named = painted.rules.iter().map(|(id, _)| *id).collect();
+        self.row_uses.insert(painted.id, (1, named));
+        self.rows.set(&mut self.tables.rows, painted.id, painted.row);
+        for (id, rule) in painted.rules {
+            let uses = self.rule_uses.entry(id).or_default();
+            *uses += 1;
+            if *uses == 1 {
+                self.rules.set(&mut self.tables.rules, id, rule);
+            }
+        }
+    }
+
+    fn unset_entry(&mut self, key: &(ProgramId, ClassId)) {
+        let Some(row) = self.tables.entries.get(key).copied() else { return };
+        self.entries.unset(&mut self.tables.entries, key);
+        let Some((uses, _)) = self.row_uses.get_mut(&row) else { return };
+        *uses -= 1;
+        if *uses > 0 {
+            return;
+        }
+        self.rows.unset(&mut self.tables.rows, &row);
+        let Some((_, named)) = self.row_uses.remove(&row) else { return };
+        for rule in named {
+            let Some(uses) = self.rule_uses.get_mut(&rule) else { continue };
+            *uses -= 1;
+            if *uses == 0 {
+                self.rule_uses.remove(&rule);
+                self.rules.unset(&mut self.tables.rules, &rule);
+            }
+        }
+    }
+}
+
+/// Same groups by content, same id, in every process.
+fn class_id(view: &[GroupId], groups: &Groups) -> ClassId {
+    let mut contents: Vec<[u8; 8]> =
+        view.iter().map(|group| groups.content(*group).to_be_bytes()).collect();
+    contents.sort_unstable();
+    ClassId(content_hash(contents.iter().map(<[u8; 8]>::as_slice)))
+}

@@ -1,0 +1,223 @@
+//! The incremental compiler: events in, changes out. The only mutable thing of this crate.
+//!
+//! ```text
+//! Upsert/Delete ─▶ facts, rules ─▶ selectors ─▶ groups ─▶ classes ─┐
+//!                        │                                         ├─▶ per node: tables, delta
+//!                        └──────▶ policies of an endpoint ─▶ programs ─┘
+//! ```
+//!
+//! [`Engine::apply`] takes events in and only marks what they touch; [`Engine::take_changes`] does
+//! the work, once for any number of events.
+//!
+//! Invariant: after `take_changes`, the tables are those that a fresh engine would make of the same
+//! objects (revisions aside), whatever the events were and in whatever order they came.
+
+mod flush;
+mod members;
+mod policies;
+mod programs;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bulkhead_api::{Object, ObjectKey};
+use bulkhead_types::{EndpointId, PolicyRef, Revision};
+use bulkhead_wire::{NodeProgram, ProgramDelta};
+use ipnet::IpNet;
+
+use crate::emit::{Emission, NodeState};
+use crate::facts::{Endpoint, Inventory, Touched};
+use crate::lower::{self, Diagnostic};
+use crate::place::Places;
+use crate::resolve::Lists;
+use crate::rule::Tier;
+use crate::select::{Addresses, Groups, MemberId, SelectorId, Selectors};
+use flush::Placed;
+use members::{Member, MemberKey};
+use policies::Held;
+use programs::Programs;
+pub use work::Work;
+
+/// One change of the objects.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A new object, or a new version of one.
+    Upsert(Object),
+    /// Also for objects that the engine never saw.
+    Delete(ObjectKey),
+}
+
+/// What events since the last time came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// The newest revision of any node; unchanged where no node is concerned.
+    pub revision: Revision,
+    /// Concerned nodes only. See [`Engine::program`] for the whole.
+    pub nodes: BTreeMap<String, Arc<ProgramDelta>>,
+    /// Nodes that have neither an object nor an endpoint any more.
+    pub removed_nodes: Vec<String>,
+    /// Policies that came to a node or left one; see [`Engine::nodes_of`].
+    pub policies: BTreeSet<PolicyRef>,
+    /// Objects of which something else is to be said than before; an empty list: nothing any more.
+    pub diagnostics: BTreeMap<ObjectKey, Vec<Diagnostic>>,
+}
+
+#[derive(Debug, Default)]
+pub struct Engine {
+    revision: Revision,
+    inventory: Inventory,
+    tiers: BTreeMap<String, Tier>,
+    diagnostics: BTreeMap<ObjectKey, Vec<Diagnostic>>,
+
+    members: HashMap<MemberId, Member>,
+    member_ids: HashMap<MemberKey, MemberId>,
+    next_member: u32,
+    /// Members by namespace, by (namespace, service account) and by port name.
+    in_namespace: HashMap<String, BTreeSet<MemberId>>,
+    of_account: HashMap<(String, String), BTreeSet<MemberId>>,
+    with_port: HashMap<String, BTreeSet<MemberId>>,
+
+    policies: BTreeMap<PolicyRef, Held>,
+    /// Policies by the selector that says whom they apply to.
+    subjects: HashMap<SelectorId, BTreeSet<PolicyRef>>,
+    in_tier: HashMap<String, BTreeSet<PolicyRef>>,
+
+    selectors: Selectors,
+    groups: Groups,
+    addresses: Addresses,
+    lists: Lists,
+    programs: Programs,
+    places: Places,
+    nodes: BTreeMap<String, NodeState>,
+
+    /// Endpoints that must be judged anew.
+    dirty_members: BTreeSet<MemberId>,
+    /// What is already known to concern a node in the coming round.
+    round: BTreeMap<String, Emission>,
+    placed: HashMap<MemberId, Placed>,
+    changes: Changes,
+    work: Option<Vec<Work>>,
+}
+
+impl Engine {
+    pub fn new() -> Self {
+        Self::after(Revision::default())
+    }
+
+    /// An engine whose first program is newer than `revision`. Nodes refuse older programs, so after
+    /// a restart begin where the last process cannot have come to.
+    pub fn after(revision: Revision) -> Self {
+        let tiers = Tier::built_in().map(|tier| (tier.name.clone(), tier)).into();
+        Self { revision, tiers, ..Self::default() }
+    }
+
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Upsert(object) => self.upsert(&object),
+            Event::Delete(key) => self.delete(&key),
+        }
+    }
+
+    /// The whole program of a node as of the last [`Engine::take_changes`]. Copied when first asked
+    /// for after a change; whoever follows along should apply deltas instead.
+    pub fn program(&mut self, node: &str) -> Option<Arc<NodeProgram>> {
+        self.nodes.get_mut(node).map(NodeState::program)
+    }
+
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// The nodes on which the policy judges some endpoint.
+    pub fn nodes_of(&self, policy: &PolicyRef) -> impl Iterator<Item = &str> {
+        self.places.nodes_of(policy)
+    }
+
+    pub fn diagnostics(&self, object: &ObjectKey) -> &[Diagnostic] {
+        self.diagnostics.get(object).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn endpoint(&self, id: &EndpointId) -> Option<&Endpoint> {
+        self.inventory.endpoints.get(id)
+    }
+
+    /// The endpoint that has the address; the first by id where several claim it.
+    pub fn endpoint_at(&self, address: IpAddr) -> Option<&Endpoint> {
+        let carriers = self.addresses.carriers(&IpNet::from(address));
+        let members = carriers.iter().filter_map(|id| self.members.get(id));
+        let ids = members.filter_map(|member| match &member.key {
+            MemberKey::Endpoint(id) => Some(id),
+            MemberKey::NetworkSet(_) => None,
+        });
+        self.inventory.endpoints.get(ids.min()?)
+    }
+
+    /// From now on keeps a list of what is recomputed; for tests.
+    pub fn record_work(&mut self) {
+        self.work = Some(Vec::new());
+    }
+
+    /// What was recomputed since the last time.
+    pub fn take_work(&mut self) -> Vec<Work> {
+        self.work.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn upsert(&mut self, object: &Object) {
+        let (touched, mut said) = self.inventory.upsert(object);
+        self.sync(touched);
+        if let Some((policy, more)) = lower::policy(object) {
+            said.extend(more);
+            self.put_policy(policy);
+        }
+        if let Some((tier, more)) = lower::tier(object) {
+            said.extend(more);
+            self.put_tier(tier);
+        }
+        self.say(object.key(), said);
+    }
+
+    fn delete(&mut self, key: &ObjectKey) {
+        let touched = self.inventory.remove(key);
+        self.sync(touched);
+        if let Some(policy) = policies::reference(key) {
+            self.remove_policy(&policy);
+        }
+        if key.kind == bulkhead_api::object::Kind::Tier {
+            self.remove_tier(&key.name);
+        }
+        self.say(key.clone(), Vec::new());
+    }
+
+    fn sync(&mut self, touched: Touched) {
+        match touched {
+            Touched::Nothing => {}
+            Touched::Endpoint(id) => self.sync_member(MemberKey::Endpoint(id)),
+            Touched::NetworkSet(key) => self.sync_member(MemberKey::NetworkSet(key)),
+            Touched::Namespace(name) => {
+                let members = self.in_namespace.get(&name).cloned().unwrap_or_default();
+                self.sync_members(members);
+            }
+            Touched::ServiceAccount(namespace, name) => {
+                let members = self.of_account.get(&(namespace, name)).cloned();
+                self.sync_members(members.unwrap_or_default());
+            }
+            Touched::Node(name) => self.touch_node(&name),
+        }
+    }
+
+    fn say(&mut self, object: ObjectKey, said: Vec<Diagnostic>) {
+        if self.diagnostics(&object) == said {
+            return;
+        }
+        if said.is_empty() {
+            self.diagnostics.remove(&object);
+        } else {
+            self.diagnostics.insert(object.clone(), said.clone());
+        }
+        self.changes.diagnostics.insert(object, said);
+    }
+}

@@ -1,0 +1,261 @@
+//! The round: from everything that events touched to one delta per concerned node.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use bulkhead_types::{Direction, EndpointId};
+use bulkhead_wire::{EndpointProgram, Judges, ProgramId};
+use ipnet::IpNet;
+
+use super::programs::Rows;
+use super::{Changes, Engine, MemberKey, Work};
+use crate::decide::profile_name;
+use crate::emit::Emission;
+use crate::resolve::Program;
+use crate::rule::Family;
+use crate::select::{GroupId, MemberId, Move};
+
+/// Where an endpoint was placed in the last round.
+#[derive(Debug)]
+pub struct Placed {
+    node: String,
+    id: EndpointId,
+    programs: Vec<ProgramId>,
+}
+
+type Round = BTreeMap<String, Emission>;
+
+impl Engine {
+    /// Does what the events since the last time call for.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut round = std::mem::take(&mut self.round);
+        self.lists.collect(&mut self.groups);
+        let retired = self.retire_groups();
+        let moves = self.settle_addresses();
+        self.mark_moves(&moves, &mut round);
+        for id in std::mem::take(&mut self.dirty_members) {
+            self.place(id, &mut round);
+        }
+        self.emit(round);
+        self.programs.collect();
+        self.groups.forget(&retired);
+        if !moves.is_empty() {
+            self.addresses.sweep();
+        }
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.revision = self.revision;
+        changes
+    }
+
+    pub(super) fn log(&mut self, work: impl FnOnce() -> Work) {
+        if let Some(list) = &mut self.work {
+            list.push(work());
+        }
+    }
+
+    /// A node that has an object or an endpoint has a program, if only an empty one.
+    pub(super) fn touch_node(&mut self, name: &str) {
+        self.round.entry(name.to_owned()).or_default();
+    }
+
+    /// Takes groups that no list asks for any more out of every class.
+    fn retire_groups(&mut self) -> Vec<GroupId> {
+        let idle: Vec<(GroupId, Vec<IpNet>)> =
+            self.groups.idle().map(|group| (group, self.prefixes_of(group))).collect();
+        for (group, prefixes) in idle {
+            for prefix in prefixes {
+                // Harmless where the prefix carries the group by a member.
+                self.addresses.remove_net(prefix, group);
+            }
+        }
+        self.groups.retire(&mut self.selectors)
+    }
+
+    fn settle_addresses(&mut self) -> Vec<Move> {
+        let mut of_member: HashMap<MemberId, Vec<GroupId>> = HashMap::new();
+        let (groups, selectors, members) = (&mut self.groups, &self.selectors, &self.members);
+        let moves = self.addresses.settle(|id| {
+            let known = of_member.entry(id).or_insert_with(|| {
+                let ports = members.get(&id).map_or(&[][..], |member| &member.ports);
+                groups.of_member(id, ports, selectors)
+            });
+            known.clone()
+        });
+        for Move { prefix, .. } in &moves {
+            self.log(|| Work::Classified { prefix: *prefix });
+            // What an address is in may be asked by rules of its own endpoint.
+            if prefix.prefix_len() == prefix.max_prefix_len() {
+                self.dirty_members.extend(self.addresses.carriers(prefix));
+            }
+        }
+        moves
+    }
+
+    /// Nodes that saw a group which an address joined or left look at the address again.
+    fn mark_moves(&mut self, moves: &[Move], round: &mut Round) {
+        for Move { prefix, old, new } in moves {
+            let old = old.as_deref().unwrap_or_default();
+            let new = new.as_deref().unwrap_or_default();
+            let joined = new.iter().filter(|group| old.binary_search(group).is_err());
+            let left = old.iter().filter(|group| new.binary_search(group).is_err());
+            let mut nodes: BTreeSet<&str> = BTreeSet::new();
+            for group in joined.chain(left) {
+                nodes.extend(self.places.seers(self.groups.seen_as(*group)));
+            }
+            for node in nodes {
+                let emission = round.entry(node.to_owned()).or_default();
+                emission.prefixes.extend(self.addresses.within(*prefix).chain([*prefix]));
+            }
+        }
+    }
+
+    /// Finds the programs of an endpoint and puts it on its node.
+    fn place(&mut self, id: MemberId, round: &mut Round) {
+        let old = self.placed.remove(&id);
+        let wanted = self.wanted_endpoint(id);
+        let new = wanted.map(|(node, program, programs)| {
+            self.log(|| Work::Judged { endpoint: program.id.to_string() });
+            let placed = Placed { node, id: program.id.clone(), programs: Vec::new() };
+            for program in programs {
+                self.start(program, &placed.node, round);
+            }
+            (placed, program)
+        });
+        if let Some(old) = old {
+            for program in &old.programs {
+                self.stop(*program, &old.node, round);
+            }
+            let stays = new.as_ref().is_some_and(|(new, _)| new.node == old.node);
+            if let Some(node) = self.nodes.get_mut(&old.node).filter(|_| !stays) {
+                node.remove_endpoint(&old.id);
+                round.entry(old.node).or_default();
+            }
+        }
+        if let Some((mut placed, program)) = new {
+            placed.programs =
+                program.addresses.values().flat_map(|j| [j.ingress, j.egress]).collect();
+            round.entry(placed.node.clone()).or_default();
+            self.nodes.entry(placed.node.clone()).or_default().put_endpoint(program);
+            self.placed.insert(id, placed);
+        }
+    }
+
+    /// `None` for what is not an endpoint with an address and a node.
+    fn wanted_endpoint(&self, id: MemberId) -> Option<(String, EndpointProgram, Vec<Program>)> {
+        let MemberKey::Endpoint(endpoint) = &self.members.get(&id)?.key else { return None };
+        let endpoint = self.inventory.endpoints.get(endpoint)?;
+        let node = endpoint.node.clone().filter(|_| !endpoint.addresses.is_empty())?;
+        let mut programs = Vec::new();
+        let mut addresses = BTreeMap::new();
+        for &address in &endpoint.addresses {
+            let class = self.addresses.class(&IpNet::from(address));
+            let mut judge = |direction| {
+                let program = Program::new(
+                    direction,
+                    self.stack(id, direction),
+                    profile_name(&endpoint.id.namespace),
+                    Family::of(address),
+                    class.map_or(&[], |class| class),
+                    &self.groups,
+                );
+                let id = program.id;
+                programs.push(program);
+                id
+            };
+            let (ingress, egress) = (judge(Direction::Ingress), judge(Direction::Egress));
+            addresses.insert(address, Judges { ingress, egress });
+        }
+        let program = EndpointProgram {
+            id: endpoint.id.clone(),
+            labels: endpoint.labels.clone(),
+            addresses,
+            interface: endpoint.interface.clone(),
+        };
+        Some((node, program, programs))
+    }
+
+    fn start(&mut self, program: Program, node: &str, round: &mut Round) {
+        let id = program.id;
+        let (direction, n_policies) = (program.direction, program.lists().count());
+        if self.programs.acquire(program) {
+            self.log(|| Work::Compiled { direction, n_policies });
+        }
+        let Some(program) = self.programs.get(id) else { return };
+        if !self.nodes.entry(node.to_owned()).or_default().start(id, &program.sees) {
+            return;
+        }
+        for list in program.lists() {
+            if self.places.hold(&list.policy, node) {
+                self.changes.policies.insert(list.policy.clone());
+            }
+        }
+        let emission = round.entry(node.to_owned()).or_default();
+        if !emission.stopped.remove(&id) {
+            emission.started.insert(id);
+        }
+        for group in &program.sees {
+            if self.places.see(*group, node) {
+                emission.groups.insert(*group);
+            }
+        }
+    }
+
+    fn stop(&mut self, id: ProgramId, node: &str, round: &mut Round) {
+        let Some(program) = self.programs.get(id) else { return };
+        let state = self.nodes.get_mut(node);
+        if state.is_some_and(|state| state.stop(id, &program.sees)) {
+            for list in program.lists() {
+                if self.places.unhold(&list.policy, node) {
+                    self.changes.policies.insert(list.policy.clone());
+                }
+            }
+            let emission = round.entry(node.to_owned()).or_default();
+            if !emission.started.remove(&id) {
+                emission.stopped.insert(id);
+            }
+            for group in &program.sees {
+                if self.places.unsee(*group, node) {
+                    emission.groups.insert(*group);
+                }
+            }
+        }
+        self.programs.release(id);
+    }
+
+    fn emit(&mut self, mut round: Round) {
+        let revision = self.revision.next();
+        for emission in round.values_mut() {
+            let mut seen: HashSet<IpNet> = HashSet::new();
+            for group in std::mem::take(&mut emission.groups) {
+                for prefix in self.prefixes_of(group) {
+                    if seen.insert(prefix) {
+                        emission.prefixes.extend(self.addresses.within(prefix));
+                    }
+                }
+            }
+        }
+        let mut rows =
+            Rows { programs: &self.programs, painted: HashMap::new(), work: &mut self.work };
+        for (name, emission) in round {
+            let has_object = self.inventory.nodes.contains(&name);
+            let is_known = self.nodes.contains_key(&name);
+            if !is_known && !has_object {
+                continue;
+            }
+            let state = self.nodes.entry(name.clone()).or_default();
+            let delta = state.emit(&emission, revision, &self.addresses, &self.groups, &mut rows);
+            if state.is_empty() && !has_object {
+                self.nodes.remove(&name);
+                self.changes.removed_nodes.push(name);
+                continue;
+            }
+            if let Some(delta) = delta {
+                self.revision = revision;
+                if let Some(work) = rows.work {
+                    work.push(Work::Emitted { node: name.clone() });
+                }
+                self.changes.nodes.insert(name, Arc::new(delta));
+            }
+        }
+    }
+}

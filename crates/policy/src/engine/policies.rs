@@ -1,0 +1,180 @@
+//! Policies and tiers: their rules resolved, their subjects watched.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bulkhead_api::ObjectKey;
+use bulkhead_api::object::Kind;
+use bulkhead_types::{Direction, PolicyKind, PolicyRef};
+
+use super::{Engine, Work};
+use crate::resolve::{Grants, ProgramTier};
+use crate::rule::{Order, Policy, Tier};
+use crate::select::{GroupId, GroupKind, MemberId, SelectorId};
+
+/// A policy with its compiled lists.
+#[derive(Debug)]
+pub struct Held {
+    policy: Policy,
+    subject: SelectorId,
+    ingress: Option<Arc<Grants>>,
+    egress: Option<Arc<Grants>>,
+}
+
+/// The policy that a key names, if it is of a kind that carries one.
+pub fn reference(key: &ObjectKey) -> Option<PolicyRef> {
+    let kind = match key.kind {
+        Kind::KubernetesNetworkPolicy => PolicyKind::KubernetesNetworkPolicy,
+        Kind::NetworkPolicy => PolicyKind::NetworkPolicy,
+        Kind::GlobalNetworkPolicy => PolicyKind::GlobalNetworkPolicy,
+        _ => return None,
+    };
+    Some(PolicyRef { kind, namespace: key.namespace.clone(), name: key.name.clone() })
+}
+
+impl Held {
+    fn list(&self, direction: Direction) -> Option<&Arc<Grants>> {
+        match direction {
+            Direction::Ingress => self.ingress.as_ref(),
+            Direction::Egress => self.egress.as_ref(),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn put_policy(&mut self, policy: Policy) {
+        if self.policies.get(&policy.id).is_some_and(|held| held.policy == policy) {
+            return;
+        }
+        // The new one first, so that what both share is not thrown away and made again.
+        let subject = self.selectors.acquire(&policy.subject);
+        let ingress = self.resolve(&policy, Direction::Ingress);
+        let egress = self.resolve(&policy, Direction::Egress);
+        let id = policy.id.clone();
+        self.remove_policy(&id);
+        self.subjects.entry(subject).or_default().insert(id.clone());
+        self.in_tier.entry(policy.tier.clone()).or_default().insert(id.clone());
+        self.dirty_members.extend(self.selectors.members(subject));
+        self.policies.insert(id, Held { policy, subject, ingress, egress });
+    }
+
+    pub(super) fn remove_policy(&mut self, id: &PolicyRef) {
+        let Some(held) = self.policies.remove(id) else { return };
+        self.dirty_members.extend(self.selectors.members(held.subject));
+        if let Some(policies) = self.subjects.get_mut(&held.subject) {
+            policies.remove(id);
+            if policies.is_empty() {
+                self.subjects.remove(&held.subject);
+            }
+        }
+        if let Some(policies) = self.in_tier.get_mut(&held.policy.tier) {
+            policies.remove(id);
+            if policies.is_empty() {
+                self.in_tier.remove(&held.policy.tier);
+            }
+        }
+        for list in held.ingress.iter().chain(&held.egress) {
+            self.lists.release(list.content);
+        }
+        self.selectors.release(held.subject);
+    }
+
+    pub(super) fn put_tier(&mut self, tier: Tier) {
+        if self.tiers.get(&tier.name) != Some(&tier) {
+            self.touch_tier(&tier.name);
+            self.tiers.insert(tier.name.clone(), tier);
+        }
+    }
+
+    pub(super) fn remove_tier(&mut self, name: &str) {
+        let is_built_in = Tier::built_in().iter().any(|tier| tier.name == name);
+        if !is_built_in && self.tiers.remove(name).is_some() {
+            self.touch_tier(name);
+        }
+    }
+
+    fn touch_tier(&mut self, name: &str) {
+        for policy in self.in_tier.get(name).into_iter().flatten() {
+            if let Some(held) = self.policies.get(policy) {
+                self.dirty_members.extend(self.selectors.members(held.subject));
+            }
+        }
+    }
+
+    fn resolve(&mut self, policy: &Policy, direction: Direction) -> Option<Arc<Grants>> {
+        let mut new_groups: Vec<GroupId> = Vec::new();
+        let mut is_new = false;
+        let list = self.lists.acquire(
+            policy,
+            direction,
+            &mut self.groups,
+            &mut self.selectors,
+            &mut |group| new_groups.push(group),
+            &mut is_new,
+        );
+        if is_new {
+            self.log(|| Work::Resolved { policy: policy.id.clone(), direction });
+        }
+        for group in new_groups {
+            self.introduce(group);
+        }
+        list
+    }
+
+    /// Lets the addresses that a new group holds know.
+    fn introduce(&mut self, group: GroupId) {
+        if let Some(GroupKind::Nets(nets)) = self.groups.kind(group) {
+            for net in nets.iter() {
+                self.addresses.add_net(*net, group);
+            }
+            return;
+        }
+        for prefix in self.prefixes_of(group) {
+            self.addresses.touch(prefix);
+        }
+    }
+
+    /// The tiers that judge an endpoint in one direction, in order. A tier without a policy for it
+    /// is not there.
+    pub(super) fn stack(&self, member: MemberId, direction: Direction) -> Vec<ProgramTier> {
+        let mut held: Vec<(&Held, &Arc<Grants>)> = self
+            .selectors
+            .matches(member)
+            .filter_map(|selector| self.subjects.get(&selector))
+            .flatten()
+            .filter_map(|id| self.policies.get(id))
+            .filter_map(|held| Some((held, held.list(direction)?)))
+            .collect();
+        held.sort_by(|(a, _), (b, _)| {
+            let by_tier =
+                || self.position(&a.policy.tier).partial_cmp(&self.position(&b.policy.tier));
+            if a.policy.tier == b.policy.tier {
+                a.policy.precedence(&b.policy)
+            } else {
+                by_tier().unwrap_or(Ordering::Equal)
+            }
+        });
+        let mut stack: Vec<ProgramTier> = Vec::new();
+        for (held, list) in held {
+            let name = &held.policy.tier;
+            match stack.last_mut().filter(|tier| tier.name == *name) {
+                Some(tier) => tier.lists.push(Arc::clone(list)),
+                None => {
+                    let missing = Tier::missing(name);
+                    let default = self.tiers.get(name).unwrap_or(&missing).default;
+                    let lists = vec![Arc::clone(list)];
+                    stack.push(ProgramTier { name: name.clone(), default, lists });
+                }
+            }
+        }
+        stack
+    }
+
+    /// Tiers that exist by order and name, then those that do not, by name.
+    fn position<'a>(&self, tier: &'a str) -> (bool, Order, &'a str) {
+        match self.tiers.get(tier) {
+            Some(known) => (false, known.order, tier),
+            None => (true, Order::LAST, tier),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The programs in use, and their rows as far as one round needs them.
+
+use std::collections::HashMap;
+
+use bulkhead_wire::ProgramId;
+
+use super::Work;
+use crate::emit::Painter;
+use crate::resolve::{Painted, Program};
+use crate::select::{GroupId, Groups};
+
+#[derive(Debug, Default)]
+pub struct Programs {
+    by_id: HashMap<ProgramId, (Program, usize)>,
+    /// Without uses; forgotten at the end of the round unless used again before.
+    idle: Vec<ProgramId>,
+}
+
+impl Programs {
+    pub fn get(&self, id: ProgramId) -> Option<&Program> {
+        self.by_id.get(&id).map(|(program, _)| program)
+    }
+
+    /// Counts one more use. Says whether the program is new.
+    pub fn acquire(&mut self, program: Program) -> bool {
+        if let Some((_, n_uses)) = self.by_id.get_mut(&program.id) {
+            *n_uses += 1;
+            return false;
+        }
+        self.by_id.insert(program.id, (program.open_eyes(), 1));
+        true
+    }
+
+    pub fn release(&mut self, id: ProgramId) {
+        if let Some((_, n_uses)) = self.by_id.get_mut(&id) {
+            *n_uses -= 1;
+            if *n_uses == 0 {
+                self.idle.push(id);
+            }
+        }
+    }
+
+    /// Forgets programs that nobody uses.
+    pub fn collect(&mut self) {
+        for id in self.idle.drain(..) {
+            if self.by_id.get(&id).is_some_and(|(_, n_uses)| *n_uses == 0) {
+                self.by_id.remove(&id);
+            }
+        }
+    }
+}
+
+/// Paints each row once in a round, whichever node asks first.
+pub struct Rows<'a> {
+    pub programs: &'a Programs,
+    pub painted: HashMap<(ProgramId, Vec<GroupId>), Painted>,
+    pub work: &'a mut Option<Vec<Work>>,
+}
+
+impl Painter for Rows<'_> {
+    fn paint(&mut self, id: ProgramId, view: &[GroupId], groups: &Groups) -> Option<Painted> {
+        let key = (id, view.to_vec());
+        if let Some(painted) = self.painted.get(&key) {
+            return Some(painted.clone());
+        }
+        let program = self.programs.get(id)?;
+        if let Some(work) = self.work {
+            work.push(Work::Painted { direction: program.direction, n_groups: view.len() });
+        }
+        let painted = program.paint(view, groups);
+        self.painted.insert(key, painted.clone());
+        Some(painted)
+    }
+}

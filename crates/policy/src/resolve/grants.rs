@@ -1,0 +1,310 @@
+//! A policy's rules for one direction, with groups in the place of selectors, nets and port names.
+//!
+//! Invariant: equal content is one list, shared by every program that holds it, and as long as the
+//! list lives its groups keep their ids.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use bulkhead_types::{Direction, PolicyRef, Protocol, RuleRef};
+use bulkhead_wire::RuleId;
+use sha2::{Digest, Sha256};
+
+use super::paint::Interval;
+use crate::rule::{Action, Family, Icmp, Policy, Ports, Rule, Side};
+use crate::select::{GroupId, Groups, Selectors};
+
+#[derive(Debug)]
+pub struct Grants {
+    pub policy: PolicyRef,
+    pub tier: String,
+    pub direction: Direction,
+    grants: Vec<Grant>,
+    /// Positions of grants that ask for no remote group; they concern every class.
+    always: Vec<u32>,
+    /// Positions of the others, by a group that the remote address must be in.
+    by_group: HashMap<GroupId, Vec<u32>>,
+    /// Groups asked of the remote address, and of the local one. Sorted.
+    pub sees: Vec<GroupId>,
+    pub feels: Vec<GroupId>,
+    /// Whether some grant is for one IP version only.
+    pub is_by_family: bool,
+    pub content: u64,
+}
+
+#[derive(Debug)]
+pub struct Grant {
+    pub rule: RuleId,
+    pub index: u32,
+    pub action: Action,
+    pub family: Option<Family>,
+    pub protocol: Option<Protocol>,
+    pub not_protocol: Option<Protocol>,
+    pub icmp: Option<Icmp>,
+    pub not_icmp: Option<Icmp>,
+    pub local: Sieve,
+    pub remote: Sieve,
+}
+
+/// One side's criteria.
+#[derive(Debug, Default)]
+pub struct Sieve {
+    pub selector: Option<GroupId>,
+    pub not_selector: Option<GroupId>,
+    pub nets: Option<GroupId>,
+    pub not_nets: Option<GroupId>,
+    pub ports: Option<PortSieve>,
+    pub not_ports: Option<PortSieve>,
+}
+
+#[derive(Debug, Default)]
+pub struct PortSieve {
+    pub ranges: Vec<Interval>,
+    /// Name groups.
+    pub named: Vec<GroupId>,
+}
+
+/// All lists in use.
+#[derive(Debug, Default)]
+pub struct Lists {
+    by_content: HashMap<u64, (Arc<Grants>, usize)>,
+    idle: BTreeSet<u64>,
+}
+
+impl Lists {
+    /// Counts one more use of the list that the policy's rules make; resolves them if it is the
+    /// first. `None` where the policy does not decide the direction. Groups that are new are handed
+    /// to `on_new`.
+    pub fn acquire(
+        &mut self,
+        policy: &Policy,
+        direction: Direction,
+        groups: &mut Groups,
+        selectors: &mut Selectors,
+        on_new: &mut dyn FnMut(GroupId),
+        is_new: &mut bool,
+    ) -> Option<Arc<Grants>> {
+        let rules = policy.rules(direction)?;
+        let content = content_of(policy, direction, rules);
+        self.idle.remove(&content);
+        if let Some((list, n_uses)) = self.by_content.get_mut(&content) {
+            *n_uses += 1;
+            return Some(Arc::clone(list));
+        }
+        *is_new = true;
+        let resolver = Resolver { groups, selectors, on_new };
+        let list = Arc::new(resolver.resolve(policy, direction, rules, content));
+        self.by_content.insert(content, (Arc::clone(&list), 1));
+        Some(list)
+    }
+
+    pub fn release(&mut self, content: u64) {
+        if let Some((_, n_uses)) = self.by_content.get_mut(&content) {
+            *n_uses -= 1;
+            if *n_uses == 0 {
+                self.idle.insert(content);
+            }
+        }
+    }
+
+    /// Forgets lists that nobody uses and releases their groups.
+    pub fn collect(&mut self, groups: &mut Groups) {
+        for content in std::mem::take(&mut self.idle) {
+            let Some((list, _)) = self.by_content.remove(&content) else { continue };
+            for grant in &list.grants {
+                for group in grant.local.groups().chain(grant.remote.groups()) {
+                    groups.release(group);
+                }
+            }
+        }
+    }
+}
+
+impl Grants {
+    /// Grants that may concern a remote address, by position: all that ask for none of its groups
+    /// and those that ask for one of `seen`.
+    pub fn candidates(&self, seen: &[GroupId]) -> impl Iterator<Item = &Grant> {
+        let mut positions: Vec<u32> = self.always.clone();
+        let mut is_merged = false;
+        for group in seen {
+            if let Some(more) = self.by_group.get(group) {
+                positions.extend(more);
+                is_merged = true;
+            }
+        }
+        if is_merged {
+            positions.sort_unstable();
+            positions.dedup();
+        }
+        positions.into_iter().filter_map(|position| {
+            usize::try_from(position).ok().and_then(|position| self.grants.get(position))
+        })
+    }
+
+    pub fn reference(&self, index: u32) -> RuleRef {
+        RuleRef::Rule {
+            tier: self.tier.clone(),
+            policy: self.policy.clone(),
+            direction: self.direction,
+            index,
+        }
+    }
+}
+
+impl Sieve {
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> + '_ {
+        let ports = self.ports.iter().chain(&self.not_ports);
+        [self.selector, self.not_selector, self.nets, self.not_nets]
+            .into_iter()
+            .flatten()
+            .chain(ports.flat_map(|ports| ports.named.iter().copied()))
+    }
+
+    /// Whether an address with these groups (sorted) passes; ports aside.
+    pub fn passes(&self, class: &[GroupId]) -> bool {
+        let has = |group: &GroupId| class.binary_search(group).is_ok();
+        self.selector.as_ref().is_none_or(has)
+            && self.nets.as_ref().is_none_or(has)
+            && !self.not_selector.as_ref().is_some_and(has)
+            && !self.not_nets.as_ref().is_some_and(has)
+    }
+
+    /// Groups one of which the address must be in, the choosiest kind first. Empty: none.
+    fn keys(&self) -> Vec<GroupId> {
+        let named_only = self.ports.as_ref().filter(|ports| ports.ranges.is_empty());
+        match (self.nets.or(self.selector), named_only) {
+            (Some(group), _) => vec![group],
+            (None, Some(ports)) => ports.named.clone(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+struct Resolver<'a> {
+    groups: &'a mut Groups,
+    selectors: &'a mut Selectors,
+    on_new: &'a mut dyn FnMut(GroupId),
+}
+
+impl Resolver<'_> {
+    fn resolve(
+        mut self,
+        policy: &Policy,
+        direction: Direction,
+        rules: &[Rule],
+        content: u64,
+    ) -> Grants {
+        let mut list = Grants {
+            policy: policy.id.clone(),
+            tier: policy.tier.clone(),
+            direction,
+            grants: Vec::with_capacity(rules.len()),
+            always: Vec::new(),
+            by_group: HashMap::new(),
+            sees: Vec::new(),
+            feels: Vec::new(),
+            is_by_family: rules.iter().any(|rule| rule.family.is_some()),
+            content,
+        };
+        let (mut sees, mut feels) = (BTreeSet::new(), BTreeSet::new());
+        let mut ids: BTreeMap<u32, RuleId> = BTreeMap::new();
+        // Log says something and decides nothing: programs need not know.
+        let deciding = rules.iter().filter(|rule| rule.action != Action::Log);
+        for (position, rule) in (0u32..).zip(deciding) {
+            let id = ids.entry(rule.index);
+            let id = *id.or_insert_with(|| RuleId::of(&list.reference(rule.index)));
+            let (local, remote) = rule.local_and_remote(direction);
+            let grant = Grant {
+                rule: id,
+                index: rule.index,
+                action: rule.action,
+                family: rule.family,
+                protocol: rule.protocol,
+                not_protocol: rule.not_protocol,
+                icmp: rule.icmp,
+                not_icmp: rule.not_icmp,
+                local: self.sieve(local),
+                remote: self.sieve(remote),
+            };
+            sees.extend(grant.remote.groups());
+            feels.extend(grant.local.groups());
+            let keys = grant.remote.keys();
+            if keys.is_empty() {
+                list.always.push(position);
+            }
+            for key in keys {
+                list.by_group.entry(key).or_default().push(position);
+            }
+            list.grants.push(grant);
+        }
+        list.sees = sees.into_iter().collect();
+        list.feels = feels.into_iter().collect();
+        list
+    }
+
+    fn sieve(&mut self, side: &Side) -> Sieve {
+        let (groups, selectors) = (&mut *self.groups, &mut *self.selectors);
+        let on_new = &mut *self.on_new;
+        let mut told = |(group, is_new): (GroupId, bool)| {
+            if is_new {
+                on_new(group);
+            }
+            group
+        };
+        Sieve {
+            selector: side
+                .selector
+                .as_ref()
+                .map(|selector| told(groups.acquire_selector(selector, selectors))),
+            not_selector: side
+                .not_selector
+                .as_ref()
+                .map(|selector| told(groups.acquire_selector(selector, selectors))),
+            nets: side.nets.as_ref().map(|nets| told(groups.acquire_nets(nets))),
+            not_nets: side.not_nets.as_ref().map(|nets| told(groups.acquire_nets(nets))),
+            ports: side.ports.as_ref().map(|ports| self.ports(ports, side)),
+            not_ports: side.not_ports.as_ref().map(|ports| self.ports(ports, side)),
+        }
+    }
+
+    fn ports(&mut self, ports: &Ports, side: &Side) -> PortSieve {
+        let mut named = Vec::with_capacity(ports.named.len());
+        for name in &ports.named {
+            let selector = side.selector.as_ref();
+            let (group, is_new) = self.groups.acquire_name(selector, name, self.selectors);
+            if is_new {
+                (self.on_new)(group);
+            }
+            named.push(group);
+        }
+        let ranges = ports.ranges.iter().map(|range| (range.start(), range.end())).collect();
+        PortSieve { ranges, named }
+    }
+}
+
+/// Identity of a list: everything that any verdict or its provenance depends on.
+fn content_of(policy: &Policy, direction: Direction, rules: &[Rule]) -> u64 {
+    let mut content = ContentHasher::default();
+    (&policy.id, &policy.tier, direction, rules).hash(&mut content);
+    content.finish()
+}
+
+/// SHA-256 behind the standard hashing trait, so that derived `Hash` says what content is. Ids
+/// hold across restarts of one build of the server; another build may give others, which costs its
+/// nodes one full update.
+#[derive(Default)]
+pub struct ContentHasher(Sha256);
+
+impl Hasher for ContentHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Never 0.
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        let first = digest.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        first.max(1)
+    }
+}

@@ -1,0 +1,256 @@
+//! First match wins, worked out ahead of time: ordered rules to disjoint spans.
+//!
+//! A canvas covers one key space (all destination ports of TCP, say). Rules are painted on it in
+//! order and each takes only what no earlier rule took. Keys are destination ports, ICMP type and
+//! code, or protocol numbers; within a key, source ports may still divide the answer.
+//!
+//! Invariant: each key is taken at most once, so painting n rules costs O((n + spans) log spans),
+//! source ports aside.
+
+use std::collections::BTreeMap;
+
+use bulkhead_wire::row::{Leaf, Outcome, Span, Spans};
+
+/// Inclusive.
+pub type Interval = (u16, u16);
+
+pub const EVERYTHING: Interval = (0, u16::MAX);
+
+/// What a tier says about one key: its word, or none (the next tier's).
+pub type Say = Option<Leaf>;
+
+/// A total function over the key space: `(first key, what is said from there on)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer(Vec<(u16, BySource)>);
+
+/// `(first source port, what is said from there on)`; the first is 0, neighbours differ.
+pub type BySource = Vec<(u16, Say)>;
+
+#[derive(Debug)]
+pub struct Canvas {
+    /// Undecided keys: first key to cell. Disjoint.
+    open: BTreeMap<u16, Cell>,
+    done: Vec<(Interval, Cell)>,
+}
+
+#[derive(Clone, Debug)]
+struct Cell {
+    end: u16,
+    /// Source ports still undecided, sorted and disjoint.
+    open: Vec<Interval>,
+    taken: Vec<(Interval, Say)>,
+}
+
+impl Canvas {
+    pub fn new() -> Self {
+        let cell = Cell { end: u16::MAX, open: vec![EVERYTHING], taken: Vec::new() };
+        Self { open: BTreeMap::from([(0, cell)]), done: Vec::new() }
+    }
+
+    /// Whether every key is decided: whatever is painted now stays unseen.
+    pub fn is_full(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Gives `say` to the keys and source ports that nobody took yet.
+    pub fn paint(&mut self, (start, end): Interval, sources: &[Interval], say: Say) {
+        if sources.is_empty() {
+            return;
+        }
+        self.split_before(start);
+        if let Some(after) = end.checked_add(1) {
+            self.split_before(after);
+        }
+        let hit: Vec<u16> = self.open.range(start..=end).map(|(key, _)| *key).collect();
+        for key in hit {
+            let Some(cell) = self.open.get_mut(&key) else { continue };
+            cell.take(sources, say);
+            if cell.open.is_empty()
+                && let Some(cell) = self.open.remove(&key)
+            {
+                self.done.push(((key, cell.end), cell));
+            }
+        }
+    }
+
+    /// What nobody took gets `rest`.
+    pub fn finish(mut self, rest: Say) -> Layer {
+        self.paint(EVERYTHING, &[EVERYTHING], rest);
+        self.done.sort_unstable_by_key(|((start, _), _)| *start);
+        let mut layer: Vec<(u16, BySource)> = Vec::with_capacity(self.done.len());
+        for ((start, _), cell) in self.done {
+            let says = cell.by_source();
+            if layer.last().is_none_or(|(_, last)| *last != says) {
+                layer.push((start, says));
+            }
+        }
+        Layer(layer)
+    }
+
+    /// Makes `key` the first of its cell, if it is within one.
+    fn split_before(&mut self, key: u16) {
+        let Some((&start, cell)) = self.open.range_mut(..key).next_back() else { return };
+        if cell.end < key || start == key {
+            return;
+        }
+        let right = cell.clone();
+        cell.end = key.saturating_sub(1);
+        self.open.insert(key, right);
+    }
+}
+
+impl Cell {
+    fn take(&mut self, sources: &[Interval], say: Say) {
+        if self.open == [EVERYTHING] && sources == [EVERYTHING] {
+            self.open.clear();
+            self.taken.push((EVERYTHING, say));
+            return;
+        }
+        let mut left = Vec::new();
+        for &open in &self.open {
+            let mut next = open.0;
+            let mut exhausted = false;
+            for &(start, end) in sources {
+                let (start, end) = (start.max(next), end.min(open.1));
+                if start > end {
+                    continue;
+                }
+                if next < start {
+                    left.push((next, start - 1));
+                }
+                self.taken.push(((start, end), say));
+                match end.checked_add(1).filter(|after| *after <= open.1) {
+                    Some(after) => next = after,
+                    None => {
+                        exhausted = true;
+                        break;
+                    }
+                }
+            }
+            if !exhausted {
+                left.push((next, open.1));
+            }
+        }
+        self.open = left;
+    }
+
+    fn by_source(mut self) -> BySource {
+        self.taken.sort_unstable_by_key(|((start, _), _)| *start);
+        let mut says: BySource = Vec::with_capacity(self.taken.len());
+        for ((start, _), say) in self.taken {
+            if says.last().is_none_or(|(_, last)| *last != say) {
+                says.push((start, say));
+            }
+        }
+        says
+    }
+}
+
+impl Layer {
+    pub fn uniform(say: Say) -> Self {
+        Self(vec![(0, vec![(0, say)])])
+    }
+
+    /// This layer's word where it has one, else that of the layer below.
+    #[must_use]
+    pub fn over(&self, below: &Layer) -> Layer {
+        let mut merged: Vec<(u16, BySource)> = Vec::new();
+        join(&self.0, &below.0, |key, upper, lower| {
+            let says = over_by_source(upper, lower);
+            if merged.last().is_none_or(|(_, last)| *last != says) {
+                merged.push((key, says));
+            }
+        });
+        Layer(merged)
+    }
+
+    /// `None` where some key is still without a word.
+    pub fn into_spans(self) -> Option<Spans> {
+        let mut spans = Vec::with_capacity(self.0.len());
+        for (start, says) in self.0 {
+            let outcome = match says.as_slice() {
+                [(_, say)] => Outcome::Leaf((*say)?),
+                _ => {
+                    let leaves = says.into_iter().map(|(port, say)| Some((port, say?)));
+                    Outcome::BySource(leaves.collect::<Option<_>>()?)
+                }
+            };
+            spans.push(Span { start, outcome });
+        }
+        Spans::new(spans)
+    }
+}
+
+fn over_by_source(upper: &BySource, lower: &BySource) -> BySource {
+    let mut merged: BySource = Vec::new();
+    join(upper, lower, |key, upper, lower| {
+        let say = upper.or(*lower);
+        if merged.last().is_none_or(|(_, last)| *last != say) {
+            merged.push((key, say));
+        }
+    });
+    merged
+}
+
+/// Walks two total step functions together: calls `visit` at each step of either with both values.
+fn join<A, B>(left: &[(u16, A)], right: &[(u16, B)], mut visit: impl FnMut(u16, &A, &B)) {
+    let (mut l, mut r) = (left.iter().peekable(), right.iter().peekable());
+    let (Some(mut a), Some(mut b)) = (l.next(), r.next()) else { return };
+    loop {
+        visit(a.0.max(b.0), &a.1, &b.1);
+        let (next_a, next_b) = (l.peek().map(|step| step.0), r.peek().map(|step| step.0));
+        let Some(next) = next_a.into_iter().chain(next_b).min() else { return };
+        if next_a == Some(next)
+            && let Some(step) = l.next()
+        {
+            a = step;
+        }
+        if next_b == Some(next)
+            && let Some(step) = r.next()
+        {
+            b = step;
+        }
+    }
+}
+
+/// Sorted and disjoint, with touching neighbours joined.
+pub fn normalise(mut intervals: Vec<Interval>) -> Vec<Interval> {
+    intervals.sort_unstable();
+    let mut joined: Vec<Interval> = Vec::with_capacity(intervals.len());
+    for (start, end) in intervals {
+        match joined.last_mut() {
+            Some(last) if start <= last.1.saturating_add(1) => last.1 = last.1.max(end),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
+}
+
+/// What is in `from` and not in `holes`; both normalised.
+pub fn subtract(from: &[Interval], holes: &[Interval]) -> Vec<Interval> {
+    let mut left = Vec::new();
+    for &(start, end) in from {
+        let mut next = u32::from(start);
+        let end = u32::from(end);
+        for &(hole_start, hole_end) in holes {
+            let (hole_start, hole_end) = (u32::from(hole_start), u32::from(hole_end));
+            if hole_end < next || hole_start > end {
+                continue;
+            }
+            if hole_start > next {
+                push(&mut left, next, hole_start - 1);
+            }
+            next = hole_end + 1;
+        }
+        if next <= end {
+            push(&mut left, next, end);
+        }
+    }
+    left
+}
+
+fn push(list: &mut Vec<Interval>, start: u32, end: u32) {
+    if let (Ok(start), Ok(end)) = (u16::try_from(start), u16::try_from(end)) {
+        list.push((start, end));
+    }
+}

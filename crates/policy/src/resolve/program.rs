@@ -1,0 +1,209 @@
+//! The ordered grants that judge an address in one direction, and the rows they make.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use bulkhead_types::{Decision, Direction, RuleRef};
+use bulkhead_wire::row::Leaf;
+use bulkhead_wire::{ProgramId, Row, RowId, RuleId};
+
+use super::brush::{Brush, PortTest, Space};
+use super::grants::{ContentHasher, Grants};
+use super::paint::{Canvas, Layer, Say};
+use crate::rule::{Action, Family, TierDefault};
+use crate::select::{GroupId, Groups};
+
+/// INVARIANT(program-identity): the id hashes everything that a verdict or its provenance depends
+/// on, so equal ids answer alike.
+#[derive(Debug)]
+pub struct Program {
+    pub id: ProgramId,
+    pub direction: Direction,
+    pub tiers: Vec<ProgramTier>,
+    /// What decides, by allowing, where no tier does.
+    pub profile: String,
+    /// `None` where no grant asks for an IP version.
+    pub family: Option<Family>,
+    /// The groups of the local address that the grants ask about; atoms included. Sorted.
+    pub view: Vec<GroupId>,
+    /// The groups that the grants ask of remote addresses. Sorted; names stand for their atoms.
+    pub sees: Vec<GroupId>,
+}
+
+#[derive(Debug)]
+pub struct ProgramTier {
+    pub name: String,
+    pub default: TierDefault,
+    pub lists: Vec<Arc<Grants>>,
+}
+
+/// A row with the rules that its leaves name.
+#[derive(Clone, Debug)]
+pub struct Painted {
+    pub id: RowId,
+    pub row: Row,
+    pub rules: Vec<(RuleId, RuleRef)>,
+}
+
+impl Program {
+    /// The program of an address that is in the groups of `class`, without what it sees: enough to
+    /// know its identity. See [`Program::open_eyes`].
+    pub fn new(
+        direction: Direction,
+        tiers: Vec<ProgramTier>,
+        profile: String,
+        family: Family,
+        class: &[GroupId],
+        groups: &Groups,
+    ) -> Self {
+        let lists = || tiers.iter().flat_map(|tier| &tier.lists);
+        let is_felt = |group: &GroupId| {
+            let asked = groups.seen_as(*group);
+            lists().any(|list| list.feels.binary_search(&asked).is_ok())
+        };
+        let view: Vec<GroupId> = class.iter().copied().filter(is_felt).collect();
+        let is_by_family = lists().any(|list| list.is_by_family);
+        let mut program = Self {
+            id: ProgramId(0),
+            direction,
+            tiers,
+            profile,
+            family: is_by_family.then_some(family),
+            view,
+            sees: Vec::new(),
+        };
+        program.id = program.content(groups);
+        program
+    }
+
+    /// Collects what the grants ask of remote addresses.
+    #[must_use]
+    pub fn open_eyes(mut self) -> Self {
+        let sees: BTreeSet<GroupId> =
+            self.lists().flat_map(|list| list.sees.iter().copied()).collect();
+        self.sees = sees.into_iter().collect();
+        self
+    }
+
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<Grants>> {
+        self.tiers.iter().flat_map(|tier| &tier.lists)
+    }
+
+    fn content(&self, groups: &Groups) -> ProgramId {
+        let mut hasher = ContentHasher::default();
+        (self.direction, &self.profile, self.family, self.tiers.len()).hash(&mut hasher);
+        for tier in &self.tiers {
+            (&tier.name, tier.default, tier.lists.len()).hash(&mut hasher);
+            for list in &tier.lists {
+                list.content.hash(&mut hasher);
+            }
+        }
+        let view: BTreeSet<u64> = self.view.iter().map(|group| groups.content(*group)).collect();
+        view.hash(&mut hasher);
+        ProgramId(hasher.finish())
+    }
+
+    /// Those of a class's groups that the grants can tell apart.
+    pub fn project(&self, class: &[GroupId], groups: &Groups) -> Vec<GroupId> {
+        let sees = |group: &GroupId| self.sees.binary_search(&groups.seen_as(*group)).is_ok();
+        class.iter().copied().filter(sees).collect()
+    }
+
+    /// The row for remote addresses with these groups (sorted).
+    pub fn paint(&self, class: &[GroupId], groups: &Groups) -> Painted {
+        let mut seen: Vec<GroupId> = class.iter().map(|group| groups.seen_as(*group)).collect();
+        seen.dedup();
+        let mut rules = BTreeMap::new();
+        let profile = RuleRef::Profile { name: self.profile.clone() };
+        let allow = Leaf { decision: Decision::Allow, rule: RuleId::of(&profile) };
+        rules.insert(allow.rule, profile);
+        let mut layers = Space::ALL.map(|_| Layer::uniform(Some(allow)));
+        for tier in self.tiers.iter().rev() {
+            let brushes = self.brushes(tier, &seen, class, groups);
+            for (_, list, brush) in &brushes {
+                rules.entry(brush.grant.rule).or_insert_with(|| list.reference(brush.grant.index));
+            }
+            let rest = match tier.default {
+                TierDefault::Pass => None,
+                TierDefault::Deny => {
+                    let rule = RuleRef::TierDefault { tier: tier.name.clone() };
+                    let leaf = Leaf { decision: Decision::Deny, rule: RuleId::of(&rule) };
+                    rules.insert(leaf.rule, rule);
+                    Some(leaf)
+                }
+            };
+            for (layer, space) in layers.iter_mut().zip(Space::ALL) {
+                *layer = layer_of(&brushes, space, rest).over(layer);
+            }
+        }
+        finish(layers, rules)
+    }
+
+    /// The grants of a tier that concern this pair of addresses, in order, with what each says.
+    fn brushes<'a>(
+        &self,
+        tier: &'a ProgramTier,
+        seen: &[GroupId],
+        class: &[GroupId],
+        groups: &Groups,
+    ) -> Vec<(Say, &'a Grants, Brush<'a>)> {
+        let mut brushes = Vec::new();
+        for list in &tier.lists {
+            for grant in list.candidates(seen) {
+                let in_family = match (grant.family, self.family) {
+                    (Some(wanted), Some(family)) => wanted == family,
+                    _ => true,
+                };
+                let passes = grant.local.passes(&self.view) && grant.remote.passes(class);
+                if !in_family || !passes {
+                    continue;
+                }
+                let say = match grant.action {
+                    Action::Allow => Some(Decision::Allow),
+                    Action::Deny => Some(Decision::Deny),
+                    Action::Pass | Action::Log => None,
+                };
+                let say = say.map(|decision| Leaf { decision, rule: grant.rule });
+                let local = PortTest::new(&grant.local, &self.view, groups);
+                let remote = PortTest::new(&grant.remote, class, groups);
+                let (src, dst) = match self.direction {
+                    Direction::Ingress => (remote, local),
+                    Direction::Egress => (local, remote),
+                };
+                brushes.push((say, &**list, Brush { grant, src, dst }));
+            }
+        }
+        brushes
+    }
+}
+
+fn layer_of(brushes: &[(Say, &Grants, Brush<'_>)], space: Space, rest: Say) -> Layer {
+    if brushes.is_empty() {
+        return Layer::uniform(rest);
+    }
+    let mut canvas = Canvas::new();
+    for (say, _, brush) in brushes {
+        if canvas.is_full() {
+            break;
+        }
+        let (keys, sources) = brush.area(space);
+        for key in keys {
+            canvas.paint(key, &sources, *say);
+        }
+    }
+    canvas.finish(rest)
+}
+
+fn finish(layers: [Layer; 6], mut rules: BTreeMap<RuleId, RuleRef>) -> Painted {
+    let unknown = Leaf { decision: Decision::Deny, rule: RuleId::of(&RuleRef::Unknown) };
+    // The profile is uniform, so no key is without a word; were one, it would be denied.
+    let spans = layers
+        .map(|layer| layer.into_spans().unwrap_or_else(|| bulkhead_wire::Spans::uniform(unknown)));
+    let [tcp, udp, sctp, icmp, icmpv6, other] = spans;
+    let row = Row { tcp, udp, sctp, icmp, icmpv6, other };
+    let used: BTreeSet<RuleId> =
+        row.all().into_iter().flat_map(|spans| spans.leaves()).map(|leaf| leaf.rule).collect();
+    rules.retain(|id, _| used.contains(id));
+    Painted { id: RowId::of(&row), row, rules: rules.into_iter().collect() }
+}
