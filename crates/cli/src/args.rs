@@ -1,0 +1,148 @@
+//! The command line, as text.
+
+use std::path::PathBuf;
+
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+
+/// Label-based microsegmentation: check, try and explain policies, and watch what they decide.
+#[derive(Debug, Parser)]
+#[command(name = "bulkhead", version, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Parse, validate and lint manifests; exit status 1 on errors.
+    Check(Check),
+    /// Judge flows offline: one JSON object a line in, one out, in the same order.
+    Eval(Eval),
+    /// Explain which rule decides about a connection, tier by tier, at both ends.
+    Why(Why),
+    /// List or follow the flows that a live server has seen.
+    Flows(Flows),
+    /// Manage the nodes of a live server.
+    Node {
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+}
+
+#[derive(Debug, Arguments)]
+pub struct Manifests {
+    /// Manifests: a file, a folder (searched for *.yaml, *.yml and *.json) or `-` for stdin.
+    #[arg(short = 'f', long = "file", value_name = "PATH", required = true, num_args = 1..)]
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Check {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
+    pub output: CheckOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+    /// SARIF 2.1.0, for code review tools.
+    Sarif,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// JSON.
+    Json,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Eval {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    /// Flows to judge, one JSON object a line; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub flows: PathBuf,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Why {
+    /// Who opens the connection: `namespace/name` or an address.
+    #[arg(value_name = "SRC")]
+    pub src: String,
+    /// Where to: `namespace/name:port`, with `/UDP`, `/SCTP` or `/ICMP` where it is not TCP; an IPv6
+    /// address stands in brackets. For ICMP the port is the type, 8 or 128 when left out.
+    #[arg(value_name = "DST:PORT[/PROTO]")]
+    pub dst: String,
+    #[command(flatten)]
+    pub manifests: Manifests,
+    /// IP version to speak where both ends are named and have both.
+    #[arg(long, value_name = "4|6", value_parser = clap::value_parser!(u8).range(4..=6))]
+    pub family: Option<u8>,
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Server {
+    /// How to reach the server [default: $KUBECONFIG, then ~/.kube/config].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Flows {
+    /// Go on with flows as they happen.
+    #[arg(long)]
+    pub follow: bool,
+    /// Only flows with an end in this namespace.
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Only flows with this end: `name` or `namespace/name`.
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+    /// Only flows with this verdict.
+    #[arg(long, value_enum)]
+    pub verdict: Option<Decision>,
+    /// Only flows to this port.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Only flows that this policy decided: `name` or `namespace/name`.
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<String>,
+    /// List at most this many, the newest.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Decision {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Make a one-time token with which an agent joins as the node NAME.
+    Token(Token),
+}
+
+#[derive(Debug, Arguments)]
+pub struct Token {
+    pub name: String,
+    /// How long the token can be used, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub ttl: u64,
+    #[command(flatten)]
+    pub server: Server,
+}

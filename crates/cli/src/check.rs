@@ -1,0 +1,106 @@
+//! `bulkhead check`: everything that can be said about manifests without running them.
+//!
+//! In order: what the loader says (syntax, kinds, fields), what the policy engine says when it reads
+//! the objects, whether what they refer to exists, and what is probably not meant (lint).
+
+mod lint;
+mod references;
+mod report;
+mod sarif;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::ExitCode;
+
+use bulkhead_api::manifest::{Diagnostic, Severity, Source};
+use bulkhead_api::{Object, ObjectKey};
+use bulkhead_policy::World;
+
+use crate::args::{Check, CheckOutput};
+use crate::input::{self, Input};
+use crate::output::{self, Paint};
+
+pub fn run(command: &Check) -> anyhow::Result<ExitCode> {
+    let input = input::read(&command.manifests.files)?;
+    let findings = find(&input);
+    let mut out = output::answers();
+    match command.output {
+        CheckOutput::Text => report::text(&mut out, &input, &findings, Paint::for_stdout())?,
+        CheckOutput::Json => report::json(&mut out, &input, &findings)?,
+        CheckOutput::Sarif => sarif::write(&mut out, &findings)?,
+    }
+    out.flush()?;
+    let is_bad = findings.iter().any(|finding| finding.diagnostic.severity == Severity::Error);
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A complaint with the object it is about, where it got as far as being one.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub object: Option<ObjectKey>,
+    pub diagnostic: Diagnostic,
+}
+
+fn find(input: &Input) -> Vec<Finding> {
+    let objects: Vec<&Object> = input.manifests.objects.iter().map(|l| &l.object).collect();
+    let mut pen = Pen { input, findings: Vec::new() };
+    let written = input.manifests.diagnostics.iter();
+    pen.findings.extend(written.map(|d| Finding { object: None, diagnostic: d.clone() }));
+
+    let world = World::from_objects(objects.iter().copied());
+    pen.engine(world.diagnostics());
+    references::check(&objects, &mut pen);
+    lint::check(&objects, &world, &mut pen);
+
+    let mut findings = pen.findings;
+    findings.sort_by(|a, b| {
+        let place = |f: &Finding| (f.diagnostic.source.clone(), f.diagnostic.severity);
+        place(a).cmp(&place(b))
+    });
+    findings
+}
+
+/// Writes findings at the right place.
+pub struct Pen<'a> {
+    input: &'a Input,
+    findings: Vec<Finding>,
+}
+
+impl Pen<'_> {
+    /// What lowering says, in the form of the rest; this is what a server would refuse or warn of.
+    fn engine(&mut self, diagnostics: &[bulkhead_policy::Diagnostic]) {
+        for found in diagnostics {
+            let (severity, code) = match found.severity {
+                bulkhead_policy::Severity::Error => (Severity::Error, "invalid"),
+                bulkhead_policy::Severity::Warning => (Severity::Warning, "odd"),
+            };
+            let message = format!("`{}`: {}", found.field, found.message);
+            let effect = Some(found.effect).filter(|effect| !effect.is_empty());
+            let help = effect.map(|effect| format!("as it stands, {effect}"));
+            self.write(severity, code, &found.object, &found.field, message, help);
+        }
+    }
+
+    pub fn write(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        object: &ObjectKey,
+        field: &str,
+        message: String,
+        help: Option<String>,
+    ) {
+        let source = self.input.place(object, field);
+        let source =
+            source.unwrap_or_else(|| Source { file: "<unknown>".into(), line: 1, column: 1 });
+        let diagnostic = Diagnostic::new(severity, code, source, message);
+        let diagnostic = self.input.quote(diagnostic.help_if(help).at_field(field));
+        self.findings.push(Finding { object: Some(object.clone()), diagnostic });
+    }
+
+    /// Objects that the engine did not understand, about which lint should be silent.
+    fn broken(&self) -> BTreeSet<String> {
+        let errors = self.findings.iter().filter(|f| f.diagnostic.severity == Severity::Error);
+        errors.filter_map(|f| f.object.as_ref().map(ToString::to_string)).collect()
+    }
+}
