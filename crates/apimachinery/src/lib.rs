@@ -12,6 +12,7 @@
 pub mod apply;
 pub mod body;
 pub mod defaulting;
+pub mod discovery;
 pub mod field;
 pub mod kinds;
 pub mod meta;
@@ -20,5 +21,6 @@ pub mod schema;
 pub mod select;
 pub mod status;
 pub mod strict;
+pub mod table;
 pub mod validate;
 pub mod write;
