@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use anyhow::bail;
 use bulkhead_api::manifest::Severity;
 use bulkhead_api::{Object, addressing};
-use bulkhead_policy::World;
+use bulkhead_policy::{Engine, Event, NodeProgram, World};
 use bulkhead_types::{Direction, EndpointId, Packet, Protocol, Verdict};
 
 use crate::input::Input;
@@ -214,15 +215,34 @@ impl End {
 
 /// The compiled world.
 pub struct Program {
-    slow: World,
+    tables: Arc<NodeProgram>,
 }
+
+/// The one node of an offline world.
+const NODE: &str = "offline";
 
 impl Program {
     pub fn of(objects: &[Object]) -> Self {
-        Self { slow: World::from_objects(objects) }
+        let mut engine = Engine::new();
+        for object in objects {
+            let mut object = object.clone();
+            place(&mut object);
+            engine.apply(Event::Upsert(object));
+        }
+        engine.take_changes();
+        Self { tables: engine.program(NODE).unwrap_or_default() }
     }
 
     pub fn decide(&self, endpoint: &EndpointId, direction: Direction, packet: &Packet) -> Verdict {
-        self.slow.decide(endpoint, direction, packet)
+        self.tables.decide(endpoint, direction, packet)
+    }
+}
+
+fn place(object: &mut Object) {
+    let node = Some(NODE.to_owned());
+    match object {
+        Object::Pod(pod) => pod.spec.get_or_insert_default().node_name = node,
+        Object::Workload(workload) => workload.spec.node_name = node,
+        _ => {}
     }
 }
