@@ -4,7 +4,6 @@
 
 mod bench;
 mod demo;
-mod prober;
 mod run;
 
 use std::future::Future;

@@ -171,6 +171,12 @@ impl Lab {
         self.net.probe(probes, &self.patience).await
     }
 
+    /// Whether one connection comes about.
+    pub async fn connects(&self, probe: &Probe) -> Result<bool> {
+        let outcomes = self.probe(std::slice::from_ref(probe)).await?;
+        Ok(outcomes.iter().all(|outcome| outcome.connected))
+    }
+
     /// An error if one of the programs has ended by itself.
     pub fn check(&self) -> Result<()> {
         self.server.process().check()?;

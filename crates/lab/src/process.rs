@@ -27,13 +27,16 @@ pub struct Programs {
 
 impl Programs {
     /// `BULKHEAD_BIN_DIR`, or the folder of this executable or its parent (test executables live in
-    /// `target/debug/deps`).
+    /// `target/debug/deps`), or where cargo puts programs while it runs tests.
     pub fn find() -> Result<Self> {
         let own = std::env::current_exe().context("cannot tell where this executable is")?;
         let configured = std::env::var_os("BULKHEAD_BIN_DIR").map(PathBuf::from);
         let folders: Vec<PathBuf> = match configured {
             Some(folder) => vec![folder],
-            None => own.ancestors().skip(1).take(2).map(Path::to_owned).collect(),
+            None => {
+                let near = own.ancestors().skip(1).take(2).map(Path::to_owned);
+                near.chain(cargo_folder()).collect()
+            }
         };
         let find = |name: &str| {
             let mut places = folders.iter().map(|folder| folder.join(name));
@@ -53,6 +56,14 @@ impl Programs {
             cli: find("bulkhead")?,
         })
     }
+}
+
+/// Test executables may be built elsewhere (`build.build-dir`); then the programs are here.
+fn cargo_folder() -> Option<PathBuf> {
+    let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| package.join("../../target"));
+    Some(target.join(if cfg!(debug_assertions) { "debug" } else { "release" }))
 }
 
 /// A running program; it is ended when this is dropped.

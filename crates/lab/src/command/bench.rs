@@ -12,10 +12,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
-use super::prober::Prober;
 use super::{complain, say};
 use crate::lab::Lab;
 use crate::manifests;
+use crate::prober::Prober;
 use crate::shop::Traffic;
 use crate::world::World;
 

@@ -24,18 +24,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Packets that are remembered; more than are sent in `PATIENCE`.
 const REMEMBERED: usize = 1 << 17;
 
+#[derive(Debug)]
 struct Record {
     /// Nanoseconds since `began`, plus one; 0 before it is sent.
     sent: Vec<AtomicU64>,
     arrived: Vec<AtomicBool>,
     n_sent: AtomicU64,
+    n_arrived: AtomicU64,
     stop: AtomicBool,
     began: Instant,
 }
 
+#[derive(Debug)]
 pub struct Prober {
     record: Arc<Record>,
     threads: Vec<JoinHandle<Result<()>>>,
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.record.stop.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Prober {
@@ -52,6 +61,7 @@ impl Prober {
             sent: (0..REMEMBERED).map(|_| AtomicU64::new(0)).collect(),
             arrived: (0..REMEMBERED).map(|_| AtomicBool::new(false)).collect(),
             n_sent: AtomicU64::new(0),
+            n_arrived: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             began: Instant::now(),
         });
@@ -96,9 +106,15 @@ impl Prober {
         Ok(Duration::from_nanos(found.unwrap_or(answered).saturating_sub(answered)))
     }
 
-    pub fn stop(self) -> Result<()> {
+    /// How many packets were sent and how many arrived since the start.
+    pub fn counts(&self) -> (u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
+        (count(&self.record.n_sent), count(&self.record.n_arrived))
+    }
+
+    pub fn stop(mut self) -> Result<()> {
         self.record.stop.store(true, Ordering::SeqCst);
-        for thread in self.threads {
+        for thread in self.threads.drain(..) {
             thread.join().map_err(|_| anyhow!("a thread of the prober panicked"))??;
         }
         Ok(())
@@ -168,6 +184,7 @@ impl Record {
                 && let Some(arrival) = self.arrival(u64::from_be_bytes(bytes))
             {
                 arrival.store(true, Ordering::SeqCst);
+                self.n_arrived.fetch_add(1, Ordering::SeqCst);
             }
         }
         Ok(())

@@ -1,0 +1,140 @@
+//! Programs are killed under traffic: what is allowed goes on, what is denied stays out.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panic")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bulkhead_api::Object;
+use bulkhead_lab::{Lab, Probe, Prober};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+const OPEN_PORT: u16 = 80;
+const CLOSED_PORT: u16 = 99;
+
+/// Two pods on one node; `server` is open at one port only.
+fn mk_world() -> Vec<Object> {
+    let pod = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"namespace": "app", "name": name, "labels": {"app": name}},
+            "spec": {"nodeName": "n1", "containers": [
+                {"name": "c", "image": "x", "ports": [{"containerPort": OPEN_PORT}]}]},
+        })
+    };
+    let mut objects: Vec<Object> = [pod("client"), pod("server"), mk_policy(&[OPEN_PORT])]
+        .into_iter()
+        .map(|value| Object::from_value(value).unwrap())
+        .collect();
+    bulkhead_api::addressing::assign(&mut objects);
+    objects
+}
+
+fn mk_policy(ports: &[u16]) -> serde_json::Value {
+    let ports: Vec<_> = ports.iter().map(|port| json!({"port": port})).collect();
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"namespace": "app", "name": "server"},
+        "spec": {"podSelector": {"matchLabels": {"app": "server"}}, "policyTypes": ["Ingress"],
+                 "ingress": [{"ports": ports}]},
+    })
+}
+
+/// An allowed connection that talks all the time, and forbidden packets beside it.
+struct Watch {
+    n_answers: Arc<AtomicU64>,
+    talk: JoinHandle<anyhow::Result<()>>,
+    forbidden: Prober,
+}
+
+impl Watch {
+    async fn start(lab: &Lab) -> Self {
+        let (client, from) = lab.net().endpoint("app/client").await.unwrap();
+        let (_, to) = lab.net().endpoint("app/server").await.unwrap();
+        let at = SocketAddr::new(to.address(false).unwrap(), OPEN_PORT);
+        let src = from.address(false).unwrap();
+        let mut stream = lab.net().tcp_connect(&client, src, at).await.unwrap();
+        let n_answers = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&n_answers);
+        let talk = tokio::spawn(async move {
+            loop {
+                stream.write_u64(7).await?;
+                stream.read_u64().await?;
+                counter.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        let forbidden = Prober::start(lab, "app/client", "app/server", CLOSED_PORT).await.unwrap();
+        Self { n_answers, talk, forbidden }
+    }
+
+    /// The connection gets answers now, and no forbidden packet ever arrived.
+    async fn holds(&self, when: &str) {
+        let answers = self.n_answers.load(Ordering::SeqCst);
+        let sent = self.forbidden.counts().0;
+        let until = Instant::now() + Duration::from_secs(2);
+        while self.n_answers.load(Ordering::SeqCst) < answers + 20
+            || self.forbidden.counts().0 < sent + 1000
+        {
+            assert!(!self.talk.is_finished(), "{when}: the allowed connection was cut");
+            assert!(Instant::now() < until, "{when}: the allowed connection stands still");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(self.forbidden.counts().1, 0, "{when}: forbidden packets passed");
+    }
+}
+
+async fn open_and_closed(lab: &Lab, when: &str) {
+    let open = Probe::tcp("app/client", "app/server", OPEN_PORT);
+    let closed = Probe::tcp("app/client", "app/server", CLOSED_PORT);
+    assert!(lab.connects(&open).await.unwrap(), "{when}: a new allowed connection");
+    assert!(lab.connects(&open.v6()).await.unwrap(), "{when}: over IPv6");
+    assert!(!lab.connects(&closed).await.unwrap(), "{when}: a new forbidden connection");
+    assert!(!lab.connects(&closed.v6()).await.unwrap(), "{when}: over IPv6");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_agent_leaves_enforcement_in_place_and_takes_it_up_again() {
+    let mut lab = Lab::up(&mk_world()).await.unwrap();
+    let watch = Watch::start(&lab).await;
+    watch.holds("before").await;
+    for round in 0..3 {
+        lab.agents().first_mut().unwrap().kill().await.unwrap();
+        watch.holds("without an agent").await;
+        open_and_closed(&lab, "without an agent").await;
+
+        // a change that nobody on the node hears of: it takes effect after the restart
+        let wider = [OPEN_PORT, 1000 + round];
+        lab.apply(&[Object::from_value(mk_policy(&wider)).unwrap()]).await.unwrap();
+        lab.agents().first_mut().unwrap().restart().unwrap();
+        lab.wait_enforced().await.unwrap();
+        watch.holds("after the restart").await;
+        open_and_closed(&lab, "after the restart").await;
+        let opened = Probe::tcp("app/client", "app/server", 1000 + round);
+        assert!(lab.connects(&opened).await.unwrap(), "what was changed meanwhile");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enforcement_goes_on_without_the_server() {
+    let mut lab = Lab::up(&mk_world()).await.unwrap();
+    let watch = Watch::start(&lab).await;
+    lab.server().kill().await.unwrap();
+    watch.holds("without a server").await;
+    open_and_closed(&lab, "without a server").await;
+
+    // the agent starts with what it has on disk
+    lab.agents().first_mut().unwrap().kill().await.unwrap();
+    lab.agents().first_mut().unwrap().restart().unwrap();
+    watch.holds("agent restarted without a server").await;
+    open_and_closed(&lab, "agent restarted without a server").await;
+
+    lab.server().restart().await.unwrap();
+    lab.apply(&[Object::from_value(mk_policy(&[OPEN_PORT, 1000])).unwrap()]).await.unwrap();
+    lab.wait_enforced().await.expect("the agent finds the server again");
+    watch.holds("after the server's return").await;
+    assert!(lab.connects(&Probe::tcp("app/client", "app/server", 1000)).await.unwrap());
+}
