@@ -13,7 +13,7 @@ mod build;
 mod lists;
 mod status;
 
-pub(crate) use build::for_kind;
+pub(crate) use build::{for_kind, for_type};
 
 /// One place in a document: what may stand there.
 #[derive(Debug)]

@@ -38,12 +38,20 @@ pub(crate) fn for_kind(kind: Kind, package: &str) -> Arc<Node> {
 }
 
 fn build<T: JsonSchema>(kind: Kind, package: &str) -> Arc<Node> {
+    status::complete(bare::<T>(package), kind)
+}
+
+/// The schema of a type that is no kind of its own, as it stands.
+pub(crate) fn for_type<T: JsonSchema>() -> Arc<Node> {
+    bare::<T>("dev.bulkhead.v1")
+}
+
+fn bare<T: JsonSchema>(package: &str) -> Arc<Node> {
     let mut generator = SchemaSettings::openapi3().into_generator();
     let root = generator.subschema_for::<T>();
     let definitions = generator.take_definitions(true);
     let mut builder = Builder { definitions, package: package.to_owned(), made: BTreeMap::new() };
-    let node = builder.node(root.as_value());
-    status::complete(node, kind)
+    builder.node(root.as_value())
 }
 
 struct Builder {
