@@ -1,50 +1,46 @@
-//! The API port: TLS in, Kubernetes API out.
+//! The API port: who may come in, and which path leads where.
+//!
+//! Paths of objects are not routes of their own: one dispatcher reads group, version, resource,
+//! namespace, name and subresource, and the registry of kinds says what exists.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Method, Request, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
+use bulkhead_apimachinery::status::{Reason, Status};
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
+use serde_json::json;
+use tokio::net::TcpListener;
 
+use self::accept::Accepted;
+use self::answer::Answer;
+use self::options::Options;
+use self::path::{Place, Target};
 use crate::auth::Identity;
 use crate::state::AppState;
 
-/// Connections at a time; more wait in the kernel's backlog.
-const CONNECTIONS_MAX: usize = 1024;
-/// A client must complete TLS, and later the head of each request, in this time.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+pub mod accept;
+pub mod answer;
+pub mod body;
+mod continuation;
+mod discovery;
+mod listener;
+pub mod options;
+pub mod path;
+mod read;
+mod review;
+mod selection;
+mod show;
+pub mod watch;
+mod write;
 
-/// Everything under the API port. Other parts of the server merge their routes here.
-pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(|| async { "ok" }))
-        // Seam: .merge(flows::routes()).merge(join::routes())
-        .layer(from_fn(require_admin))
-        .with_state(state)
-}
-
-/// Nodes and unknown users get 403 whatever they ask for.
-async fn require_admin(request: Request, next: Next) -> Response {
-    match request.extensions().get::<Identity>() {
-        Some(identity) if identity.is_admin() => next.run(request).await,
-        Some(_) => StatusCode::FORBIDDEN.into_response(),
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }
-}
+/// The version of the Kubernetes API that we speak; clients compare it with their own.
+const KUBERNETES_VERSION: (u32, u32) = (1, 33);
 
 /// Accepts until shutdown, then lets open requests finish.
 pub async fn serve(
@@ -52,69 +48,124 @@ pub async fn serve(
     tls: Arc<ServerConfig>,
     state: AppState,
 ) -> anyhow::Result<()> {
-    let acceptor = TlsAcceptor::from(tls);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let shutdown = state.shutdown.clone();
-    let router = router(state);
-    loop {
-        let slot = Arc::clone(&slots).acquire_owned().await?;
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of descriptors, or the peer is gone already: neither ends the server.
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            () = shutdown.wait() => break,
-        };
-        let (acceptor, router, shutdown) = (acceptor.clone(), router.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            if let Err(error) = connection(stream, acceptor, router, shutdown).await {
-                tracing::debug!(%error, "a connection ended");
-            }
-            drop(slot);
-        });
-    }
-    // Every connection gives its slot back when it has drained.
-    drop(slots.acquire_many(u32::try_from(CONNECTIONS_MAX)?).await?);
-    Ok(())
+    listener::serve(listener, tls, router(state), shutdown).await
 }
 
-async fn connection(
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    router: Router,
-    shutdown: crate::shutdown::Shutdown,
-) -> anyhow::Result<()> {
-    stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await??;
-    let identity = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .and_then(Identity::from_certificate);
-    let service = router.map_request(move |mut request: axum::http::Request<_>| {
-        if let Some(identity) = identity.clone() {
-            request.extensions_mut().insert(identity);
+/// Everything under the API port. Other parts of the server merge their routes here.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/healthz", get(ready))
+        .route("/readyz", get(ready))
+        .route("/livez", get(live))
+        .route("/version", get(version))
+        .route("/openapi/v2", get(discovery::openapi_v2))
+        .route("/openapi/v3", get(discovery::openapi_v3_index))
+        .route("/openapi/v3/{*path}", get(discovery::openapi_v3))
+        // Seam: .merge(flows::routes()).merge(join::routes())
+        .fallback(dispatch)
+        .layer(from_fn(require_admin))
+        .with_state(state)
+}
+
+/// TLS lets in nobody without a certificate of ours; here nodes and others are turned away.
+async fn require_admin(request: Request<Body>, next: Next) -> Response {
+    match request.extensions().get::<Identity>() {
+        Some(identity) if identity.is_admin() => next.run(request).await,
+        Some(identity) => {
+            let user = &identity.user;
+            let message = format!("forbidden: User \"{user}\" has no access to this API");
+            answer::failure(&Status::new(Reason::Forbidden, message))
         }
-        request
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-    let service = TowerToHyperService::new(service);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = &mut connection => outcome,
-        () = shutdown.wait() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        None => answer::failure(&Status::new(Reason::Unauthorized, "Unauthorized")),
+    }
+}
+
+async fn live() -> Response {
+    answer::text(StatusCode::OK, "ok")
+}
+
+async fn ready(State(state): State<AppState>) -> Response {
+    if state.store.is_writable() {
+        return answer::text(StatusCode::OK, "ok");
+    }
+    answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the store takes no writes; see the log")
+}
+
+async fn version() -> Response {
+    let (major, minor) = KUBERNETES_VERSION;
+    axum::Json(json!({
+        "major": major.to_string(),
+        "minor": minor.to_string(),
+        "gitVersion": format!("v{major}.{minor}.0+bulkhead-{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    }))
+    .into_response()
+}
+
+async fn dispatch(State(state): State<AppState>, request: Request<Body>) -> Response {
+    match route(&state, request).await {
+        Ok(response) => response,
+        Err(status) => answer::failure(&status),
+    }
+}
+
+async fn route(state: &AppState, request: Request<Body>) -> Answer {
+    let place = Place::parse(request.uri().path()).ok_or_else(Status::no_such_path)?;
+    let target = match place {
+        Place::Objects(target) => target,
+        Place::Review(review) => {
+            let accepted = Accepted::from_headers(request.headers())?;
+            return review::answer(&review, request, accepted).await;
         }
+        other if request.method() == Method::GET => {
+            return discovery::document(&other, request.headers());
+        }
+        _ => return Err(Status::method_not_allowed()),
     };
-    outcome.map_err(|error| anyhow::anyhow!(error))
+    let options = Options::parse(request.uri().query())?;
+    let accepted = Accepted::from_headers(request.headers())?;
+    objects(state, &target, &options, accepted, request).await
+}
+
+async fn objects(
+    state: &AppState,
+    target: &Target,
+    options: &Options,
+    accepted: Accepted,
+    request: Request<Body>,
+) -> Answer {
+    match (request.method(), target.name.as_deref()) {
+        (&Method::GET, Some(name)) => read::get(state, target, name, options, accepted).await,
+        (&Method::GET, None) if options.watch => {
+            let slot = Arc::clone(&state.watches).try_acquire_owned().map_err(|_| {
+                let mut status = Status::new(Reason::TooManyRequests, "too many watches are open");
+                status.retry_after_s = Some(1);
+                status
+            })?;
+            watch::watch(state, target, options, accepted, slot)
+        }
+        (&Method::GET, None) => read::list(state, target, options, accepted).await,
+        (&Method::POST, None) if target.namespace.is_some() || !target.resource.namespaced => {
+            write::create(state, target, options, accepted, request).await
+        }
+        (&Method::PUT, Some(name)) => {
+            write::update(state, target, name, options, accepted, request).await
+        }
+        (&Method::PATCH, Some(name)) => {
+            write::patch(state, target, name, options, accepted, request).await
+        }
+        (&Method::DELETE, Some(name)) if target.subresource.is_none() => {
+            write::delete(state, target, name, options, accepted, request).await
+        }
+        (&Method::DELETE, None) => {
+            write::delete_collection(state, target, options, accepted, request).await
+        }
+        _ => Err(Status::method_not_allowed()),
+    }
 }

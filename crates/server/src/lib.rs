@@ -14,12 +14,14 @@
 //! * Nobody is served without a certificate of our own CA.
 
 pub mod auth;
+pub mod background;
 pub mod config;
 pub mod files;
 pub mod http;
 pub mod kubeconfig;
 pub mod objects;
 pub mod pki;
+mod random;
 pub mod run;
 pub mod shutdown;
 pub mod state;

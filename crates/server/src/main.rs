@@ -1,5 +1,7 @@
 //! `bulkhead-server`: the control plane as one process.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use bulkhead_server::config::{Config, RawConfig};
 use clap::Parser;
@@ -10,6 +12,7 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.n_workers)

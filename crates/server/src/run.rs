@@ -15,11 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::files::{MODE_PRIVATE, MODE_PUBLIC, make_private_folder, write_atomic};
-use crate::objects::Objects;
 use crate::pki::{GROUP_ADMINS, Pki, USER_ADMIN};
 use crate::state::AppState;
 use crate::tls::ClientCertificates;
-use crate::{http, kubeconfig, shutdown, tls};
+use crate::{background, http, kubeconfig, shutdown, tls};
 
 const DATABASE_FILE: &str = "objects.redb";
 const KUBECONFIG_FILE: &str = "admin.kubeconfig";
@@ -33,18 +32,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     make_private_folder(&folder)
         .with_context(|| format!("`{}` cannot be made", folder.display()))?;
     remove_if_there(&folder.join(READY_FILE))?;
-    let pki = Arc::new(Pki::open(&folder.join("pki"))?);
+    let pki = Pki::open(&folder.join("pki"))?;
     let store: Arc<dyn Store> =
         Arc::new(RedbStore::open(&folder.join(DATABASE_FILE), config.store_limits)?);
 
     let (switch, shutdown) = shutdown::channel();
-    let state = AppState {
-        objects: Objects::new(Arc::clone(&store)),
-        config: Arc::new(config),
-        pki,
-        store,
-        shutdown,
-    };
+    let state = AppState::new(config, pki, store, shutdown);
     let mut tasks = start(&state).await?;
 
     let signal = tokio::select! {
@@ -80,9 +73,11 @@ async fn start(state: &AppState) -> anyhow::Result<JoinSet<anyhow::Result<()>>> 
     let nodes = bind("--node-listen", config.node_listen).await?;
     let (api_address, nodes_address) = (api.local_addr()?, nodes.local_addr()?);
 
+    background::defaults::ensure(&state.objects).await?;
+    tasks.spawn(background::namespaces::run(state.clone()));
+    tasks.spawn(background::garbage::run(state.clone()));
     // Seam: the controller and the node service start here.
     drop(nodes);
-
     tasks.spawn(http::serve(api, api_tls, state.clone()));
 
     let folder = &config.data_dir;

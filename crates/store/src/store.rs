@@ -46,7 +46,7 @@ pub struct ListRequest<'a> {
     pub after: Option<Key>,
     /// At most so many objects.
     pub limit: usize,
-    pub keep: &'a dyn Fn(&Stored) -> bool,
+    pub keep: &'a (dyn Fn(&Stored) -> bool + Sync),
 }
 
 impl ListRequest<'_> {
