@@ -166,6 +166,25 @@ impl Engine {
         self.work.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Whether the engine holds nothing but what an empty one holds.
+    pub fn is_idle(&self) -> bool {
+        self.members.is_empty()
+            && self.in_namespace.is_empty()
+            && self.of_account.is_empty()
+            && self.with_port.is_empty()
+            && self.policies.is_empty()
+            && self.subjects.is_empty()
+            && self.in_tier.is_empty()
+            && self.selectors.is_idle()
+            && self.groups.is_idle()
+            && self.addresses.is_idle()
+            && self.lists.is_idle()
+            && self.programs.is_idle()
+            && self.places.is_idle()
+            && self.nodes.is_empty()
+            && self.placed.is_empty()
+    }
+
     fn upsert(&mut self, object: &Object) {
         let (touched, mut said) = self.inventory.upsert(object);
         self.sync(touched);

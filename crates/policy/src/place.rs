@@ -17,6 +17,11 @@ pub struct Places {
 }
 
 impl Places {
+    /// Whether nothing is held.
+    pub fn is_idle(&self) -> bool {
+        self.seers.is_empty() && self.policies.is_empty()
+    }
+
     /// One more program on `node` sees the group. Says whether it is the first there.
     pub fn see(&mut self, group: GroupId, node: &str) -> bool {
         count_up(self.seers.entry(group).or_default(), node)

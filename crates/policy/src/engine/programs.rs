@@ -40,6 +40,11 @@ impl Programs {
         }
     }
 
+    /// Whether nothing is held.
+    pub fn is_idle(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// Forgets programs that nobody uses.
     pub fn collect(&mut self) {
         for id in self.idle.drain(..) {

@@ -108,6 +108,11 @@ impl Lists {
         }
     }
 
+    /// Whether nothing is held.
+    pub fn is_idle(&self) -> bool {
+        self.by_content.is_empty()
+    }
+
     /// Forgets lists that nobody uses and releases their groups.
     pub fn collect(&mut self, groups: &mut Groups) {
         for content in std::mem::take(&mut self.idle) {

@@ -188,6 +188,11 @@ impl Addresses {
         class
     }
 
+    /// Whether nothing is held.
+    pub fn is_idle(&self) -> bool {
+        self.tracked.is_empty() && self.lengths_v4.is_empty() && self.lengths_v6.is_empty()
+    }
+
     /// Forgets classes that no prefix is in any more, when there may be as many of them as of others.
     pub fn sweep(&mut self) {
         if self.classes.len() > 2 * self.n_swept + 1024 {

@@ -163,6 +163,11 @@ impl Groups {
         }
     }
 
+    /// Whether nothing is held.
+    pub fn is_idle(&self) -> bool {
+        self.groups.is_empty() && self.by_kind.is_empty() && self.atoms.is_empty()
+    }
+
     pub fn kind(&self, id: GroupId) -> Option<&GroupKind> {
         self.groups.get(&id).map(|group| &group.kind)
     }

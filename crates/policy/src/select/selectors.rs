@@ -131,6 +131,11 @@ impl Selectors {
         self.members.get(&member).is_some_and(|member| member.matches.contains(&selector))
     }
 
+    /// Whether nothing is held.
+    pub fn is_idle(&self) -> bool {
+        self.members.is_empty() && self.selectors.is_empty() && self.loose_by_key.is_empty()
+    }
+
     /// Adds a member, or gives it new labels.
     pub fn put(&mut self, id: MemberId, labels: Labels) -> Delta {
         let Some(member) = self.members.get(&id) else {

@@ -1,0 +1,70 @@
+//! What the integration tests share.
+
+use std::collections::BTreeMap;
+
+use bulkhead_api::Object;
+use bulkhead_policy::{Engine, Event};
+use bulkhead_testbed::Change;
+use bulkhead_wire::{ClassId, NodeProgram};
+
+pub fn event(change: &Change) -> Event {
+    match change {
+        Change::Upsert(object) => Event::Upsert(object.clone()),
+        Change::Delete(key) => Event::Delete(key.clone()),
+    }
+}
+
+/// The programs that a new engine makes of the objects, revisions left out.
+pub fn fresh(objects: &[Object]) -> BTreeMap<String, NodeProgram> {
+    let mut engine = Engine::new();
+    for object in objects {
+        engine.apply(Event::Upsert(object.clone()));
+    }
+    engine.take_changes();
+    programs(&mut engine)
+}
+
+pub fn programs(engine: &mut Engine) -> BTreeMap<String, NodeProgram> {
+    let nodes: Vec<String> = engine.nodes().map(str::to_owned).collect();
+    let program = |node: &String| {
+        let mut program = (*engine.program(node).expect("a known node")).clone();
+        program.revision = Default::default();
+        (node.clone(), program)
+    };
+    nodes.iter().map(program).collect()
+}
+
+/// INVARIANT(program-closed): what is used is defined, and what is defined is used.
+pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
+    for endpoint in program.endpoints.values() {
+        for judges in endpoint.addresses.values() {
+            for id in [judges.ingress, judges.egress] {
+                if !program.entries.contains_key(&(id, ClassId::OUTSIDE)) {
+                    return Err(format!("program {id} has no entry for the outside"));
+                }
+            }
+        }
+    }
+    for ((id, class), row) in &program.entries {
+        let judges = program.endpoints.values().flat_map(|e| e.addresses.values());
+        if !judges.clone().any(|j| j.ingress == *id || j.egress == *id) {
+            return Err(format!("program {id} judges nobody"));
+        }
+        if *class != ClassId::OUTSIDE && !program.classes.values().any(|c| c == class) {
+            return Err(format!("class {class} has no address"));
+        }
+        let Some(row) = program.rows.get(row) else { return Err(format!("no row {row}")) };
+        for leaf in row.all().into_iter().flat_map(|spans| spans.leaves()) {
+            if !program.rules.contains_key(&leaf.rule) {
+                return Err(format!("no rule {}", leaf.rule));
+            }
+        }
+    }
+    let mut used: Vec<_> = program.entries.values().collect();
+    used.sort_unstable();
+    used.dedup();
+    if used.len() != program.rows.len() {
+        return Err("some row is unused".to_owned());
+    }
+    Ok(())
+}
