@@ -41,7 +41,7 @@ pub struct Status {
     pub reason: Reason,
     pub message: String,
     /// The object in question.
-    pub subject: Option<Subject>,
+    pub subject: Option<Box<Subject>>,
     pub causes: Vec<Cause>,
     pub retry_after_s: Option<u32>,
 }
@@ -159,12 +159,12 @@ impl Status {
     }
 
     pub fn about(mut self, resource: &Resource, name: &str) -> Self {
-        self.subject = Some(Subject {
+        self.subject = Some(Box::new(Subject {
             name: cut(name),
             group: resource.group.to_owned(),
             kind: resource.plural.to_owned(),
             uid: String::new(),
-        });
+        }));
         self
     }
 

@@ -106,7 +106,7 @@ pub(super) struct Parameter {
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum ParameterKind {
     #[prost(message, tag = "1")]
-    Body(BodyParameter),
+    Body(Box<BodyParameter>),
     #[prost(message, tag = "2")]
     NonBody(NonBodyParameter),
 }

@@ -86,8 +86,8 @@ fn status_of(kind: Kind) -> Option<Arc<Node>> {
 }
 
 fn structure(name: &str, required: &[&str], fields: Vec<(&str, Arc<Node>, &str)>) -> Node {
-    let mut shape = Struct::default();
-    shape.required = required.iter().map(|field| (*field).to_owned()).collect();
+    let required = required.iter().map(|field| (*field).to_owned()).collect();
+    let mut shape = Struct { required, ..Struct::default() };
     for (field, node, description) in fields {
         shape.fields.insert(field.to_owned(), Field::plain(node, description));
     }

@@ -68,7 +68,7 @@ fn parameter(parameter: &Value) -> ParameterKind {
     match place.as_str() {
         "body" => {
             let schema = parameter.get("schema").map(schema);
-            ParameterKind::Body(BodyParameter { name, place, required, schema })
+            ParameterKind::Body(Box::new(BodyParameter { name, place, required, schema }))
         }
         "path" => ParameterKind::NonBody(NonBodyParameter {
             kind: Some(NonBodyKind::Path(PathParameter {
