@@ -9,6 +9,7 @@
     reason = "test code: a broken generator must stop the test that uses it"
 )]
 
+pub mod cases;
 pub mod shrink;
 pub mod worlds;
 

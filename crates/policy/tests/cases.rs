@@ -1,0 +1,87 @@
+//! Every Markdown case, through the slow reading of the rules and through the compiled program.
+
+use std::path::{Path, PathBuf};
+
+use bulkhead_api::Object;
+use bulkhead_policy::{Engine, Event, NodeProgram, World};
+use bulkhead_testbed::cases::{self, Case, CaseFile, Row, together};
+use bulkhead_types::{Direction, Verdict};
+
+/// What the project promises; a lost file shall not go unnoticed.
+const CASES_MIN: usize = 300;
+const NODE: &str = "case";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
+#[test]
+fn every_case_holds_in_both_engines() {
+    let files = cases::read_folder(&folder()).unwrap_or_else(|error| panic!("{error}"));
+    let mut faults = Vec::new();
+    for file in &files {
+        for case in &file.cases {
+            faults.extend(check(file, case));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    let n_cases: usize = files.iter().map(|file| file.cases.len()).sum();
+    let n_rows: usize = files.iter().flat_map(|f| &f.cases).map(|case| case.rows.len()).sum();
+    println!("{n_cases} cases with {n_rows} rows in {} files", files.len());
+    assert!(n_cases >= CASES_MIN, "only {n_cases} cases of {CASES_MIN}");
+}
+
+fn check(file: &CaseFile, case: &Case) -> Vec<String> {
+    let objects = file.objects_of(case);
+    let world = World::from_objects(&objects);
+    let program = compile(&objects);
+    let mut faults: Vec<String> = world
+        .diagnostics()
+        .iter()
+        .map(|d| format!("{}:{}: {}: {d}", file.path.display(), case.line, d.object))
+        .collect();
+    for row in &case.rows {
+        let slow = |id: &_, direction, packet: &_| world.decide(id, direction, packet);
+        let fast = |id: &_, direction, packet: &_| program.decide(id, direction, packet);
+        faults.extend(compare(file, case, row, "decide", slow));
+        faults.extend(compare(file, case, row, "compiled", fast));
+    }
+    faults
+}
+
+fn compare(
+    file: &CaseFile,
+    case: &Case,
+    row: &Row,
+    engine: &str,
+    decide: impl Fn(&bulkhead_types::EndpointId, Direction, &bulkhead_types::Packet) -> Verdict,
+) -> Option<String> {
+    let at = format!("{}:{}", file.path.display(), row.line);
+    let (ends, packet) = match file.packet(row) {
+        Ok(found) => found,
+        Err(error) => return Some(error.to_string()),
+    };
+    let egress = ends.src.map(|id| decide(&id, Direction::Egress, &packet));
+    let ingress = ends.dst.map(|id| decide(&id, Direction::Ingress, &packet));
+    let (verdict, decided_by) = together(egress.as_ref(), ingress.as_ref());
+    if (verdict, &decided_by) == (row.verdict, &row.decided_by) {
+        return None;
+    }
+    Some(format!(
+        "{at}: {} -> {}: expected {} by {}, {engine} says {verdict} by {decided_by} ({})",
+        row.from, row.to, row.verdict, row.decided_by, case.sentence
+    ))
+}
+
+fn compile(objects: &[Object]) -> NodeProgram {
+    let mut engine = Engine::new();
+    for object in objects {
+        let mut object = object.clone();
+        if let Object::Pod(pod) = &mut object {
+            pod.spec.get_or_insert_default().node_name = Some(NODE.to_owned());
+        }
+        engine.apply(Event::Upsert(object));
+    }
+    engine.take_changes();
+    engine.program(NODE).map(|program| (*program).clone()).unwrap_or_default()
+}
