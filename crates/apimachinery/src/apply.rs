@@ -15,6 +15,7 @@ use crate::status::{Cause, Reason, Status};
 
 mod conflict;
 pub mod field_set;
+mod last_applied;
 pub mod managed;
 #[cfg(test)]
 mod tests;
@@ -60,9 +61,12 @@ pub fn apply(
     let pruned = tree::remove(slot, merged, &gone);
 
     let change = tree::compare(slot, &old, &pruned);
-    let conflicts = conflict::find(&others, &change);
-    if !conflicts.is_empty() && !force {
-        return Err(refusal(resource, config, &conflicts));
+    if !force {
+        let allowed = last_applied::allowed(resource, &old, author);
+        let conflicts = conflict::find(&others, &change, &allowed);
+        if !conflicts.is_empty() {
+            return Err(refusal(resource, config, &conflicts));
+        }
     }
     managed::yield_to(&mut others, &change);
     let set = managed::tracked(&wanted);

@@ -28,8 +28,13 @@ pub fn complete(resource: &Resource, object: &mut Value) {
                 default(spec, "defaultAction", "Deny");
             }
         }
-        Kind::Workload => each(object, "/spec/ports", |port| default(port, "protocol", "TCP")),
-        Kind::Node | Kind::ServiceAccount | Kind::NetworkSet | Kind::GlobalNetworkSet => {}
+        // Kinds of ours say in their descriptions what absence means, so that an apply of the same
+        // manifest finds nothing to change.
+        Kind::Workload
+        | Kind::Node
+        | Kind::ServiceAccount
+        | Kind::NetworkSet
+        | Kind::GlobalNetworkSet => {}
     }
 }
 

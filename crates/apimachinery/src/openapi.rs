@@ -15,7 +15,7 @@ mod tests;
 mod v2;
 mod v3;
 
-pub use v2::{V2_PROTOBUF_TYPE, json as v2_json, protobuf as v2_protobuf};
+pub use v2::{V2_PROTOBUF_TYPE, accepts_protobuf, json as v2_json, protobuf as v2_protobuf};
 pub use v3::{document as v3_document, index as v3_index};
 
 /// The two generations of the format, where they differ.

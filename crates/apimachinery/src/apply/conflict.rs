@@ -1,5 +1,6 @@
 //! Conflicts between an apply and the other managers, in upstream's words.
 
+use super::field_set::FieldSet;
 use super::managed::{Managed, Operation};
 use super::tree::Change;
 
@@ -11,8 +12,9 @@ pub(super) struct Conflict {
     pub paths: Vec<String>,
 }
 
-pub(super) fn find(others: &[Managed], change: &Change) -> Vec<Conflict> {
-    let written = change.modified.union(&change.added);
+/// `allowed` are fields that the author may take over all the same.
+pub(super) fn find(others: &[Managed], change: &Change, allowed: &FieldSet) -> Vec<Conflict> {
+    let written = change.modified.union(&change.added).difference(allowed);
     let mut found = Vec::new();
     for other in others {
         let contested = other.set.intersection(&written);

@@ -152,3 +152,20 @@ fn a_status_author_is_told_apart_from_the_same_manager_elsewhere() {
     let object = record_update(pod(), &json!({}), new, author);
     assert_eq!(object["metadata"]["managedFields"][0]["subresource"], "status");
 }
+
+#[test]
+fn kubectl_takes_over_what_it_applied_from_the_client_unless_it_was_changed_since() {
+    const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let policy = |port: u16| json!({"metadata": {"name": "a"}, "spec": {"ingress": [{"ports": [{"port": port}]}]}});
+    let mut live = policy(80);
+    live["metadata"]["annotations"] = json!({ ANNOTATION: policy(80).to_string() });
+    live["spec"]["ingress"][0]["ports"][0]["protocol"] = json!("TCP");
+    let live = record_update(netpol(), &json!({}), live, author("kubectl-client-side-apply"));
+    let put = |live: &Value, manager| apply(netpol(), live, &policy(81), author(manager), false);
+    assert_eq!(put(&live, "kubectl").unwrap()["spec"], policy(81)["spec"]);
+    assert!(put(&live, "other").is_err());
+    let mut edited = live.clone();
+    edited["spec"]["ingress"][0]["ports"][0]["port"] = json!(82);
+    let edited = record_update(netpol(), &live, edited, author("kubectl-edit"));
+    assert!(put(&edited, "kubectl").is_err());
+}

@@ -9,8 +9,14 @@ use serde_json::{Value, json};
 use super::{Dialect, definition, operation, proto};
 use crate::kinds::{self, Resource};
 
-/// Media type of the protobuf encoding. Clients ask for it with a leading `application/`.
-pub const V2_PROTOBUF_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// `Content-Type` of the protobuf encoding. Clients ask for it with an `@` before `v1.0`, which is
+/// no valid media type: Go's parser, and so kubectl, refuses it in an answer.
+pub const V2_PROTOBUF_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Whether an `Accept` header asks for the protobuf encoding, in either spelling.
+pub fn accepts_protobuf(accept: &str) -> bool {
+    ["v2@v1.0+protobuf", "v2.v1.0+protobuf"].iter().any(|mark| accept.contains(mark))
+}
 
 static JSON: LazyLock<Vec<u8>> = LazyLock::new(|| make().to_string().into_bytes());
 

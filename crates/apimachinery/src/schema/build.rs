@@ -93,8 +93,8 @@ impl Builder {
         if short == "FieldsV1" {
             shape = Shape::Any;
         }
-        // Only objects are worth a definition; enums and scalars are written where they stand.
-        let named = matches!(shape, Shape::Struct(_));
+        // Enums and plain scalars are written where they stand; these have names that people know.
+        let named = matches!(shape, Shape::Struct(_) | Shape::IntOrString | Shape::Quantity);
         Node {
             atomic: name.is_some_and(lists::is_atomic_struct),
             name: name.filter(|_| named).map(str::to_owned),
