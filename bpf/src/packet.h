@@ -266,12 +266,13 @@ INLINE int is_neighbour_discovery(const struct packet *packet)
 	       packet->icmp_type >= 133 && packet->icmp_type <= 137;
 }
 
-/* Group membership reports, which every IPv6 host sends on its link. */
+/* Group membership reports to multicast addresses, which every host sends on its link. */
 INLINE int is_link_noise(const struct packet *packet)
 {
 	if (packet->is_ipv4)
-		return packet->protocol == 2; /* IGMP */
+		return packet->protocol == 2 && (HOST32(packet->dst.words[3]) >> 28) == 0xe;
 	return packet->protocol == PROTOCOL_ICMPV6 && packet->hop_limit == 1 &&
+	       (HOST32(packet->dst.words[0]) >> 24) == 0xff &&
 	       ((packet->icmp_type >= 130 && packet->icmp_type <= 132) ||
 		packet->icmp_type == 143);
 }

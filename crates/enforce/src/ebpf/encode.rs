@@ -11,7 +11,7 @@ use crate::realized::EXTENT_PART;
 /// How many elements of the spans array a row takes; `None` where one part has more than the kernel's
 /// search can reach.
 pub fn n_spans(row: &row::Row) -> Option<u32> {
-    row.all().into_iter().map(|spans| part_spans(spans)).sum::<Option<usize>>().map(|n| n as u32)
+    row.all().into_iter().map(part_spans).sum::<Option<usize>>().map(|n| n as u32)
 }
 
 fn part_spans(spans: &Spans) -> Option<usize> {

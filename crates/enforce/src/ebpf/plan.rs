@@ -115,12 +115,13 @@ pub fn plan(
     ops.extend(rows.set);
     push(&mut ops, row_names, KernelOp::SetSlots);
     push(&mut ops, entries.set, KernelOp::SetEntries);
+    // Who goes goes first: the programs of the gone know nothing of new classes.
+    push(&mut ops, endpoints.unset, KernelOp::UnsetEndpoints);
     push(&mut ops, classes.set, KernelOp::SetClasses);
     if classes.lane.is_none() {
         push(&mut ops, classes.unset.clone(), KernelOp::UnsetClasses);
     }
     push(&mut ops, endpoints.interfaces_set, KernelOp::SetInterfaces);
-    push(&mut ops, endpoints.unset, KernelOp::UnsetEndpoints);
     push(&mut ops, endpoints.set, KernelOp::SetEndpoints);
     push(&mut ops, endpoints.interfaces_unset, KernelOp::UnsetInterfaces);
     if now.revision != program.revision.0 {

@@ -45,6 +45,7 @@ impl Maker {
         let deny = Outcome::Leaf(self.leaf(Decision::Deny, "deny"));
         let mut spans = vec![Span { start: 0, outcome: deny.clone() }];
         for port in ports {
+            spans.retain(|span| span.start != *port);
             spans.push(Span { start: *port, outcome: allow.clone() });
             spans.push(Span { start: port + 1, outcome: deny.clone() });
         }

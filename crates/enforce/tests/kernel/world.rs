@@ -22,7 +22,6 @@ pub struct World {
 pub struct Pod {
     pub name: String,
     pub netns: String,
-    pub interface: String,
     pub v4: Ipv4Addr,
     pub v6: Ipv6Addr,
 }
@@ -87,16 +86,15 @@ impl World {
     }
 
     /// A pod with the next free addresses.
-    pub fn add_pod(&mut self) -> usize {
+    pub fn add_pod(&mut self) {
         let n = self.pods.len();
-        self.add_pod_at(n as u8 + 1)
+        self.add_pod_named(&n.to_string(), n as u8 + 1);
     }
 
-    pub fn add_pod_at(&mut self, number: u8) -> usize {
-        let index = self.pods.len();
+    pub fn add_pod_named(&mut self, suffix: &str, number: u8) {
         let node = self.node();
-        let netns = format!("bhk-{}-p{index}", self.tag);
-        let interface = format!("bhl{index}");
+        let netns = format!("bhk-{}-p{suffix}", self.tag);
+        let interface = format!("bhl{suffix}");
         let (v4, v6) = (
             Ipv4Addr::new(10, 65, 0, number),
             Ipv6Addr::from([0xfd65, 0, 0, 0, 0, 0, 0, u16::from(number)]),
@@ -116,9 +114,8 @@ impl World {
              ip -n {node} route add {v4}/32 dev {interface}
              ip -n {node} -6 route add {v6}/128 dev {interface}"
         ));
-        let name = format!("pod{index}");
-        self.pods.push(Pod { name, netns, interface, v4, v6 });
-        index
+        let name = format!("pod{suffix}");
+        self.pods.push(Pod { name, netns, v4, v6 });
     }
 
     pub fn options(&self) -> NodeOptions {

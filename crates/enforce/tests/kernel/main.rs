@@ -1,0 +1,29 @@
+//! The kernel side, from pure plans to real packets. Needs root, and says so by failing.
+//!
+//! One program, because the makers of worlds, frames and programs serve all of it.
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod packets;
+#[cfg(test)]
+mod programs;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod bpf_flows;
+#[cfg(test)]
+mod bpf_fragments;
+#[cfg(test)]
+mod bpf_judge;
+#[cfg(test)]
+mod bpf_packet;
+#[cfg(test)]
+mod netns_flows;
+#[cfg(test)]
+mod netns_node;
+#[cfg(test)]
+mod plan;

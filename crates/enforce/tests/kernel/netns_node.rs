@@ -1,0 +1,256 @@
+//! One node with real interfaces and real packets.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use bulkhead_enforce::{Node, NodeHandle};
+use bulkhead_types::EndpointId;
+use bulkhead_wire::row::Row;
+use bulkhead_wire::{FlowEvent, Judges, NodeProgram};
+
+use crate::programs::Maker;
+use crate::world::{World, inside, sh, wait_for};
+
+const SHORT: Duration = Duration::from_millis(300);
+
+pub fn enforce(handle: &NodeHandle, program: NodeProgram) -> bulkhead_enforce::EnforceReport {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(handle.enforce(Arc::new(program))).unwrap()
+}
+
+/// Every pod of the world, all with these rows about everybody.
+pub fn mk_program(
+    world: &World,
+    revision: u64,
+    rows: impl FnOnce(&mut Maker) -> (Row, Row),
+) -> NodeProgram {
+    let mut maker = Maker::new(revision);
+    let (ingress, egress) = rows(&mut maker);
+    let judges = Judges { ingress: maker.judge(&ingress, &[]), egress: maker.judge(&egress, &[]) };
+    for pod in &world.pods {
+        maker.endpoint(&pod.name, &pod.addresses(), judges);
+    }
+    maker.program
+}
+
+pub fn mk_allow_all(world: &World, revision: u64) -> NodeProgram {
+    mk_program(world, revision, |maker| (maker.allow(), maker.allow()))
+}
+
+pub fn connect(netns: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    inside(netns, || TcpStream::connect_timeout(&to, SHORT))
+}
+
+pub fn listen(netns: &str, at: SocketAddr) -> TcpListener {
+    inside(netns, || TcpListener::bind(at).unwrap())
+}
+
+/// Sends a line each way.
+pub fn talk(client: &TcpStream, server: &TcpStream) -> std::io::Result<()> {
+    for (mut from, mut to) in [(client, server), (server, client)] {
+        to.set_read_timeout(Some(SHORT))?;
+        from.write_all(b"hello\n")?;
+        to.read_exact(&mut [0; 6])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn default_closed_until_program() {
+    let world = World::new(2);
+    let (handle, _records) = world.start();
+    let target = world.pods[1].v4_port(80);
+    let listener = listen(&world.pods[1].netns, target);
+    connect(&world.pods[0].netns, target).expect_err("an interface without program passes");
+    let closed = handle.report().borrow().closed_interfaces.clone();
+    assert_eq!(closed, ["bhl0", "bhl1"]);
+
+    let report = enforce(&handle, mk_allow_all(&world, 1));
+    assert_eq!((report.attached.len(), report.waiting.len()), (2, 0));
+    let client = connect(&world.pods[0].netns, target).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    talk(&client, &server).unwrap();
+}
+
+#[test]
+fn late_deny_closes_established_flow() {
+    let world = World::new(2);
+    let (handle, mut records) = world.start();
+    enforce(&handle, mk_allow_all(&world, 1));
+    let ends = [world.pods[1].v4_port(80), world.pods[1].v6_port(80)].map(|target| {
+        let listener = listen(&world.pods[1].netns, target);
+        let client = connect(&world.pods[0].netns, target).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        talk(&client, &server).unwrap();
+        (client, server)
+    });
+    enforce(&handle, mk_program(&world, 2, |maker| (maker.allow_ports(&[81]), maker.allow())));
+    for (client, server) in &ends {
+        talk(client, server).expect_err("a connection that is denied now goes on");
+    }
+    let mut n_late = 0;
+    wait_for("both late denials", || {
+        while let Ok(record) = records.try_recv() {
+            if record.event == FlowEvent::LateDenied {
+                assert_eq!((record.packet.dst_port, record.revision.0), (80, 2));
+                n_late += 1;
+            }
+        }
+        (n_late >= 2).then_some(())
+    });
+}
+
+#[test]
+fn loosening_does_not_disturb() {
+    let world = World::new(2);
+    let (handle, _records) = world.start();
+    enforce(&handle, mk_program(&world, 1, |maker| (maker.allow_ports(&[80]), maker.allow())));
+    let target = world.pods[1].v4_port(80);
+    let listener = listen(&world.pods[1].netns, target);
+    let client = connect(&world.pods[0].netns, target).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    for revision in 2..50 {
+        let ports: Vec<u16> = (0..revision as u16).map(|n| 80 + n * 2).collect();
+        enforce(
+            &handle,
+            mk_program(&world, revision, |maker| (maker.allow_ports(&ports), maker.allow())),
+        );
+        talk(&client, &server).unwrap();
+    }
+}
+
+#[test]
+fn a_restart_under_traffic_cuts_nothing_and_leaks_nothing() {
+    let world = World::new(2);
+    let (handle, records) = world.start();
+    let program =
+        |revision| mk_program(&world, revision, |maker| (maker.allow_ports(&[80]), maker.allow()));
+    enforce(&handle, program(1));
+    let target = world.pods[1].v4_port(80);
+    let listener = listen(&world.pods[1].netns, target);
+    let denied =
+        inside(&world.pods[1].netns, || UdpSocket::bind(world.pods[1].v4_port(81)).unwrap());
+    denied.set_nonblocking(true).unwrap();
+    let knocker = inside(&world.pods[0].netns, || UdpSocket::bind("0.0.0.0:0").unwrap());
+    let client = connect(&world.pods[0].netns, target).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let stop = AtomicBool::new(false);
+    let n_talks = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                talk(&client, &server).expect("the connection was cut");
+                knocker.send_to(b"knock", world.pods[1].v4_port(81)).unwrap();
+                n_talks.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let more_talk = || {
+            let before = n_talks.load(Ordering::Relaxed);
+            wait_for("traffic", || (n_talks.load(Ordering::Relaxed) > before + 20).then_some(()));
+        };
+        drop((handle, records));
+        more_talk();
+        for revision in 2..6 {
+            // What was enforced holds while nobody is there, and after someone came.
+            let (handle, records) = world.start();
+            assert_eq!(handle.report().borrow().revision.0, revision - 1);
+            more_talk();
+            enforce(&handle, program(revision));
+            more_talk();
+            connect(&world.pods[0].netns, target).unwrap();
+            drop((handle, records));
+            more_talk();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let got = denied.recv_from(&mut [0; 16]);
+    assert!(got.is_err(), "a denied packet went through: {got:?}");
+}
+
+#[test]
+fn a_reused_address_inherits_nothing() {
+    let mut world = World::new(2);
+    let (handle, _records) = world.start();
+    enforce(&handle, mk_allow_all(&world, 1));
+    let client =
+        inside(&world.pods[0].netns, || UdpSocket::bind(world.pods[0].v4_port(4_000)).unwrap());
+    let target = world.pods[1].v4_port(53);
+    let server = inside(&world.pods[1].netns, || UdpSocket::bind(target).unwrap());
+    client.send_to(b"first", target).unwrap();
+    server.recv_from(&mut [0; 16]).unwrap();
+    drop(server);
+
+    let gone = world.pods.remove(1);
+    sh(&format!("ip netns del {}", gone.netns));
+    enforce(&handle, mk_allow_all(&world, 2));
+    world.add_pod_named("heir", 2);
+    wait_for("the new interface to be closed", || {
+        handle.report().borrow().closed_interfaces.contains(&"bhlheir".to_owned()).then_some(())
+    });
+    let heir = inside(&world.pods[1].netns, || UdpSocket::bind(target).unwrap());
+    heir.set_read_timeout(Some(SHORT)).unwrap();
+    client.send_to(b"second", target).unwrap();
+    heir.recv_from(&mut [0; 16]).expect_err("a pod without a program is reached");
+
+    let allow_81 = mk_program(&world, 3, |maker| (maker.allow_ports(&[81]), maker.allow()));
+    enforce(&handle, allow_81);
+    client.send_to(b"third", target).unwrap();
+    heir.recv_from(&mut [0; 16]).expect_err("the old pod's flow lets packets through");
+    enforce(&handle, mk_allow_all(&world, 4));
+    client.send_to(b"fourth", target).unwrap();
+    assert_eq!(heir.recv_from(&mut [0; 16]).unwrap().0, 6);
+}
+
+#[test]
+fn a_program_that_does_not_fit_leaves_the_last_good_one() {
+    let world = World::new(2);
+    let (handle, _records) = world.start();
+    enforce(&handle, mk_program(&world, 1, |maker| (maker.allow_ports(&[80]), maker.allow())));
+    let mut too_big = mk_allow_all(&world, 2);
+    for n in 0..5_000u16 {
+        let [a, b] = n.to_be_bytes();
+        let address = std::net::IpAddr::from([10, 9, a, b]);
+        too_big.classes.insert(address.into(), bulkhead_wire::ClassId(9));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(handle.enforce(Arc::new(too_big))).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("`classes4`: it needs 5000 entries, 4096 are available"), "{text}");
+    assert_eq!(handle.report().borrow().revision.0, 1);
+    let listener = listen(&world.pods[1].netns, world.pods[1].v4_port(80));
+    let other = listen(&world.pods[1].netns, world.pods[1].v4_port(82));
+    connect(&world.pods[0].netns, listener.local_addr().unwrap()).unwrap();
+    connect(&world.pods[0].netns, other.local_addr().unwrap()).unwrap_err();
+}
+
+#[test]
+fn a_pod_that_comes_later_is_found_by_its_route() {
+    let mut world = World::new(1);
+    let (handle, _records) = world.start();
+    world.add_pod();
+    let mut program = mk_allow_all(&world, 1);
+    let elsewhere = EndpointId::pod("test", "elsewhere");
+    let mut waiting = program.endpoints.values().next().unwrap().clone();
+    let judges = *waiting.addresses.values().next().unwrap();
+    waiting.addresses = [("10.65.9.9".parse().unwrap(), judges)].into();
+    program.endpoints.insert(elsewhere.clone(), waiting);
+    let report = enforce(&handle, program);
+    assert_eq!(report.waiting, [elsewhere]);
+    wait_for("both pods", || (handle.report().borrow().attached.len() == 2).then_some(()));
+    let listener = listen(&world.pods[1].netns, world.pods[1].v4_port(80));
+    connect(&world.pods[0].netns, listener.local_addr().unwrap()).unwrap();
+}
+
+#[test]
+fn teardown_leaves_nothing() {
+    let world = World::new(1);
+    let (handle, records) = world.start();
+    assert!(world.pin_dir().join("links").read_dir().unwrap().count() == 2);
+    drop((handle, records));
+    Node::teardown(&world.pin_dir()).unwrap();
+    assert!(!world.pin_dir().exists());
+    Node::teardown(&world.pin_dir()).unwrap();
+}
