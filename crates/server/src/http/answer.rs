@@ -12,7 +12,7 @@ use super::accept::Encoding;
 
 pub type Answer = Result<Response, Status>;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
 
 pub fn value(code: StatusCode, encoding: Encoding, value: &impl Serialize) -> Response {

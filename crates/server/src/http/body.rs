@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
 use bulkhead_apimachinery::body::{Format, parse_object};
+use bulkhead_apimachinery::protobuf;
 use bulkhead_apimachinery::status::{Reason, Status};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -40,11 +41,13 @@ pub fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// How a whole object in a body is written. No media type means JSON.
-pub fn format(headers: &HeaderMap) -> Result<Format, Status> {
+/// Reads a whole object. No media type means JSON.
+fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Status> {
     match media_type(headers) {
-        "" | "application/json" | "*/*" => Ok(Format::Json),
-        "application/yaml" | "application/x-yaml" => Ok(Format::Yaml),
+        "" | "application/json" | "*/*" => parse_object(bytes, Format::Json),
+        "application/yaml" | "application/x-yaml" => parse_object(bytes, Format::Yaml),
+        // What kubectl's typed commands send, such as `create namespace`.
+        protobuf::MEDIA_TYPE => protobuf::parse_object(bytes),
         _ => Err(Status::unsupported_media_type(&["application/json", "application/yaml"])),
     }
 }
@@ -52,7 +55,7 @@ pub fn format(headers: &HeaderMap) -> Result<Format, Status> {
 /// Reads the body as one object.
 pub async fn object(request: Request<Body>) -> Result<Value, Status> {
     let (headers, bytes) = read(request).await?;
-    parse_object(&bytes, format(&headers)?)
+    parse(&headers, &bytes)
 }
 
 /// The same where the body may be left out.
@@ -61,5 +64,5 @@ pub async fn optional_object(request: Request<Body>) -> Result<Option<Value>, St
     if bytes.is_empty() {
         return Ok(None);
     }
-    parse_object(&bytes, format(&headers)?).map(Some)
+    parse(&headers, &bytes).map(Some)
 }

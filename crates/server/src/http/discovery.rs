@@ -1,13 +1,15 @@
 //! What is served, for clients that ask: discovery and OpenAPI documents.
 
+use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bulkhead_apimachinery::discovery::{self, Aggregated};
+use bulkhead_apimachinery::openapi;
 use bulkhead_apimachinery::status::Status;
 use serde_json::Value;
 
-use super::accept::{Accepted, clauses};
-use super::answer::{Answer, bytes, failure, value};
+use super::accept::{Accepted, Encoding, clauses};
+use super::answer::{Answer, JSON, bytes, failure, value};
 use super::path::Place;
 
 /// Discovery documents; newer clients ask for all of them at once.
@@ -50,14 +52,25 @@ fn aggregated_answer(form: Aggregated, document: &Value) -> Answer {
     Ok(bytes(StatusCode::OK, media_type, document.to_string()))
 }
 
-pub async fn openapi_v2(_headers: HeaderMap) -> Response {
-    failure(&Status::no_such_path())
+/// One document for everything. kubectl before 1.27 reads its protobuf form only.
+pub async fn openapi_v2(headers: HeaderMap) -> Response {
+    let wants_protobuf = clauses(&headers).any(|clause| clause.contains(PROTOBUF_MARK));
+    if wants_protobuf && let Ok(media_type) = HeaderValue::from_str(openapi::V2_PROTOBUF_TYPE) {
+        return bytes(StatusCode::OK, media_type, openapi::v2_protobuf());
+    }
+    bytes(StatusCode::OK, JSON, openapi::v2_json())
 }
+
+/// Part of the media type under which clients ask for OpenAPI v2 as protobuf.
+const PROTOBUF_MARK: &str = "proto-openapi.spec.v2@v1.0+protobuf";
 
 pub async fn openapi_v3_index() -> Response {
-    failure(&Status::no_such_path())
+    value(StatusCode::OK, Encoding::Json, &openapi::v3_index())
 }
 
-pub async fn openapi_v3() -> Response {
-    failure(&Status::no_such_path())
+pub async fn openapi_v3(Path(path): Path<String>) -> Response {
+    match openapi::v3_document(&path) {
+        Some(document) => bytes(StatusCode::OK, JSON, document),
+        None => failure(&Status::no_such_path()),
+    }
 }
