@@ -3,6 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::kinds;
 
+mod laws;
+
 const NOW: &str = "2026-11-21T21:07:00Z";
 
 fn request(api_version: &str, kind: &str) -> Request<'static> {
