@@ -86,7 +86,7 @@ impl Manifests {
     /// Loads another text; duplicates are found across all texts.
     pub fn add(&mut self, file: &str, text: &str) {
         let file: Arc<str> = file.into();
-        let mut reader = Reader { file: &file, text, into: self, n_reported: 0, n_withheld: 0 };
+        let mut reader = Reader::new(&file, text, self);
         if text.len() > TEXT_BYTES_MAX {
             let message = format!(
                 "the file has {} bytes, more than the {TEXT_BYTES_MAX} that are read",
@@ -111,17 +111,33 @@ struct Reader<'a> {
     text: &'a str,
     into: &'a mut Manifests,
     n_reported: usize,
-    n_withheld: usize,
+    /// How many complaints were too many, and the worst of them.
+    withheld: Option<(usize, Severity)>,
+    /// Notes by their message, with how often each came up.
+    notes: Vec<(Diagnostic, usize)>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: &'a Arc<str>, text: &'a str, into: &'a mut Manifests) -> Self {
+        Self { file, text, into, n_reported: 0, withheld: None, notes: Vec::new() }
+    }
+
     fn source(&self, line: u32, column: u32) -> Source {
         Source { file: self.file.clone(), line, column }
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
+        if diagnostic.severity == Severity::Note {
+            let known = self.notes.iter_mut().find(|(note, _)| note.message == diagnostic.message);
+            match known {
+                Some((_, n_times)) => *n_times += 1,
+                None => self.notes.push((diagnostic, 1)),
+            }
+            return;
+        }
         if self.n_reported == DIAGNOSTICS_MAX {
-            self.n_withheld += 1;
+            let (n, worst) = self.withheld.unwrap_or((0, diagnostic.severity));
+            self.withheld = Some((n + 1, worst.min(diagnostic.severity)));
             return;
         }
         self.n_reported += 1;
@@ -129,10 +145,16 @@ impl Reader<'_> {
     }
 
     fn finish(&mut self) {
-        if self.n_withheld > 0 {
-            let message = format!("{} more problems in this file are not shown", self.n_withheld);
+        for (mut note, n_times) in std::mem::take(&mut self.notes) {
+            if n_times > 1 {
+                note.message.push_str(&format!(" ({n_times} times in this file)"));
+            }
+            self.into.diagnostics.push(note.quote(self.text));
+        }
+        if let Some((n, worst)) = self.withheld {
+            let message = format!("{n} more problems in this file are not shown");
             let source = self.source(1, 1);
-            self.into.diagnostics.push(Diagnostic::error("too-many", source, message));
+            self.into.diagnostics.push(Diagnostic::new(worst, "too-many", source, message));
         }
     }
 

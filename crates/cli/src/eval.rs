@@ -6,15 +6,13 @@
 mod answer;
 mod query;
 
-#[cfg(test)]
-mod tests;
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use bulkhead_policy::World;
 
 use crate::args::Eval;
 use crate::world;
@@ -38,7 +36,11 @@ pub fn run(command: &Eval) -> anyhow::Result<ExitCode> {
             Box::new(File::open(&command.flows).with_context(|| format!("cannot read `{name}`"))?)
         }
     };
-    let judge = Judge::of(&world::objects(&mut input::read(&command.manifests.files)?)?);
+    let mut input = input::read(&command.manifests.files)?;
+    let objects = world::objects(&mut input)?;
+    let world = World::from_objects(&objects);
+    world::say_closed(&input, &world);
+    let judge = Judge::of(&world, &objects);
     let n_failed = answer_all(&judge, BufReader::with_capacity(1 << 16, flows))?;
     if n_failed > 0 {
         output::complain(&format!("error: {n_failed} lines could not be judged"));

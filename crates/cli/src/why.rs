@@ -26,6 +26,7 @@ pub fn run(command: &Why) -> anyhow::Result<ExitCode> {
     let target = target::parse(&command.dst)?;
     let mut input = input::read(&command.manifests.files)?;
     let world = World::from_objects(&world::objects(&mut input)?);
+    world::say_closed(&input, &world);
     let directory = Directory::of(&world);
     let (src, dst) = directory.ends(&command.src, &target.host, target.protocol, command.family)?;
     let ports = (target.port, SRC_PORT);

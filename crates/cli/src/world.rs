@@ -78,6 +78,17 @@ pub fn objects(input: &mut Input) -> anyhow::Result<Vec<Object>> {
     Ok(objects)
 }
 
+/// Says what the policy engine could not understand and therefore reads closed.
+pub fn say_closed(input: &Input, world: &World) {
+    for found in world.diagnostics() {
+        if found.severity == bulkhead_policy::Severity::Error {
+            let place = input.place(&found.object, &found.field);
+            let place = place.map(|source| format!("{source}: ")).unwrap_or_default();
+            output::complain(&format!("warning: {place}{}: {found}", found.object));
+        }
+    }
+}
+
 impl Directory {
     pub fn of(world: &World) -> Self {
         let mut directory = Self::default();

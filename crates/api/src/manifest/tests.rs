@@ -223,3 +223,11 @@ fn every_kind_of_ours_has_a_schema_that_takes_its_own_skeleton() {
         assert_eq!(keys(&format!("{text}{spec}")).len(), 1, "{name}");
     }
 }
+
+#[test]
+fn skipped_kinds_are_noted_once_for_a_file() {
+    let one = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n";
+    let shown = complaint(&(one.repeat(DIAGNOSTICS_MAX + 100) + POD));
+    assert!(shown.starts_with("note[kind-skipped]"), "{shown}");
+    assert!(shown.contains("is skipped (300 times in this file)"), "{shown}");
+}

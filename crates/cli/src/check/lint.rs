@@ -74,7 +74,7 @@ fn inert_rules(object: &Object, pen: &mut Pen<'_>) {
                 "inert-rules",
                 &object.key(),
                 &format!("spec.{direction}"),
-                format!("the {n} {direction} rule(s) have no effect: `{field}` lacks {name}"),
+                format!("the {direction} rules have no effect: `{field}` lacks {name}"),
                 Some(format!("add {name} to `{field}`, or remove the rules")),
             );
         }

@@ -67,7 +67,7 @@ fn namespaces(objects: &[&Object], pen: &mut Pen<'_>) {
             "no-such-namespace",
             &first,
             "metadata.namespace",
-            format!("no manifest declares the namespace `{namespace}` of {n_objects} object(s)"),
+            format!("no manifest declares the namespace `{namespace}`, used {n_objects} times"),
             Some("its labels are unknown here: namespace selectors see its name only".to_owned()),
         );
     }

@@ -28,10 +28,18 @@ pub fn text(
     let [errors, warnings, notes] = counts(findings);
     writeln!(
         out,
-        "{} objects in {} files: {errors} errors, {warnings} warnings, {notes} notes",
-        input.manifests.objects.len(),
-        input.n_files
+        "{} in {}: {}, {}, {}",
+        counted(input.manifests.objects.len(), "object"),
+        counted(input.n_files, "file"),
+        counted(errors, "error"),
+        counted(warnings, "warning"),
+        counted(notes, "note"),
     )
+}
+
+fn counted(n: usize, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{plural}")
 }
 
 pub fn json(out: &mut impl Write, input: &Input, findings: &[Finding]) -> io::Result<()> {

@@ -43,9 +43,8 @@ pub struct Judge {
 }
 
 impl Judge {
-    pub fn of(objects: &[Object]) -> Self {
-        let directory = Directory::of(&World::from_objects(objects));
-        Self { directory, program: Program::of(objects) }
+    pub fn of(world: &World, objects: &[Object]) -> Self {
+        Self { directory: Directory::of(world), program: Program::of(objects) }
     }
 
     /// Writes one line. `false`: it is an error.
@@ -54,7 +53,7 @@ impl Judge {
             Ok(query) => query,
             Err(error) => {
                 let id = id_of(line);
-                let error = format!("line {n_line}: {error}");
+                let error = said(n_line, &error);
                 serde_json::to_writer(&mut *out, &Failure { id: &id, error: &error })?;
                 out.write_all(b"\n")?;
                 return Ok(false);
@@ -98,6 +97,13 @@ impl Judge {
         let endpoint = end.endpoint.as_ref()?;
         Some(self.program.decide(endpoint, direction, packet))
     }
+}
+
+/// A line is one JSON value, so the parser's own line number would only confuse.
+fn said(n_line: usize, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rfind(" at line ").and_then(|end| text.get(..end)).unwrap_or(&text);
+    format!("line {n_line}, column {}: {what}", error.column())
 }
 
 /// The id of a line that is an object but not a query.

@@ -1,0 +1,145 @@
+//! What the offline commands print, to the letter. `BULKHEAD_BLESS=1` writes the files anew.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panic")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Exit status, stdout and stderr as one text.
+fn run(args: &[&str], stdin: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bulkhead"))
+        .current_dir(folder())
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that fails early does not read its input.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let status = output.status.code().expect("ended by itself");
+    format!("$ bulkhead {}\n{stdout}--- stderr\n{stderr}--- status {status}\n", args.join(" "))
+}
+
+fn golden(name: &str, args: &[&str], stdin: &str) {
+    let path = folder().join("expected").join(format!("{name}.txt"));
+    let printed = run(args, stdin);
+    if std::env::var_os("BULKHEAD_BLESS").is_some() {
+        std::fs::write(&path, printed).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}: run with BULKHEAD_BLESS=1", path.display()));
+    assert!(printed == expected, "{}:\n{printed}\n=== expected\n{expected}", path.display());
+}
+
+#[test]
+fn check_of_sound_manifests() {
+    golden("check-sound", &["check", "-f", "shop"], "");
+}
+
+#[test]
+fn check_names_unknown_fields_wrong_types_and_misspelt_kinds() {
+    golden("check-fields", &["check", "-f", "broken/fields.yaml"], "");
+}
+
+#[test]
+fn check_names_what_the_engine_refuses_dangling_references_and_slips() {
+    golden("check-meaning", &["check", "-f", "broken/meaning.yaml"], "");
+}
+
+#[test]
+fn check_survives_bad_syntax() {
+    golden("check-syntax", &["check", "-f", "broken/syntax.yaml", "shop"], "");
+}
+
+#[test]
+fn check_as_json_and_sarif() {
+    golden("check-json", &["check", "-f", "broken/syntax.yaml", "--output", "json"], "");
+    golden("check-sarif", &["check", "-f", "broken/syntax.yaml", "--output", "sarif"], "");
+}
+
+#[test]
+fn check_reads_stdin() {
+    golden("check-stdin", &["check", "-f", "-"], "kind: Pod\n");
+}
+
+#[test]
+fn paths_that_cannot_be_read_are_named() {
+    golden("path-missing", &["check", "-f", "nowhere.yaml"], "");
+    golden("path-empty-folder", &["check", "-f", "expected"], "");
+    golden("stdin-twice", &["eval", "-f", "-", "--flows", "-"], "");
+}
+
+#[test]
+fn eval_answers_in_order() {
+    let flows = r#"{"id":"1","src":"shop/web","dst":"shop/db","protocol":"TCP","port":5432}
+{"id":"2","src":"ops/scan","dst":"shop/db","protocol":"TCP","port":5432}
+{"id":3,"src":"ops/scan","dst":"shop/web","protocol":"tcp","port":22}
+{"id":"4","src":"shop/web","dst":"203.0.113.9","protocol":"TCP","port":443}
+
+{"id":"5","src":"203.0.113.9","dst":"shop/db","protocol":"ICMP"}
+{"id":"6","src":"shop/web","dst":"shop/db","protocol":6,"port":5432,"family":6}
+{"id":"7","src":"10.65.0.3","dst":"192.0.2.10","protocol":"TCP","port":5901}
+{"id":"8","src":"shop/db","dst":"shop/db","protocol":"TCP","port":1}
+{"id":{"any":["json"]},"src":"192.0.2.1","dst":"192.0.2.2","protocol":"UDP","port":53}
+{"id":"9","src":"shop/web","dst":"shop/db","protocol":"ICMPv6","icmpType":128,"icmpCode":0}
+{"id":"10","src":"shop/web","dst":"shop/db","protocol":47}
+"#;
+    golden("eval", &["eval", "-f", "shop", "--flows", "-"], flows);
+}
+
+#[test]
+fn eval_never_guesses() {
+    let flows = r#"{"id":"1","src":"shop/wbe","dst":"shop/db","protocol":"TCP","port":5432}
+{"id":"2","src":"shop/web","dst":"db","protocol":"TCP","port":5432}
+{"id":"3","src":"shop/web","dst":"shop/db","protocol":"TCP"}
+{"id":"4","src":"shop/web","dst":"shop/db","protocol":"XYZ","port":1}
+{"id":"5","src":"shop/web","dst":"2001:db8::1","protocol":"TCP","port":80,"family":4}
+{"id":"6","src":"192.0.2.1","dst":"fd65::1","protocol":"TCP","port":80}
+{"id":"7","src":"ops/mainframe","dst":"shop/db","protocol":"TCP","port":80,"family":6}
+{"id":"8","src":"shop/web","dst":"shop/db","protocol":"TCP","port":70000}
+{"id":"9","src":"shop/web","dst":"shop/db","protocol":"TCP","prot":80}
+{"id":"10","src":"shop/web","dst":"shop/db","protocol":"TCP","port":80,"family":5}
+not json
+{"id":"11","src":"shop/web","dst":"shop/db","protocol":"TCP","port":5432}
+"#;
+    golden("eval-errors", &["eval", "-f", "shop", "--flows", "-"], flows);
+}
+
+#[test]
+fn eval_refuses_manifests_with_errors() {
+    golden("eval-broken", &["eval", "-f", "broken/fields.yaml", "--flows", "-"], "");
+}
+
+#[test]
+fn why_explains_both_ends() {
+    golden("why-allow", &["why", "shop/web", "shop/db:5432", "-f", "shop"], "");
+    golden("why-deny", &["why", "ops/scan", "shop/db:5432", "-f", "shop"], "");
+    golden("why-tier", &["why", "203.0.113.9", "shop/web:22", "-f", "shop"], "");
+    golden("why-same", &["why", "shop/web", "shop/web:80", "-f", "shop"], "");
+    let args = ["why", "shop/web", "shop/db:5432/UDP", "-f", "shop", "--output", "json"];
+    golden("why-json", &args, "");
+}
+
+#[test]
+fn why_names_what_it_does_not_know() {
+    golden("why-unknown", &["why", "shop/web", "shop/cache:80", "-f", "shop"], "");
+    golden("why-target", &["why", "shop/web", "shop/db", "-f", "shop"], "");
+}
+
+#[test]
+fn what_is_read_closed_is_said() {
+    let flows = r#"{"id":"1","src":"shop/web","dst":"shop/db","protocol":"TCP","port":5432}
+{"id":"2","src":"shop/db","dst":"192.0.2.1","protocol":"TCP","port":443}
+"#;
+    let args = ["eval", "-f", "shop/world.yaml", "broken/closed.yaml", "--flows", "-"];
+    golden("eval-closed", &args, flows);
+}
