@@ -26,10 +26,11 @@ use crate::state::AppState;
 
 pub mod accept;
 pub mod answer;
+mod backbone;
 pub mod body;
 mod continuation;
 mod discovery;
-mod listener;
+pub mod listener;
 pub mod options;
 pub mod path;
 mod read;
@@ -62,7 +63,7 @@ pub fn router(state: AppState) -> Router {
         .route("/openapi/v2", get(discovery::openapi_v2))
         .route("/openapi/v3", get(discovery::openapi_v3_index))
         .route("/openapi/v3/{*path}", get(discovery::openapi_v3))
-        // Seam: .merge(flows::routes()).merge(join::routes())
+        .merge(backbone::routes(state.backbone.clone()))
         .fallback(dispatch)
         .layer(from_fn(require_admin))
         .with_state(state)

@@ -14,17 +14,25 @@
 //! * Nobody is served without a certificate of our own CA.
 
 pub mod auth;
+pub mod backbone;
 pub mod background;
 pub mod config;
+pub mod controller;
 pub mod files;
+pub mod flows;
 pub mod http;
+pub mod ingest;
+pub mod join;
 pub mod kubeconfig;
+pub mod nodes;
 pub mod objects;
 pub mod pki;
 mod random;
+pub mod registry;
 pub mod run;
 pub mod shutdown;
 pub mod state;
+pub mod status;
 pub mod tls;
 
 pub use run::run;

@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::backbone::Parts;
 use crate::config::Config;
 use crate::files::{MODE_PRIVATE, MODE_PUBLIC, make_private_folder, write_atomic};
 use crate::pki::{GROUP_ADMINS, Pki, USER_ADMIN};
@@ -37,8 +38,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Arc::new(RedbStore::open(&folder.join(DATABASE_FILE), config.store_limits)?);
 
     let (switch, shutdown) = shutdown::channel();
-    let state = AppState::new(config, pki, store, shutdown);
-    let mut tasks = start(&state).await?;
+    let (state, parts) = AppState::new(config, pki, store, shutdown)?;
+    let mut tasks = start(&state, parts).await?;
 
     let signal = tokio::select! {
         signal = shutdown::signal() => signal.context("signals cannot be received")?,
@@ -59,7 +60,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// Starts everything; when it returns, the server answers.
-async fn start(state: &AppState) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+async fn start(state: &AppState, parts: Parts) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let config = &state.config;
     let mut tasks = JoinSet::new();
     let credential = state.pki.issue_server(&certificate_names(config))?;
@@ -76,8 +77,7 @@ async fn start(state: &AppState) -> anyhow::Result<JoinSet<anyhow::Result<()>>> 
     background::defaults::ensure(&state.objects).await?;
     tasks.spawn(background::namespaces::run(state.clone()));
     tasks.spawn(background::garbage::run(state.clone()));
-    // Seam: the controller and the node service start here.
-    drop(nodes);
+    state.backbone.start(parts, &state.pki, nodes, &mut tasks)?;
     tasks.spawn(http::serve(api, api_tls, state.clone()));
 
     let folder = &config.data_dir;

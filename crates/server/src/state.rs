@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bulkhead_store::Store;
 use tokio::sync::Semaphore;
 
+use crate::backbone::{Backbone, Parts};
 use crate::config::Config;
 use crate::http::watch::WATCHES_MAX;
 use crate::objects::Objects;
@@ -19,20 +20,26 @@ pub struct AppState {
     /// For reading and watching. Writes go through `objects`.
     pub store: Arc<dyn Store>,
     pub objects: Objects,
+    /// Nodes, their programs and their flows.
+    pub backbone: Backbone,
     pub shutdown: Shutdown,
     /// One permit for each open watch.
     pub watches: Arc<Semaphore>,
 }
 
 impl AppState {
-    pub fn new(config: Config, pki: Pki, store: Arc<dyn Store>, shutdown: Shutdown) -> Self {
-        Self {
-            config: Arc::new(config),
-            pki: Arc::new(pki),
-            objects: Objects::new(Arc::clone(&store)),
-            store,
-            shutdown,
-            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
-        }
+    /// Also gives what runs behind it, to be started once the server is ready.
+    pub fn new(
+        config: Config,
+        pki: Pki,
+        store: Arc<dyn Store>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<(Self, Parts)> {
+        let (pki, objects) = (Arc::new(pki), Objects::new(Arc::clone(&store)));
+        let (backbone, parts) =
+            Backbone::new(&store, &objects, Arc::clone(&pki), shutdown.clone())?;
+        let watches = Arc::new(Semaphore::new(WATCHES_MAX));
+        let config = Arc::new(config);
+        Ok((Self { config, pki, store, objects, backbone, shutdown, watches }, parts))
     }
 }

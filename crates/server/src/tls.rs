@@ -46,7 +46,11 @@ pub fn server_config(
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Certificate)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![credential.cert_der.clone()], credential.key_der.clone_key())
+        // A node that joins knows the CA by its hash only: the chain must show it.
+        .with_single_cert(
+            vec![credential.cert_der.clone(), pki.ca_der().clone()],
+            credential.key_der.clone_key(),
+        )
         .map_err(TlsError::Certificate)?;
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))

@@ -1,5 +1,7 @@
 //! `decode(encode(x)) == x` for everything that travels, and no bytes make the decoder panic.
 
+#![expect(clippy::expect_used, reason = "a test fails by panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,0 +1,113 @@
+//! The policy engine as the controller drives it: objects in, steps and placements out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bulkhead_api::object::Kind;
+use bulkhead_api::{Object, ObjectKey};
+use bulkhead_policy::engine::Event;
+use bulkhead_policy::{Engine, Severity};
+use bulkhead_types::{PolicyKind, PolicyRef, Revision};
+use bulkhead_wire::ProgramDelta;
+
+#[derive(Debug)]
+pub struct Compiler {
+    engine: Engine,
+    /// Policies that are there, with their generation.
+    generations: BTreeMap<PolicyRef, i64>,
+    /// Policies that were written since the last time.
+    written: BTreeSet<PolicyRef>,
+}
+
+/// What compiling has led to.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// One step for each node whose program moved.
+    pub steps: BTreeMap<String, Arc<ProgramDelta>>,
+    /// Nodes that are not there any more.
+    pub removed: Vec<String>,
+    /// Policies that were written, came to a node or left one; `None`: deleted.
+    pub policies: Vec<(ObjectKey, Option<Placed>)>,
+}
+
+/// Where a policy is enforced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    pub nodes: Vec<String>,
+    pub generation: i64,
+    /// What could not be understood, and was read as denying.
+    pub errors: Vec<String>,
+    /// Whether its rules are new, so that no node can have enforced them before.
+    pub is_rewritten: bool,
+}
+
+impl Compiler {
+    /// Revisions begin above `revision`.
+    pub fn after(revision: Revision) -> Self {
+        Self {
+            engine: Engine::after(revision),
+            generations: BTreeMap::new(),
+            written: BTreeSet::new(),
+        }
+    }
+
+    pub fn upsert(&mut self, object: Object) {
+        if let Some(policy) = policy_ref(&object.key()) {
+            let generation = object.metadata().generation.unwrap_or_default();
+            self.generations.insert(policy.clone(), generation);
+            self.written.insert(policy);
+        }
+        self.engine.apply(Event::Upsert(object));
+    }
+
+    pub fn delete(&mut self, key: ObjectKey) {
+        if let Some(policy) = policy_ref(&key) {
+            self.generations.remove(&policy);
+            self.written.insert(policy);
+        }
+        self.engine.apply(Event::Delete(key));
+    }
+
+    pub fn compile(&mut self) -> Output {
+        let changes = self.engine.take_changes();
+        let mut policies = std::mem::take(&mut self.written);
+        let written = policies.clone();
+        policies.extend(changes.policies);
+        policies.extend(changes.diagnostics.keys().filter_map(policy_ref));
+        let policies = policies
+            .into_iter()
+            .map(|policy| (object_key(&policy), self.placed(&policy, written.contains(&policy))))
+            .collect();
+        Output { steps: changes.nodes, removed: changes.removed_nodes, policies }
+    }
+
+    fn placed(&self, policy: &PolicyRef, is_rewritten: bool) -> Option<Placed> {
+        let generation = *self.generations.get(policy)?;
+        let said = self.engine.diagnostics(&object_key(policy)).iter();
+        let errors = said
+            .filter(|diagnostic| diagnostic.severity == Severity::Error)
+            .map(ToString::to_string)
+            .collect();
+        let nodes = self.engine.nodes_of(policy).map(str::to_owned).collect();
+        Some(Placed { nodes, generation, errors, is_rewritten })
+    }
+}
+
+fn policy_ref(key: &ObjectKey) -> Option<PolicyRef> {
+    let kind = match key.kind {
+        Kind::KubernetesNetworkPolicy => PolicyKind::KubernetesNetworkPolicy,
+        Kind::NetworkPolicy => PolicyKind::NetworkPolicy,
+        Kind::GlobalNetworkPolicy => PolicyKind::GlobalNetworkPolicy,
+        _ => return None,
+    };
+    Some(PolicyRef { kind, namespace: key.namespace.clone(), name: key.name.clone() })
+}
+
+fn object_key(policy: &PolicyRef) -> ObjectKey {
+    let kind = match policy.kind {
+        PolicyKind::KubernetesNetworkPolicy => Kind::KubernetesNetworkPolicy,
+        PolicyKind::NetworkPolicy => Kind::NetworkPolicy,
+        PolicyKind::GlobalNetworkPolicy => Kind::GlobalNetworkPolicy,
+    };
+    ObjectKey { kind, namespace: policy.namespace.clone(), name: policy.name.clone() }
+}
