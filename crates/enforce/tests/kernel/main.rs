@@ -22,6 +22,8 @@ mod bpf_judge;
 #[cfg(test)]
 mod bpf_packet;
 #[cfg(test)]
+mod bpf_worlds;
+#[cfg(test)]
 mod netns_flows;
 #[cfg(test)]
 mod netns_node;
