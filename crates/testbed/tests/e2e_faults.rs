@@ -1,5 +1,5 @@
 //! Programs are killed under traffic: what is allowed goes on, what is denied stays out.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panic")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panic")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! A person's policy from `kubectl apply` to real packets, its status and the flows it decides.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panic")]
 
 use std::net::SocketAddr;
 use std::process::{Command, Output};

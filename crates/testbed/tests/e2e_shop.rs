@@ -1,14 +1,16 @@
 //! `bulkhead-lab` as people use it: the demo, `run`, and what is left when it is killed.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panic")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panic")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bulkhead_lab::claim::Claim;
 use bulkhead_lab::netns;
 use bulkhead_lab::process::Programs;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -85,44 +87,62 @@ fn nftables_is_refused_clearly() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("not there yet"));
 }
 
-#[test]
-fn the_next_start_removes_what_a_killed_lab_left() {
+/// Starts the demo and waits until it is up; gives the prefix of its namespaces too.
+fn start_demo() -> (Child, String) {
     let mut demo = lab().arg("demo").stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     let mut prefix = None;
-    for line in lines.by_ref() {
+    for line in BufReader::new(demo.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         if let Some((_, rest)) = line.split_once("ip netns exec ") {
             let id = rest.strip_prefix("bhl-").unwrap().split('-').next().unwrap();
-            prefix = Some(format!("bhl-{id}-"));
+            prefix = Some(format!("bhl-{id}"));
         }
         if line.contains("Ctrl-C ends it") {
             break;
         }
     }
     let prefix = prefix.expect("the demo says how to enter a namespace");
+    assert!(!left(&prefix).is_empty(), "nothing is there: this test tests nothing");
+    (demo, prefix)
+}
+
+#[test]
+fn a_signal_leaves_the_machine_as_it_was() {
+    let (mut demo, prefix) = start_demo();
+    kill(Pid::from_raw(demo.id() as i32), Signal::SIGTERM).unwrap();
+    demo.wait().unwrap();
+    assert_eq!(left(&prefix), Vec::<String>::new());
+}
+
+#[test]
+fn the_next_start_removes_what_a_killed_lab_left() {
+    let (mut demo, prefix) = start_demo();
     demo.kill().unwrap();
     demo.wait().unwrap();
-    assert!(!netns::list(&prefix).is_empty(), "nothing was left: this test tests nothing");
-    // another test's lab may have swept already or be doing so
+    // another test's lab may be sweeping at this moment
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         drop(Claim::take().unwrap());
-        let left = (netns::list(&prefix), processes(prefix.trim_end_matches('-')));
-        if left == (Vec::new(), Vec::new()) {
+        let left = left(&prefix);
+        if left.is_empty() {
             break;
         }
         assert!(Instant::now() < until, "left: {left:?}");
     }
-    let pins = Path::new("/sys/fs/bpf").join(prefix.trim_end_matches('-'));
-    assert!(!pins.exists(), "{} is left", pins.display());
 }
 
-/// Command lines that speak of the lab with this prefix.
-fn processes(prefix: &str) -> Vec<String> {
+/// Namespaces, processes, pins and data of the lab with this prefix.
+fn left(prefix: &str) -> Vec<String> {
+    let mut left = netns::list(prefix);
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok())
-        .filter(|line| line.contains(prefix))
-        .collect()
+    left.extend(
+        entries
+            .filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok())
+            .filter(|line| line.contains(prefix)),
+    );
+    for folder in [PathBuf::from("/sys/fs/bpf"), std::env::temp_dir()] {
+        let path = folder.join(prefix);
+        left.extend(path.exists().then(|| path.display().to_string()));
+    }
+    left
 }
