@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bulkhead_api::Object;
 use bulkhead_api::enforcement::Enforcement;
 use bulkhead_api::object::Kind;
@@ -164,6 +164,12 @@ impl Lab {
     /// How far enforcement is now.
     pub async fn enforcement(&self) -> Result<Enforcement> {
         control::enforcement(&self.client).await
+    }
+
+    /// What the API serves at a path.
+    pub async fn get(&self, path: &str) -> Result<serde_json::Value> {
+        let request = hyper::Request::get(path).body(Vec::new())?;
+        self.client.request(request).await.with_context(|| format!("cannot get `{path}`"))
     }
 
     /// Tries connections; see [`Net::probe`].

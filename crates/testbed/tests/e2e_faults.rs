@@ -138,3 +138,74 @@ async fn enforcement_goes_on_without_the_server() {
     watch.holds("after the server's return").await;
     assert!(lab.connects(&Probe::tcp("app/client", "app/server", 1000)).await.unwrap());
 }
+
+/// More addresses than a node's kernel tables hold, in sets of a size that the API takes.
+fn mk_too_large() -> Vec<Object> {
+    let set = |n: u32| {
+        let nets: Vec<String> = (0..30_000_u32)
+            .map(|i| format!("{}.{}.{}.{}/32", 20 + n, (i >> 16) & 255, (i >> 8) & 255, i & 255))
+            .collect();
+        json!({
+            "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkSet",
+            "metadata": {"name": format!("large-{n}"), "labels": {"large": n.to_string()}},
+            "spec": {"nets": nets},
+        })
+    };
+    let policy = json!({
+        "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": "large"},
+        "spec": {"selector": "app == 'server'", "order": 1, "ingress": [
+            {"action": "Allow", "protocol": "TCP", "destination": {"ports": [CLOSED_PORT]}},
+            {"action": "Deny", "source": {"selector": "has(large)"}}]},
+    });
+    let objects = (0..6).map(set).chain([policy]);
+    objects.map(|value| Object::from_value(value).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_set_that_does_not_fit_is_refused_and_the_last_good_one_stays() {
+    let lab = Lab::up(&mk_world()).await.unwrap();
+    let watch = Watch::start(&lab).await;
+    let large = mk_too_large();
+    lab.apply(&large).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let problem = loop {
+        let now = lab.enforcement().await.unwrap();
+        if let Some(problem) = now.nodes.iter().find_map(|node| node.problems.first()) {
+            break problem.clone();
+        }
+        assert!(Instant::now() < until, "{now:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    // the whole set would have opened the closed port
+    watch.holds("after the refusal").await;
+    open_and_closed(&lab, "after the refusal").await;
+    let status = enforced_condition(&lab, "large").await;
+    assert_eq!(status["status"], "False", "{problem}: {status}");
+    assert!(status["message"].as_str().unwrap().contains("n1"), "{status}");
+
+    lab.delete(&large).await.unwrap();
+    lab.wait_enforced().await.expect("what fits again is taken");
+    watch.holds("after the return to what fits").await;
+}
+
+/// The `Enforced` condition of a GlobalNetworkPolicy, once it is not unknown.
+async fn enforced_condition(lab: &Lab, name: &str) -> serde_json::Value {
+    let path = format!("/apis/projectcalico.org/v3/globalnetworkpolicies/{name}");
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let request = lab.get(&path).await.unwrap();
+        let conditions = request
+            .pointer("/status/conditions")
+            .and_then(|c| c.as_array())
+            .cloned()
+            .unwrap_or_default();
+        let enforced =
+            conditions.into_iter().find(|c| c.get("type").is_some_and(|t| t == "Enforced"));
+        if let Some(enforced) = enforced.filter(|c| c.get("status").is_some_and(|s| s == "False")) {
+            return enforced;
+        }
+        assert!(Instant::now() < until, "{request}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
