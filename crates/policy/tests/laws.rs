@@ -2,17 +2,18 @@
 //! still fails.
 //!
 //! `BULKHEAD_AGREE_CASES` sets the number of (world, packet) cases of `program_agrees_with_decide`
-//! (6,000 without it), `BULKHEAD_AGREE_SEED` the first seed.
+//! (20,000 without it), `BULKHEAD_AGREE_SEED` the first seed.
 
 mod common;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use bulkhead_api::Object;
 use bulkhead_policy::{Engine, Event, World as Oracle};
 use bulkhead_testbed::shrink::shrink;
 use bulkhead_testbed::worlds::{Change, Shape, World, outcome};
-use bulkhead_types::{Direction, Packet};
+use bulkhead_types::{Decision, Direction, Packet, RuleRef, Verdict};
 use bulkhead_wire::NodeProgram;
 
 use common::{assert_closed, event, fresh, programs};
@@ -23,44 +24,54 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Every endpoint with a node judges every packet both ways, whether the packet is its own or not.
-/// Gives the number of verdicts compared, or what disagreed.
-fn compare(objects: &[Object], packets: &[Packet]) -> Result<u64, String> {
+/// Every endpoint with a node judges every packet both ways, once as the packet is and once for
+/// each of its addresses as if the packet were its own.
+/// Gives the verdicts compared, or what disagreed.
+fn compare(objects: &[Object], packets: &[Packet]) -> Result<Vec<Verdict>, String> {
     let oracle = Oracle::from_objects(objects);
     let programs = fresh(objects);
-    let mut n_cases = 0;
+    let mut verdicts = Vec::new();
     for endpoint in oracle.endpoints() {
         let Some(node) = endpoint.node.as_ref().filter(|_| !endpoint.addresses.is_empty()) else {
             continue;
         };
         let program = programs.get(node).ok_or(format!("no program for {node}"))?;
-        for packet in packets {
-            for direction in Direction::BOTH {
-                let truth = oracle.decide(&endpoint.id, direction, packet);
-                let compiled = program.decide(&endpoint.id, direction, packet);
-                n_cases += 1;
-                if truth != compiled {
-                    return Err(format!(
-                        "{} {direction} {packet:?}\n  decide:  {truth:?}\n  program: {compiled:?}",
-                        endpoint.id
-                    ));
+        let mut agree = |direction, packet: &Packet| {
+            let truth = oracle.decide(&endpoint.id, direction, packet);
+            let compiled = program.decide(&endpoint.id, direction, packet);
+            let told = format!("{} {direction} {packet:?}\n  decide:  {truth:?}", endpoint.id);
+            verdicts.push(truth.clone());
+            (truth == compiled).then_some(()).ok_or(format!("{told}\n  program: {compiled:?}"))
+        };
+        for direction in Direction::BOTH {
+            for (index, packet) in packets.iter().enumerate() {
+                if index == 0 {
+                    agree(direction, packet)?;
+                }
+                let same_family = |a: &&IpAddr| a.is_ipv4() == packet.src.is_ipv4();
+                for &own in endpoint.addresses.iter().filter(same_family) {
+                    let own = match direction {
+                        Direction::Ingress => Packet { dst: own, ..*packet },
+                        Direction::Egress => Packet { src: own, ..*packet },
+                    };
+                    agree(direction, &own)?;
                 }
             }
         }
     }
-    Ok(n_cases)
+    Ok(verdicts)
 }
 
 #[test]
 fn program_agrees_with_decide() {
-    let wanted = number("BULKHEAD_AGREE_CASES", 6_000);
+    let wanted = number("BULKHEAD_AGREE_CASES", 20_000);
     let first = number("BULKHEAD_AGREE_SEED", 1);
     let (mut n_cases, mut seed) = (0, first);
     while n_cases < wanted {
         let world = World::shaped(seed, shape_of(seed));
-        let packets = own_packets(&world);
+        let packets = world.packets(PACKETS_PER_WORLD);
         match compare(&world.objects, &packets) {
-            Ok(n) => n_cases += n,
+            Ok(verdicts) => n_cases += verdicts.len() as u64,
             Err(_) => {
                 let smallest = shrink(&world.objects, |part| compare(part, &packets).is_err());
                 let disagreement = compare(&smallest, &packets).expect_err("it was seen to fail");
@@ -72,6 +83,31 @@ fn program_agrees_with_decide() {
     println!("{n_cases} cases, 0 disagreements");
 }
 
+/// Agreement is worth something only if all sorts of answers are compared.
+#[test]
+fn random_worlds_give_every_kind_of_answer() {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 1..=60 {
+        let world = World::shaped(seed, shape_of(seed));
+        let verdicts = compare(&world.objects, &world.packets(20)).expect("engines agree");
+        for verdict in verdicts {
+            let kind = match (verdict.decision, &verdict.rule) {
+                (Decision::Allow, RuleRef::Rule { .. }) => "allowed by rule",
+                (Decision::Deny, RuleRef::Rule { .. }) => "denied by rule",
+                (_, RuleRef::TierDefault { .. }) => "denied by tier",
+                (_, RuleRef::Profile { .. }) => "allowed by profile",
+                (_, RuleRef::Unknown) => "unknown",
+            };
+            *counts.entry(kind).or_default() += 1;
+        }
+    }
+    let total: usize = counts.values().sum();
+    for kind in ["allowed by rule", "denied by rule", "denied by tier", "allowed by profile"] {
+        let count = counts.get(kind).copied().unwrap_or_default();
+        assert!(count * 20 > total, "too few are {kind}: {counts:?}");
+    }
+}
+
 /// Mostly the default, sometimes tidy, sometimes crowded with policies.
 fn shape_of(seed: u64) -> Shape {
     match seed % 4 {
@@ -79,25 +115,6 @@ fn shape_of(seed: u64) -> Shape {
         1 => Shape { policies: 12, rules: 6, ..Shape::default() },
         _ => Shape::default(),
     }
-}
-
-/// The world's packets, and for each also one that really is some endpoint's.
-fn own_packets(world: &World) -> Vec<Packet> {
-    let oracle = Oracle::from_objects(&world.objects);
-    let addresses: Vec<_> = oracle.endpoints().flat_map(|e| e.addresses.clone()).collect();
-    let mut packets = world.packets(PACKETS_PER_WORLD);
-    for (index, packet) in packets.iter_mut().enumerate() {
-        let family: Vec<_> =
-            addresses.iter().filter(|a| a.is_ipv4() == packet.src.is_ipv4()).collect();
-        if let Some(own) = family.get(index.wrapping_mul(7) % family.len().max(1)) {
-            match index % 3 {
-                0 => packet.src = **own,
-                1 => packet.dst = **own,
-                _ => {}
-            }
-        }
-    }
-    packets
 }
 
 #[test]
