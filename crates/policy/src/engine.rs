@@ -16,8 +16,6 @@ mod flush;
 mod members;
 mod policies;
 mod programs;
-#[cfg(test)]
-mod tests;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

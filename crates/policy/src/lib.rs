@@ -20,6 +20,8 @@ pub mod engine;
 
 pub mod decide;
 
+pub mod explain;
+
 /// What the engine makes; for those who may see programs but no other message to nodes.
 pub use bulkhead_wire::NodeProgram;
 pub use decide::{Judgement, Trace, World};

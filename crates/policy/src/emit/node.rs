@@ -25,8 +25,8 @@ pub struct NodeState {
     uses: BTreeMap<ProgramId, usize>,
     /// The programs here that see a group.
     seers: HashMap<GroupId, BTreeSet<ProgramId>>,
-    /// How many prefixes are in the tables under a view.
-    views: HashMap<View, usize>,
+    /// Views with the id they have in the tables, and how many prefixes are listed under it.
+    views: HashMap<View, (ClassId, usize)>,
     view_of: HashMap<IpNet, View>,
     row_uses: HashMap<RowId, (usize, Vec<RuleId>)>,
     rule_uses: HashMap<RuleId, usize>,
@@ -52,7 +52,12 @@ pub struct Emission {
 
 /// Gives the row of a program for the groups of a view; `None` for an unknown program.
 pub trait Painter {
-    fn paint(&mut self, program: ProgramId, view: &[GroupId], groups: &Groups) -> Option<Painted>;
+    fn paint(
+        &mut self,
+        program: ProgramId,
+        view: &[GroupId],
+        groups: &Groups,
+    ) -> Option<Arc<Painted>>;
 }
 
 impl NodeState {
@@ -118,16 +123,16 @@ impl NodeState {
             self.drop_program(*program);
         }
         let (gone, come) = self.place_prefixes(&round.prefixes, addresses, groups);
-        for view in &gone {
-            self.drop_view(view, groups);
+        for class in gone {
+            self.drop_class(class);
         }
         for program in &round.started {
             self.add_program(*program, groups, painter);
         }
-        for view in &come {
+        for (view, class) in &come {
             for program in self.seers_of(view, groups) {
                 if !round.started.contains(&program) {
-                    self.add_entry(program, view, groups, painter);
+                    self.add_entry(program, view, *class, groups, painter);
                 }
             }
         }
@@ -156,7 +161,7 @@ impl NodeState {
         prefixes: &BTreeSet<IpNet>,
         addresses: &Addresses,
         groups: &Groups,
-    ) -> (Vec<View>, Vec<View>) {
+    ) -> (Vec<ClassId>, Vec<(View, ClassId)>) {
         let mut touched: HashMap<View, usize> = HashMap::new();
         for prefix in prefixes {
             let own = addresses.class(prefix).map(|class| self.project(class, groups));
@@ -168,20 +173,21 @@ impl NodeState {
                 continue;
             }
             for view in old.iter().chain(&new) {
-                let count = self.views.get(view).copied().unwrap_or_default();
+                let count = self.views.get(view).map_or(0, |(_, count)| *count);
                 touched.entry(Arc::clone(view)).or_insert(count);
             }
             if let Some(old) = old {
-                if let Some(count) = self.views.get_mut(&old) {
+                if let Some((_, count)) = self.views.get_mut(&old) {
                     *count -= 1;
                 }
                 self.view_of.remove(prefix);
             }
             match new {
                 Some(new) => {
-                    let class = class_id(&new, groups);
-                    self.classes.set(&mut self.tables.classes, *prefix, class);
-                    *self.views.entry(Arc::clone(&new)).or_default() += 1;
+                    let view = self.views.entry(Arc::clone(&new));
+                    let (class, count) = view.or_insert_with(|| (class_id(&new, groups), 0));
+                    *count += 1;
+                    self.classes.set(&mut self.tables.classes, *prefix, *class);
                     self.view_of.insert(*prefix, new);
                 }
                 None => self.classes.unset(&mut self.tables.classes, prefix),
@@ -189,14 +195,13 @@ impl NodeState {
         }
         let (mut gone, mut come) = (Vec::new(), Vec::new());
         for (view, before) in touched {
-            match (before, self.views.get(&view).copied().unwrap_or_default()) {
-                (_, 0) => {
-                    self.views.remove(&view);
-                    if before > 0 {
-                        gone.push(view);
-                    }
-                }
-                (0, 1..) => come.push(view),
+            let Some((class, count)) = self.views.get(&view).copied() else { continue };
+            if count == 0 {
+                self.views.remove(&view);
+            }
+            match (before, count) {
+                (1.., 0) => gone.push(class),
+                (0, 1..) => come.push((view, class)),
                 _ => {}
             }
         }
@@ -218,10 +223,11 @@ impl NodeState {
 
     fn add_program(&mut self, program: ProgramId, groups: &Groups, painter: &mut impl Painter) {
         let Some(outside) = painter.paint(program, &[], groups) else { return };
-        self.set_entry((program, ClassId::OUTSIDE), outside);
-        let views: Vec<View> = self.views.keys().cloned().collect();
-        for view in views {
-            self.add_entry(program, &view, groups, painter);
+        self.set_entry((program, ClassId::OUTSIDE), &outside);
+        let views: Vec<(View, ClassId)> =
+            self.views.iter().map(|(view, (class, _))| (Arc::clone(view), *class)).collect();
+        for (view, class) in views {
+            self.add_entry(program, &view, class, groups, painter);
         }
     }
 
@@ -230,6 +236,7 @@ impl NodeState {
         &mut self,
         program: ProgramId,
         view: &[GroupId],
+        class: ClassId,
         groups: &Groups,
         painter: &mut impl Painter,
     ) {
@@ -243,7 +250,7 @@ impl NodeState {
         }
         let Some(painted) = painter.paint(program, &told_apart, groups) else { return };
         if self.tables.entries.get(&(program, ClassId::OUTSIDE)) != Some(&painted.id) {
-            self.set_entry((program, class_id(view, groups)), painted);
+            self.set_entry((program, class), &painted);
         }
     }
 
@@ -256,15 +263,14 @@ impl NodeState {
         }
     }
 
-    fn drop_view(&mut self, view: &[GroupId], groups: &Groups) {
-        let class = class_id(view, groups);
+    fn drop_class(&mut self, class: ClassId) {
         let programs: Vec<ProgramId> = self.uses.keys().copied().collect();
         for program in programs {
             self.unset_entry(&(program, class));
         }
     }
 
-    fn set_entry(&mut self, key: (ProgramId, ClassId), painted: Painted) {
+    fn set_entry(&mut self, key: (ProgramId, ClassId), painted: &Painted) {
         if self.tables.entries.get(&key) == Some(&painted.id) {
             return;
         }
@@ -276,12 +282,12 @@ impl NodeState {
         }
         let named = painted.rules.iter().map(|(id, _)| *id).collect();
         self.row_uses.insert(painted.id, (1, named));
-        self.rows.set(&mut self.tables.rows, painted.id, painted.row);
-        for (id, rule) in painted.rules {
-            let uses = self.rule_uses.entry(id).or_default();
+        self.rows.set(&mut self.tables.rows, painted.id, painted.row.clone());
+        for (id, rule) in &painted.rules {
+            let uses = self.rule_uses.entry(*id).or_default();
             *uses += 1;
             if *uses == 1 {
-                self.rules.set(&mut self.tables.rules, id, rule);
+                self.rules.set(&mut self.tables.rules, *id, rule.clone());
             }
         }
     }

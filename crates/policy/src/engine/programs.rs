@@ -1,6 +1,7 @@
 //! The programs in use, and their rows as far as one round needs them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bulkhead_wire::ProgramId;
 
@@ -58,22 +59,22 @@ impl Programs {
 /// Paints each row once in a round, whichever node asks first.
 pub struct Rows<'a> {
     pub programs: &'a Programs,
-    pub painted: HashMap<(ProgramId, Vec<GroupId>), Painted>,
+    pub painted: HashMap<(ProgramId, Vec<GroupId>), Arc<Painted>>,
     pub work: &'a mut Option<Vec<Work>>,
 }
 
 impl Painter for Rows<'_> {
-    fn paint(&mut self, id: ProgramId, view: &[GroupId], groups: &Groups) -> Option<Painted> {
+    fn paint(&mut self, id: ProgramId, view: &[GroupId], groups: &Groups) -> Option<Arc<Painted>> {
         let key = (id, view.to_vec());
         if let Some(painted) = self.painted.get(&key) {
-            return Some(painted.clone());
+            return Some(Arc::clone(painted));
         }
         let program = self.programs.get(id)?;
         if let Some(work) = self.work {
             work.push(Work::Painted { direction: program.direction, n_groups: view.len() });
         }
-        let painted = program.paint(view, groups);
-        self.painted.insert(key, painted.clone());
+        let painted = Arc::new(program.paint(view, groups));
+        self.painted.insert(key, Arc::clone(&painted));
         Some(painted)
     }
 }

@@ -147,6 +147,16 @@ impl Grants {
         })
     }
 
+    /// Whether some grant concerns every class.
+    pub fn is_for_every_class(&self) -> bool {
+        !self.always.is_empty()
+    }
+
+    /// The groups that grants are filed under.
+    pub fn keys(&self) -> impl Iterator<Item = GroupId> + '_ {
+        self.by_group.keys().copied()
+    }
+
     pub fn reference(&self, index: u32) -> RuleRef {
         RuleRef::Rule {
             tier: self.tier.clone(),

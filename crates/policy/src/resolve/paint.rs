@@ -20,7 +20,7 @@ pub const EVERYTHING: Interval = (0, u16::MAX);
 pub type Say = Option<Leaf>;
 
 /// A total function over the key space: `(first key, what is said from there on)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layer(Vec<(u16, BySource)>);
 
 /// `(first source port, what is said from there on)`; the first is 0, neighbours differ.
@@ -153,7 +153,12 @@ impl Layer {
 
     /// This layer's word where it has one, else that of the layer below.
     #[must_use]
-    pub fn over(&self, below: &Layer) -> Layer {
+    pub fn over(self, below: Layer) -> Layer {
+        match self.as_uniform() {
+            Some(None) => return below,
+            Some(Some(_)) => return self,
+            None => {}
+        }
         let mut merged: Vec<(u16, BySource)> = Vec::new();
         join(&self.0, &below.0, |key, upper, lower| {
             let says = over_by_source(upper, lower);
@@ -162,6 +167,12 @@ impl Layer {
             }
         });
         Layer(merged)
+    }
+
+    fn as_uniform(&self) -> Option<Say> {
+        let [(_, says)] = self.0.as_slice() else { return None };
+        let [(_, say)] = says.as_slice() else { return None };
+        Some(*say)
     }
 
     /// `None` where some key is still without a word.

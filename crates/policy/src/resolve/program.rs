@@ -1,6 +1,6 @@
 //! The ordered grants that judge an address in one direction, and the rows they make.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -29,6 +29,11 @@ pub struct Program {
     pub view: Vec<GroupId>,
     /// The groups that the grants ask of remote addresses. Sorted; names stand for their atoms.
     pub sees: Vec<GroupId>,
+    /// One for each tier.
+    indexes: Vec<TierIndex>,
+    /// What the tiers' ends and the profile are called.
+    defaults: Vec<(RuleId, RuleRef)>,
+    profile_rule: (RuleId, RuleRef),
 }
 
 #[derive(Debug)]
@@ -36,6 +41,13 @@ pub struct ProgramTier {
     pub name: String,
     pub default: TierDefault,
     pub lists: Vec<Arc<Grants>>,
+}
+
+/// Which of a tier's lists have a say about a class, without asking them all.
+#[derive(Debug, Default)]
+struct TierIndex {
+    always: Vec<usize>,
+    by_group: HashMap<GroupId, Vec<usize>>,
 }
 
 /// A row with the rules that its leaves name.
@@ -72,14 +84,22 @@ impl Program {
             family: is_by_family.then_some(family),
             view,
             sees: Vec::new(),
+            indexes: Vec::new(),
+            defaults: Vec::new(),
+            profile_rule: (RuleId(0), RuleRef::Unknown),
         };
         program.id = program.content(groups);
         program
     }
 
-    /// Collects what the grants ask of remote addresses.
+    /// Collects what the grants ask of remote addresses, and everything else that painting needs.
     #[must_use]
     pub fn open_eyes(mut self) -> Self {
+        let named = |rule: RuleRef| (RuleId::of(&rule), rule);
+        self.profile_rule = named(RuleRef::Profile { name: self.profile.clone() });
+        let ends = self.tiers.iter().map(|tier| RuleRef::TierDefault { tier: tier.name.clone() });
+        self.defaults = ends.map(named).collect();
+        self.indexes = self.tiers.iter().map(TierIndex::new).collect();
         let sees: BTreeSet<GroupId> =
             self.lists().flat_map(|list| list.sees.iter().copied()).collect();
         self.sees = sees.into_iter().collect();
@@ -114,27 +134,24 @@ impl Program {
     pub fn paint(&self, class: &[GroupId], groups: &Groups) -> Painted {
         let mut seen: Vec<GroupId> = class.iter().map(|group| groups.seen_as(*group)).collect();
         seen.dedup();
-        let mut rules = BTreeMap::new();
-        let profile = RuleRef::Profile { name: self.profile.clone() };
-        let allow = Leaf { decision: Decision::Allow, rule: RuleId::of(&profile) };
-        rules.insert(allow.rule, profile);
+        let mut rules = BTreeMap::from([self.profile_rule.clone()]);
+        let allow = Leaf { decision: Decision::Allow, rule: self.profile_rule.0 };
         let mut layers = Space::ALL.map(|_| Layer::uniform(Some(allow)));
-        for tier in self.tiers.iter().rev() {
-            let brushes = self.brushes(tier, &seen, class, groups);
+        let tiers = self.tiers.iter().zip(&self.indexes).zip(&self.defaults);
+        for ((tier, index), (end, end_rule)) in tiers.rev() {
+            let brushes = self.brushes(tier, index, &seen, class, groups);
             for (_, list, brush) in &brushes {
                 rules.entry(brush.grant.rule).or_insert_with(|| list.reference(brush.grant.index));
             }
             let rest = match tier.default {
                 TierDefault::Pass => None,
                 TierDefault::Deny => {
-                    let rule = RuleRef::TierDefault { tier: tier.name.clone() };
-                    let leaf = Leaf { decision: Decision::Deny, rule: RuleId::of(&rule) };
-                    rules.insert(leaf.rule, rule);
-                    Some(leaf)
+                    rules.insert(*end, end_rule.clone());
+                    Some(Leaf { decision: Decision::Deny, rule: *end })
                 }
             };
             for (layer, space) in layers.iter_mut().zip(Space::ALL) {
-                *layer = layer_of(&brushes, space, rest).over(layer);
+                *layer = layer_of(&brushes, space, rest).over(std::mem::take(layer));
             }
         }
         finish(layers, rules)
@@ -144,12 +161,13 @@ impl Program {
     fn brushes<'a>(
         &self,
         tier: &'a ProgramTier,
+        index: &TierIndex,
         seen: &[GroupId],
         class: &[GroupId],
         groups: &Groups,
     ) -> Vec<(Say, &'a Grants, Brush<'a>)> {
         let mut brushes = Vec::new();
-        for list in &tier.lists {
+        for list in index.lists(tier, seen) {
             for grant in list.candidates(seen) {
                 let in_family = match (grant.family, self.family) {
                     (Some(wanted), Some(family)) => wanted == family,
@@ -178,21 +196,50 @@ impl Program {
     }
 }
 
-fn layer_of(brushes: &[(Say, &Grants, Brush<'_>)], space: Space, rest: Say) -> Layer {
-    if brushes.is_empty() {
-        return Layer::uniform(rest);
+impl TierIndex {
+    fn new(tier: &ProgramTier) -> Self {
+        let mut index = Self::default();
+        for (position, list) in tier.lists.iter().enumerate() {
+            if list.is_for_every_class() {
+                index.always.push(position);
+            }
+            for group in list.keys() {
+                index.by_group.entry(group).or_default().push(position);
+            }
+        }
+        index
     }
-    let mut canvas = Canvas::new();
+
+    /// In order.
+    fn lists<'a>(
+        &self,
+        tier: &'a ProgramTier,
+        seen: &[GroupId],
+    ) -> impl Iterator<Item = &'a Arc<Grants>> + use<'a> {
+        let mut positions = self.always.clone();
+        positions.extend(seen.iter().filter_map(|group| self.by_group.get(group)).flatten());
+        positions.sort_unstable();
+        positions.dedup();
+        positions.into_iter().filter_map(|position| tier.lists.get(position))
+    }
+}
+
+fn layer_of(brushes: &[(Say, &Grants, Brush<'_>)], space: Space, rest: Say) -> Layer {
+    let mut canvas: Option<Canvas> = None;
     for (say, _, brush) in brushes {
+        let (keys, sources) = brush.area(space);
+        if keys.is_empty() || sources.is_empty() {
+            continue;
+        }
+        let canvas = canvas.get_or_insert_with(Canvas::new);
         if canvas.is_full() {
             break;
         }
-        let (keys, sources) = brush.area(space);
         for key in keys {
             canvas.paint(key, &sources, *say);
         }
     }
-    canvas.finish(rest)
+    canvas.map_or_else(|| Layer::uniform(rest), |canvas| canvas.finish(rest))
 }
 
 fn finish(layers: [Layer; 6], mut rules: BTreeMap<RuleId, RuleRef>) -> Painted {
