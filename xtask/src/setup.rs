@@ -99,7 +99,7 @@ fn install_missing() -> anyhow::Result<()> {
         return Ok(());
     }
     for (what, _, package) in &missing {
-        say(&format!("setup: {what} is missing, installing {package}"));
+        say(&format!("setup: missing {what}; installing {package}"));
     }
     if !on_path("apt-get") {
         let packages: Vec<_> = missing.iter().map(|(_, _, package)| *package).collect();
