@@ -82,7 +82,8 @@ pub fn pod_status(object: &Object) -> Result<Option<Value>> {
     Ok(Some(status))
 }
 
-fn value(object: &Object) -> serde_json::Result<Value> {
+/// The object as JSON, with its `apiVersion` and `kind`.
+pub fn value(object: &Object) -> serde_json::Result<Value> {
     fn of<T: Serialize>(object: &T) -> serde_json::Result<Value> {
         serde_json::to_value(object)
     }

@@ -62,7 +62,7 @@ pub fn pod(rng: &mut impl Rng, shape: Shape, index: usize) -> Object {
     } else {
         "Running"
     };
-    let ports: Vec<Value> = named_ports(rng)
+    let ports: Vec<Value> = named_ports(rng, shape)
         .into_iter()
         .map(|(name, protocol, port)| {
             json!({"name": name, "protocol": protocol, "containerPort": port})
@@ -76,14 +76,14 @@ pub fn pod(rng: &mut impl Rng, shape: Shape, index: usize) -> Object {
         },
         "spec": {
             "nodeName": node(rng, shape), "serviceAccountName": pick(rng, &ACCOUNTS),
-            "containers": [{"name": "main", "ports": ports}],
+            "containers": [{"name": "main", "image": "none", "ports": ports}],
         },
         "status": {"phase": phase, "podIPs": addresses},
     }))
 }
 
 pub fn workload(rng: &mut impl Rng, shape: Shape, index: usize) -> Object {
-    let ports: Vec<Value> = named_ports(rng)
+    let ports: Vec<Value> = named_ports(rng, shape)
         .into_iter()
         .map(|(name, protocol, port)| json!({"name": name, "protocol": protocol, "port": port}))
         .collect();
@@ -141,9 +141,14 @@ fn addresses(rng: &mut impl Rng, shape: Shape, index: usize) -> Vec<String> {
     }
 }
 
-fn named_ports(rng: &mut impl Rng) -> Vec<(&'static str, &'static str, u16)> {
+/// Tidy: each name and each port once.
+fn named_ports(rng: &mut impl Rng, shape: Shape) -> Vec<(&'static str, &'static str, u16)> {
     let one = |rng: &mut _| {
         (*pick(rng, &PORT_NAMES), *pick(rng, &["TCP", "UDP", "SCTP"]), *pick(rng, &PORTS))
     };
-    (0..rng.random_range(0..=2)).map(|_| one(rng)).collect()
+    let mut ports: Vec<_> = (0..rng.random_range(0..=2)).map(|_| one(rng)).collect();
+    if !shape.untidy {
+        ports.dedup_by(|a, b| a.0 == b.0 || (a.1, a.2) == (b.1, b.2));
+    }
+    ports
 }
