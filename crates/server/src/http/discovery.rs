@@ -6,7 +6,7 @@ use axum::response::Response;
 use bulkhead_apimachinery::discovery::{self, Aggregated};
 use bulkhead_apimachinery::openapi;
 use bulkhead_apimachinery::status::Status;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::accept::{Accepted, Encoding, clauses};
 use super::answer::{Answer, JSON, bytes, failure, value};
@@ -26,6 +26,12 @@ pub fn document(place: &Place, headers: &HeaderMap) -> Answer {
         (Place::Groups, None) => Some(discovery::groups()),
         (Place::Group(name), _) => discovery::group(name),
         (Place::GroupVersion(group, version), _) => discovery::resources(group, version),
+        (Place::CustomKinds, _) => Some(json!({
+            "kind": "CustomResourceDefinitionList",
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "metadata": {},
+            "items": [],
+        })),
         (Place::Objects(_) | Place::Review(_), _) => None,
     };
     let document = document.ok_or_else(Status::no_such_path)?;

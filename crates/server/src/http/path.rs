@@ -36,6 +36,9 @@ pub enum Place {
     /// `/api/v1` or `/apis/GROUP/VERSION`; the core group is empty.
     GroupVersion(String, String),
     Objects(Target),
+    /// The kinds that users have defined, of which there are none. kubectl looks here for a kind
+    /// that it does not know, before it says so.
+    CustomKinds,
     /// A collection of questions that are answered and forgotten, such as access reviews.
     Review(String),
 }
@@ -55,6 +58,9 @@ impl Place {
             ["api", version] => Some(Place::GroupVersion(String::new(), (*version).to_owned())),
             ["apis", group, version] => {
                 Some(Place::GroupVersion((*group).to_owned(), (*version).to_owned()))
+            }
+            ["apis", "apiextensions.k8s.io", "v1", "customresourcedefinitions"] => {
+                Some(Place::CustomKinds)
             }
             ["apis", REVIEWS_GROUP, "v1", review] => Some(Place::Review((*review).to_owned())),
             ["api", version, rest @ ..] => target("", version, rest).map(Place::Objects),

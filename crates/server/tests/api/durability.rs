@@ -36,7 +36,8 @@ struct Ledger {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_write_is_lost_when_the_server_is_killed() {
-    let seed: u64 = rand::random();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = u64::from(now.unwrap().subsec_nanos());
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut server = Server::start();
@@ -52,7 +53,7 @@ async fn no_acknowledged_write_is_lost_when_the_server_is_killed() {
                 tokio::spawn(write(client.clone(), writer, next_value, random, Arc::clone(&ledger)))
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(random.random_range(20..600))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(20..1500))).await;
         server.kill();
         kills += 1;
         for writer in writers {

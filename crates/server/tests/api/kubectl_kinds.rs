@@ -31,7 +31,7 @@ const KINDS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "endpointslices.discovery.k8s.io",
-        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x}\naddressType: IPv4\nendpoints:\n- addresses: [10.0.0.1]\nports: [{port: 80, name: http}]\n",
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x}\naddressType: IPv4\nendpoints:\n- addresses: [10.0.0.1]\nports: [{port: 80, name: http, protocol: TCP}]\n",
         "/metadata/labels/k",
         "v",
     ),
@@ -73,7 +73,7 @@ const KINDS: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "workloads.bulkhead.dev",
-        "apiVersion: bulkhead.dev/v1\nkind: Workload\nmetadata: {name: x}\nspec:\n  nodeName: n1\n  addresses: [10.0.0.1]\n  ports: [{port: 80}]\n",
+        "apiVersion: bulkhead.dev/v1\nkind: Workload\nmetadata: {name: x}\nspec:\n  nodeName: n1\n  addresses: [10.0.0.1]\n  ports: [{port: 80, protocol: TCP}]\n",
         "/spec/nodeName",
         "n2",
     ),
