@@ -1,4 +1,5 @@
 //! The contract of [`Store`], on the embedded back end.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests fail by panic")]
 
 use std::sync::Arc;
 use std::time::Duration;

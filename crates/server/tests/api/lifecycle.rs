@@ -28,6 +28,9 @@ async fn shop(server: &Server) -> Client {
     let client = server.client().await;
     let namespace = json!({"metadata": {"name": "shop"}});
     ok(post(&client, "/api/v1/namespaces", &namespace).await).await;
+    let account = "/api/v1/namespaces/shop/serviceaccounts/default";
+    eventually("the account", async || (get(&client, account).await.code == 200).then_some(()))
+        .await;
     client
 }
 
@@ -59,9 +62,6 @@ async fn a_fresh_server_has_the_default_namespace_its_account_and_the_tiers() {
 async fn a_namespace_brings_its_account_and_takes_everything_with_it() {
     let server = Server::start();
     let client = shop(&server).await;
-    let account = "/api/v1/namespaces/shop/serviceaccounts/default";
-    eventually("the account", async || (get(&client, account).await.code == 200).then_some(()))
-        .await;
     for n in 0..20 {
         ok(post(&client, PODS, &pod(&format!("p{n}"))).await).await;
     }
