@@ -28,4 +28,6 @@ mod netns_flows;
 #[cfg(test)]
 mod netns_node;
 #[cfg(test)]
+mod netns_update;
+#[cfg(test)]
 mod plan;

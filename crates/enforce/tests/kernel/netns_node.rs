@@ -12,7 +12,7 @@ use bulkhead_wire::row::Row;
 use bulkhead_wire::{FlowEvent, Judges, NodeProgram};
 
 use crate::programs::Maker;
-use crate::world::{World, inside, sh, wait_for};
+use crate::world::{StopOnDrop, World, inside, sh, wait_for};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -141,12 +141,14 @@ fn a_restart_under_traffic_cuts_nothing_and_leaks_nothing() {
     let n_talks = AtomicU32::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let _stop = StopOnDrop(&stop);
             while !stop.load(Ordering::Relaxed) {
                 talk(&client, &server).expect("the connection was cut");
                 knocker.send_to(b"knock", world.pods[1].v4_port(81)).unwrap();
                 n_talks.fetch_add(1, Ordering::Relaxed);
             }
         });
+        let _stop = StopOnDrop(&stop);
         let more_talk = || {
             let before = n_talks.load(Ordering::Relaxed);
             wait_for("traffic", || (n_talks.load(Ordering::Relaxed) > before + 20).then_some(()));
@@ -164,7 +166,6 @@ fn a_restart_under_traffic_cuts_nothing_and_leaks_nothing() {
             drop((handle, records));
             more_talk();
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let got = denied.recv_from(&mut [0; 16]);
     assert!(got.is_err(), "a denied packet went through: {got:?}");
