@@ -185,7 +185,7 @@ impl Net {
         src: IpAddr,
         dst: SocketAddr,
     ) -> Result<TcpStream> {
-        let socket = connect::open(&self.walker, netns, src, Type::STREAM)?;
+        let socket = connect::open(&self.walker, netns, SocketAddr::new(src, 0), Type::STREAM)?;
         Ok(TcpSocket::from_std_stream(socket.into()).connect(dst).await?)
     }
 
@@ -268,7 +268,8 @@ impl State {
         let (kind, code) = icmp::echo(v6);
         let icmp = (probe.icmp_type.unwrap_or(kind), probe.icmp_code.unwrap_or(code));
         let port = probe.port.unwrap_or_default();
-        Ok(Path { from, src, to, dst, protocol, port, icmp, echoes: false })
+        let src_port = probe.src_port.unwrap_or_default();
+        Ok(Path { from, src, src_port, to, dst, protocol, port, icmp, echoes: false })
     }
 
     fn place(&self, text: &str, v6: bool) -> Result<(NetNs, IpAddr)> {

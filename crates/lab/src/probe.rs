@@ -21,6 +21,9 @@ pub struct Probe {
     pub protocol: serde_json::Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// What to send from; any port when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src_port: Option<u16>,
     /// 4 (when unset and no address tells) or 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<u8>,
@@ -63,6 +66,7 @@ impl Probe {
             dst: dst.to_owned(),
             protocol: serde_json::Value::from(protocol.to_string()),
             port: (port != 0).then_some(port),
+            src_port: None,
             family: None,
             icmp_type: None,
             icmp_code: None,

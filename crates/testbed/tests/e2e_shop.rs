@@ -101,7 +101,7 @@ fn start_demo() -> (Child, String) {
             break;
         }
     }
-    let prefix = prefix.expect("the demo says how to enter a namespace");
+    let prefix = prefix.unwrap();
     assert!(!left(&prefix).is_empty(), "nothing is there: this test tests nothing");
     (demo, prefix)
 }

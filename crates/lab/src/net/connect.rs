@@ -1,6 +1,7 @@
 //! One attempt of a probe, protocol by protocol.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_types::Protocol;
@@ -18,6 +19,8 @@ use crate::nonce::nonce;
 pub struct Path {
     pub from: NetNs,
     pub src: IpAddr,
+    /// 0 leaves it to the kernel.
+    pub src_port: u16,
     pub to: NetNs,
     pub dst: IpAddr,
     pub protocol: Protocol,
@@ -29,11 +32,15 @@ pub struct Path {
 }
 
 /// Opens a socket that sends from an address in a namespace.
-pub fn open(walker: &Walker, netns: &NetNs, src: IpAddr, kind: Type) -> Result<Socket> {
-    let src = SocketAddr::new(src, 0);
+pub fn open(walker: &Walker, netns: &NetNs, src: SocketAddr, kind: Type) -> Result<Socket> {
     walker.within(netns, move || {
         let socket = Socket::new(Domain::for_address(src), kind, None)?;
         socket.set_nonblocking(true)?;
+        if src.port() != 0 {
+            socket.set_reuse_address(true)?;
+            // the port is wanted again: nothing of this connection may linger on
+            socket.set_linger((kind == Type::STREAM).then_some(Duration::ZERO))?;
+        }
         socket.bind(&src.into()).with_context(|| format!("cannot send from `{src}`"))?;
         Ok(socket)
     })
@@ -42,6 +49,10 @@ pub fn open(walker: &Walker, netns: &NetNs, src: IpAddr, kind: Type) -> Result<S
 impl Path {
     fn destination(&self) -> SocketAddr {
         SocketAddr::new(self.dst, self.port)
+    }
+
+    fn source(&self) -> SocketAddr {
+        SocketAddr::new(self.src, self.src_port)
     }
 
     /// Returns when the destination has answered; the caller sets the time limit.
@@ -60,8 +71,9 @@ impl Path {
     }
 
     async fn tcp(&self, walker: &Walker, nonce: u64) -> Result<()> {
-        let socket =
-            TcpSocket::from_std_stream(open(walker, &self.from, self.src, Type::STREAM)?.into());
+        let socket = TcpSocket::from_std_stream(
+            open(walker, &self.from, self.source(), Type::STREAM)?.into(),
+        );
         let mut stream = socket.connect(self.destination()).await?;
         if !self.echoes {
             return Ok(());
@@ -74,7 +86,8 @@ impl Path {
     }
 
     async fn udp(&self, walker: &Walker, nonce: u64) -> Result<()> {
-        let socket = UdpSocket::from_std(open(walker, &self.from, self.src, Type::DGRAM)?.into())?;
+        let socket =
+            UdpSocket::from_std(open(walker, &self.from, self.source(), Type::DGRAM)?.into())?;
         socket.connect(self.destination()).await?;
         socket.send(&nonce.to_be_bytes()).await?;
         let mut reply = [0; 8];
@@ -87,7 +100,8 @@ impl Path {
 
     async fn sctp(&self, walker: &Walker, nonce: u64) -> Result<()> {
         let socket = self.raw(walker, &self.from, self.src)?;
-        let src_port = 32_768 | (nonce >> 48) as u16;
+        let any_port = 32_768 | (nonce >> 48) as u16;
+        let src_port = if self.src_port == 0 { any_port } else { self.src_port };
         let init = sctp::Message::init(src_port, self.port, (nonce as u32).max(1));
         sctp::connect(&socket, self.dst, init).await
     }
