@@ -287,7 +287,7 @@ impl NodeState {
             let uses = self.rule_uses.entry(*id).or_default();
             *uses += 1;
             if *uses == 1 {
-                self.rules.set(&mut self.tables.rules, *id, rule.clone());
+                self.rules.set(&mut self.tables.rules, *id, rule.reference());
             }
         }
     }

@@ -41,12 +41,15 @@ struct Cell {
     taken: Vec<(Interval, Say)>,
 }
 
-impl Canvas {
-    pub fn new() -> Self {
+impl Default for Canvas {
+    /// Nothing is decided yet.
+    fn default() -> Self {
         let cell = Cell { end: u16::MAX, open: vec![EVERYTHING], taken: Vec::new() };
         Self { open: BTreeMap::from([(0, cell)]), done: Vec::new() }
     }
+}
 
+impl Canvas {
     /// Whether every key is decided: whatever is painted now stays unseen.
     pub fn is_full(&self) -> bool {
         self.open.is_empty()

@@ -32,8 +32,8 @@ pub struct Program {
     /// One for each tier.
     indexes: Vec<TierIndex>,
     /// What the tiers' ends and the profile are called.
-    defaults: Vec<(RuleId, RuleRef)>,
-    profile_rule: (RuleId, RuleRef),
+    defaults: Vec<(RuleId, Named)>,
+    profile_rule: (RuleId, Named),
 }
 
 #[derive(Debug)]
@@ -55,7 +55,24 @@ struct TierIndex {
 pub struct Painted {
     pub id: RowId,
     pub row: Row,
-    pub rules: Vec<(RuleId, RuleRef)>,
+    pub rules: Vec<(RuleId, Named)>,
+}
+
+/// What a rule id stands for; spelled out only where a node does not have it yet.
+#[derive(Clone, Debug)]
+pub enum Named {
+    Rule(Arc<Grants>, u32),
+    /// A tier's end or a profile.
+    Default(Arc<RuleRef>),
+}
+
+impl Named {
+    pub fn reference(&self) -> RuleRef {
+        match self {
+            Named::Rule(list, index) => list.reference(*index),
+            Named::Default(rule) => RuleRef::clone(rule),
+        }
+    }
 }
 
 impl Program {
@@ -86,7 +103,7 @@ impl Program {
             sees: Vec::new(),
             indexes: Vec::new(),
             defaults: Vec::new(),
-            profile_rule: (RuleId(0), RuleRef::Unknown),
+            profile_rule: named(RuleRef::Unknown),
         };
         program.id = program.content(groups);
         program
@@ -95,7 +112,6 @@ impl Program {
     /// Collects what the grants ask of remote addresses, and everything else that painting needs.
     #[must_use]
     pub fn open_eyes(mut self) -> Self {
-        let named = |rule: RuleRef| (RuleId::of(&rule), rule);
         self.profile_rule = named(RuleRef::Profile { name: self.profile.clone() });
         let ends = self.tiers.iter().map(|tier| RuleRef::TierDefault { tier: tier.name.clone() });
         self.defaults = ends.map(named).collect();
@@ -141,7 +157,8 @@ impl Program {
         for ((tier, index), (end, end_rule)) in tiers.rev() {
             let brushes = self.brushes(tier, index, &seen, class, groups);
             for (_, list, brush) in &brushes {
-                rules.entry(brush.grant.rule).or_insert_with(|| list.reference(brush.grant.index));
+                let named = || Named::Rule(Arc::clone(list), brush.grant.index);
+                rules.entry(brush.grant.rule).or_insert_with(named);
             }
             let rest = match tier.default {
                 TierDefault::Pass => None,
@@ -165,7 +182,7 @@ impl Program {
         seen: &[GroupId],
         class: &[GroupId],
         groups: &Groups,
-    ) -> Vec<(Say, &'a Grants, Brush<'a>)> {
+    ) -> Vec<(Say, &'a Arc<Grants>, Brush<'a>)> {
         let mut brushes = Vec::new();
         for list in index.lists(tier, seen) {
             for grant in list.candidates(seen) {
@@ -189,7 +206,7 @@ impl Program {
                     Direction::Ingress => (remote, local),
                     Direction::Egress => (local, remote),
                 };
-                brushes.push((say, &**list, Brush { grant, src, dst }));
+                brushes.push((say, list, Brush { grant, src, dst }));
             }
         }
         brushes
@@ -224,14 +241,14 @@ impl TierIndex {
     }
 }
 
-fn layer_of(brushes: &[(Say, &Grants, Brush<'_>)], space: Space, rest: Say) -> Layer {
+fn layer_of(brushes: &[(Say, &Arc<Grants>, Brush<'_>)], space: Space, rest: Say) -> Layer {
     let mut canvas: Option<Canvas> = None;
     for (say, _, brush) in brushes {
         let (keys, sources) = brush.area(space);
         if keys.is_empty() || sources.is_empty() {
             continue;
         }
-        let canvas = canvas.get_or_insert_with(Canvas::new);
+        let canvas = canvas.get_or_insert_with(Canvas::default);
         if canvas.is_full() {
             break;
         }
@@ -242,7 +259,11 @@ fn layer_of(brushes: &[(Say, &Grants, Brush<'_>)], space: Space, rest: Say) -> L
     canvas.map_or_else(|| Layer::uniform(rest), |canvas| canvas.finish(rest))
 }
 
-fn finish(layers: [Layer; 6], mut rules: BTreeMap<RuleId, RuleRef>) -> Painted {
+fn named(rule: RuleRef) -> (RuleId, Named) {
+    (RuleId::of(&rule), Named::Default(Arc::new(rule)))
+}
+
+fn finish(layers: [Layer; 6], mut rules: BTreeMap<RuleId, Named>) -> Painted {
     let unknown = Leaf { decision: Decision::Deny, rule: RuleId::of(&RuleRef::Unknown) };
     // The profile is uniform, so no key is without a word; were one, it would be denied.
     let spans = layers

@@ -20,7 +20,7 @@ fn found(spans: &Spans, key: u16, source: u16) -> u64 {
 
 #[test]
 fn earlier_strokes_stay_on_top() {
-    let mut canvas = Canvas::new();
+    let mut canvas = Canvas::default();
     canvas.paint((80, 80), &[EVERYTHING], say(1));
     canvas.paint((70, 90), &[EVERYTHING], say(2));
     canvas.paint((0, u16::MAX), &[EVERYTHING], say(3));
@@ -36,7 +36,7 @@ fn earlier_strokes_stay_on_top() {
 
 #[test]
 fn both_ends_of_the_key_space_can_be_painted() {
-    let mut canvas = Canvas::new();
+    let mut canvas = Canvas::default();
     canvas.paint((0, 0), &[EVERYTHING], say(1));
     canvas.paint((65535, 65535), &[EVERYTHING], say(2));
     let spans = spans(canvas.finish(None));
@@ -47,7 +47,7 @@ fn both_ends_of_the_key_space_can_be_painted() {
 
 #[test]
 fn source_ports_divide_a_key() {
-    let mut canvas = Canvas::new();
+    let mut canvas = Canvas::default();
     canvas.paint((80, 81), &[(100, 200), (300, 65535)], say(1));
     canvas.paint((81, 82), &[(150, 350)], say(2));
     canvas.paint((82, 82), &[EVERYTHING], say(3));
@@ -76,7 +76,7 @@ fn source_ports_divide_a_key() {
 
 #[test]
 fn nothing_is_painted_without_source_ports() {
-    let mut canvas = Canvas::new();
+    let mut canvas = Canvas::default();
     canvas.paint(EVERYTHING, &[], say(1));
     assert_eq!(canvas.finish(say(2)), Layer::uniform(say(2)));
 }
@@ -117,7 +117,7 @@ fn painting_is_first_match() {
                 (dice.interval(), sources, says)
             })
             .collect();
-        let mut canvas = Canvas::new();
+        let mut canvas = Canvas::default();
         for (key, sources, say) in &strokes {
             canvas.paint(*key, sources, *say);
         }
