@@ -8,7 +8,7 @@ use crate::status::Status;
 mod tests;
 
 /// Deepest nesting that is read; no kind comes near.
-const DEPTH_MAX: usize = 100;
+pub const DEPTH_MAX: usize = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -40,7 +40,8 @@ pub fn parse_object(bytes: &[u8], format: Format) -> Result<Value, Status> {
     Ok(value)
 }
 
-fn depth_exceeds(value: &Value, levels: usize) -> bool {
+/// Whether `value` nests deeper than `levels`.
+pub(crate) fn depth_exceeds(value: &Value, levels: usize) -> bool {
     if levels == 0 {
         return true;
     }

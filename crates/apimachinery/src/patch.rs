@@ -2,8 +2,10 @@
 //!
 //! A patch gives the whole altered object; `write` then judges it like any replacement.
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
+use crate::body;
 use crate::kinds::Resource;
 use crate::status::{Reason, Status};
 
@@ -13,6 +15,8 @@ mod tests;
 
 /// Most operations of one JSON patch, as upstream.
 const OPERATIONS_MAX: usize = 10_000;
+/// Most that the copy operations of one JSON patch may copy.
+const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchType {
@@ -95,9 +99,41 @@ fn json_patch(live: &Value, patch: &Value) -> Result<Value, Status> {
         return Err(Status::new(Reason::RequestEntityTooLarge, message));
     }
     let mut altered = live.clone();
-    json_patch::patch(&mut altered, &operations.0).map_err(|error| {
-        let message = format!("the JSON patch does not apply: {error}");
-        Status::new(Reason::Invalid, message)
-    })?;
+    let mut n_copied = 0;
+    for operation in &operations.0 {
+        guard(&altered, operation, &mut n_copied)?;
+        json_patch::patch(&mut altered, std::slice::from_ref(operation)).map_err(|error| {
+            let message = format!("the JSON patch does not apply: {error}");
+            Status::new(Reason::Invalid, message)
+        })?;
+    }
     Ok(altered)
+}
+
+/// A few copies of a document into itself would make it as large and as deep as one likes.
+fn guard(document: &Value, operation: &PatchOperation, n_copied: &mut usize) -> Result<(), Status> {
+    let value = match operation {
+        PatchOperation::Add(add) => Some(&add.value),
+        PatchOperation::Replace(replace) => Some(&replace.value),
+        PatchOperation::Move(from) => document.pointer(from.from.as_str()),
+        PatchOperation::Copy(from) => {
+            let value = document.pointer(from.from.as_str());
+            *n_copied += value.map_or(0, |value| value.to_string().len());
+            value
+        }
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+    };
+    if *n_copied > COPIED_BYTES_MAX {
+        let message = format!(
+            "the copy operations of the JSON patch copy more than {COPIED_BYTES_MAX} bytes together"
+        );
+        return Err(Status::new(Reason::RequestEntityTooLarge, message));
+    }
+    let n_steps = operation.path().count();
+    let levels = body::DEPTH_MAX.saturating_sub(n_steps);
+    if value.is_some_and(|value| body::depth_exceeds(value, levels)) {
+        let message = format!("the JSON patch nests deeper than {} levels", body::DEPTH_MAX);
+        return Err(Status::new(Reason::Invalid, message));
+    }
+    Ok(())
 }

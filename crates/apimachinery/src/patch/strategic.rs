@@ -3,6 +3,8 @@
 //! Directives: `$patch` (replace, delete, merge), `$retainKeys`, `$deleteFromPrimitiveList/<field>`
 //! and `$setElementOrder/<field>`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use crate::schema::{PatchMerge, Slot};
@@ -98,8 +100,9 @@ fn merge_list(
         None => Ok(patch.iter().cloned().map(without_directives).collect()),
         Some(PatchMerge { key: None, .. }) => {
             let mut merged = live;
+            let mut present: BTreeSet<String> = merged.iter().map(Value::to_string).collect();
             for item in patch {
-                if !merged.contains(item) {
+                if present.insert(item.to_string()) {
                     merged.push(item.clone());
                 }
             }
@@ -116,27 +119,36 @@ fn merge_keyed(
     key: &str,
     field: &str,
 ) -> Result<Vec<Value>, Status> {
-    let mut merged = live;
-    let mut added = Vec::new();
+    // By identity, so that long lists merge in one pass. Deleted items leave a gap.
+    let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (at, item) in live.iter().enumerate() {
+        let identity = item.get(key).map(Value::to_string).unwrap_or_default();
+        places.entry(identity).or_default().push(at);
+    }
+    let mut merged: Vec<Option<Value>> = live.into_iter().map(Some).collect();
     for item in patch {
         let fields = item.as_object().ok_or_else(|| bad(field, "a list of objects"))?;
-        let identity = fields.get(key).ok_or_else(|| missing_key(field, key))?;
-        let at = merged.iter().position(|present| present.get(key) == Some(identity));
+        let identity = fields.get(key).ok_or_else(|| missing_key(field, key))?.to_string();
+        let at = places.get(&identity).and_then(|found| found.first()).copied();
         if directive(fields)? == Some(Directive::Delete) {
-            merged.retain(|present| present.get(key) != Some(identity));
+            for at in places.remove(&identity).unwrap_or_default() {
+                if let Some(place) = merged.get_mut(at) {
+                    *place = None;
+                }
+            }
             continue;
         }
-        let present = at.and_then(|at| merged.get(at)).and_then(Value::as_object).cloned();
-        let nothing = Map::new();
-        let result = merge_fields(slot.item(), present.as_ref().unwrap_or(&nothing), fields)?;
-        let Some(result) = result.map(Value::Object) else { continue };
+        let present = at.and_then(|at| merged.get(at)?.as_ref()?.as_object()).cloned();
+        let result = merge_fields(slot.item(), &present.unwrap_or_default(), fields)?;
         match at.and_then(|at| merged.get_mut(at)) {
-            Some(place) => *place = result,
-            None => added.push(result),
+            Some(place) => *place = result.map(Value::Object),
+            None => {
+                places.entry(identity).or_default().push(merged.len());
+                merged.push(result.map(Value::Object));
+            }
         }
     }
-    merged.extend(added);
-    Ok(merged)
+    Ok(merged.into_iter().flatten().collect())
 }
 
 fn delete_scalars(
@@ -145,8 +157,9 @@ fn delete_scalars(
     gone: &Value,
 ) -> Result<(), Status> {
     let gone = gone.as_array().ok_or_else(|| bad(DELETE_FROM, "a list"))?;
+    let gone: BTreeSet<String> = gone.iter().map(Value::to_string).collect();
     if let Some(present) = merged.get_mut(field).and_then(Value::as_array_mut) {
-        present.retain(|item| !gone.contains(item));
+        present.retain(|item| !gone.contains(&item.to_string()));
     }
     Ok(())
 }
@@ -161,12 +174,17 @@ fn reorder(
     let order = order.as_array().ok_or_else(|| bad(ORDER, "a list"))?;
     let key = slot.child(field).and_then(|inner| inner.merge).and_then(|merge| merge.key);
     let Some(items) = merged.get_mut(field).and_then(Value::as_array_mut) else { return Ok(()) };
-    let rank = |item: &Value| {
-        order.iter().position(|wanted| match key {
-            Some(key) => wanted.get(key) == item.get(key) && item.get(key).is_some(),
-            None => wanted == item,
-        })
+    let identity = |item: &Value| match key {
+        Some(key) => item.get(key).map(Value::to_string),
+        None => Some(item.to_string()),
     };
+    let mut ranks: BTreeMap<String, usize> = BTreeMap::new();
+    for (rank, wanted) in order.iter().enumerate() {
+        if let Some(identity) = identity(wanted) {
+            ranks.entry(identity).or_insert(rank);
+        }
+    }
+    let rank = |item: &Value| identity(item).and_then(|identity| ranks.get(&identity)).copied();
     let mut previous = 0;
     let mut ranked: Vec<(usize, bool, Value)> = Vec::with_capacity(items.len());
     for item in items.drain(..) {

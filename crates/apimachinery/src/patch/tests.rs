@@ -123,3 +123,29 @@ fn a_json_patch_that_does_not_apply_is_422_and_one_that_is_none_is_400() {
     let add = json!([{"op": "add", "path": "/b", "value": 2}]);
     assert_eq!(patch(pod(), &live, PatchType::Json, &add).unwrap(), json!({"a": 1, "b": 2}));
 }
+
+#[test]
+fn copies_cannot_blow_up_a_document() {
+    let live = json!({"metadata": {"annotations": {"a": "x".repeat(1000)}}});
+    let deeper = json!({"op": "copy", "from": "/metadata", "path": "/metadata/annotations"});
+    let deep = Value::Array(vec![deeper; 200]);
+    assert!(patch(pod(), &live, PatchType::Json, &deep).is_err());
+    let wide: Vec<Value> = (0..4000)
+        .map(|n| json!({"op": "copy", "from": "/metadata/annotations/a", "path": format!("/x{n}")}))
+        .collect();
+    let refused = patch(pod(), &live, PatchType::Json, &Value::Array(wide)).unwrap_err();
+    assert_eq!(refused.code(), 413);
+}
+
+#[test]
+fn long_lists_merge_without_delay() {
+    let named = |prefix: &str| -> Vec<Value> {
+        (0..20_000).map(|n| json!({"name": format!("{prefix}{n}")})).collect()
+    };
+    let live = containers(json!(named("a")));
+    let change = json!({"spec": {
+        "$setElementOrder/containers": named("b"), "containers": named("b"),
+    }});
+    let merged = strategic(live, change);
+    assert_eq!(merged["spec"]["containers"].as_array().unwrap().len(), 40_000);
+}

@@ -83,10 +83,14 @@ pub(super) fn policy(object: &Value, global: bool, errors: &mut Vec<FieldError>)
     }
 }
 
+/// Kinds of policy that upstream keeps under names of their own: `knp.default.<name>`.
+const CONVERTED: &[&str] = &["knp.default.", "ossg.default."];
+
 /// At most one dot, which upstream once used for the tier: `tier.name`.
 fn policy_name(object: &Value, global: bool, errors: &mut Vec<FieldError>) {
     let name = meta::name(object);
-    if name.matches('.').count() > 1 {
+    let converted = !global && CONVERTED.iter().any(|prefix| name.starts_with(prefix));
+    if name.matches('.').count() > 1 && !converted {
         let kind = if global { "GlobalNetworkPolicy" } else { "NetworkPolicy" };
         let rule = format!("the name of a {kind} may hold one dot at most");
         errors.push(FieldError::invalid("metadata.name", &Value::from(name), rule));

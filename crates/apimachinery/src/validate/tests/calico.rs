@@ -219,3 +219,19 @@ fn workloads_have_addresses_and_ports() {
     assert!(workload(json!({"ports": [{}]})).contains("spec.ports[0].port: Required value"));
     assert!(workload(json!({"interface": "a/b"})).contains("1 to 15 characters"));
 }
+
+#[test]
+fn policy_names_hold_one_dot_unless_upstream_made_them() {
+    let named = |kind: &str, name: &str| {
+        let resource = resource("projectcalico.org/v3", kind);
+        let mut object = json!({"metadata": {"name": name}, "spec": {}});
+        if resource.namespaced {
+            object["metadata"]["namespace"] = json!("n");
+        }
+        texts(&super::super::object(resource, &object)).join("; ")
+    };
+    assert_eq!(named("NetworkPolicy", "tier.web"), "");
+    assert_eq!(named("NetworkPolicy", "knp.default.web"), "");
+    assert!(named("NetworkPolicy", "a.b.c").contains("may hold one dot at most"));
+    assert!(named("GlobalNetworkPolicy", "knp.default.web").contains("may hold one dot at most"));
+}
