@@ -1,12 +1,14 @@
 //! `bulkhead check`: everything that can be said about manifests without running them.
 //!
 //! In order: what the loader says (syntax, kinds, fields), what the policy engine says when it reads
-//! the objects, whether what they refer to exists, and what is probably not meant (lint).
+//! the objects, what else a server would refuse, whether what they refer to exists, and what is
+//! probably not meant (lint).
 
 mod lint;
 mod references;
 mod report;
 mod sarif;
+mod server;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -49,6 +51,7 @@ fn find(input: &Input) -> Vec<Finding> {
 
     let world = World::from_objects(objects.iter().copied());
     pen.engine(world.diagnostics());
+    server::check(&objects, &mut pen);
     references::check(&objects, &mut pen);
     lint::check(&objects, &world, &mut pen);
 
@@ -96,6 +99,16 @@ impl Pen<'_> {
         let diagnostic = Diagnostic::new(severity, code, source, message);
         let diagnostic = self.input.quote(diagnostic.help_if(help).at_field(field));
         self.findings.push(Finding { object: Some(object.clone()), diagnostic });
+    }
+
+    /// Whether an error about this field, or about something in it, is written already.
+    fn has_error(&self, object: &ObjectKey, field: &str) -> bool {
+        self.findings.iter().any(|found| {
+            let written = found.diagnostic.field.as_deref().unwrap_or_default();
+            found.diagnostic.severity == Severity::Error
+                && found.object.as_ref() == Some(object)
+                && (written.starts_with(field) || field.starts_with(written))
+        })
     }
 
     /// Objects that the engine did not understand, about which lint should be silent.

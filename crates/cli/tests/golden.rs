@@ -143,3 +143,8 @@ fn what_is_read_closed_is_said() {
     let args = ["eval", "-f", "shop/world.yaml", "broken/closed.yaml", "--flows", "-"];
     golden("eval-closed", &args, flows);
 }
+
+#[test]
+fn check_knows_what_a_server_would_refuse() {
+    golden("check-names", &["check", "-f", "broken/names.yaml"], "");
+}
