@@ -120,9 +120,9 @@ async fn route(state: &AppState, request: Request<Body>) -> Answer {
     let place = Place::parse(request.uri().path()).ok_or_else(Status::no_such_path)?;
     let target = match place {
         Place::Objects(target) => target,
-        Place::Review(review) => {
+        Place::Review(group, review) => {
             let accepted = Accepted::from_headers(request.headers())?;
-            return review::answer(&review, request, accepted).await;
+            return review::answer(group, &review, request, accepted).await;
         }
         other if request.method() == Method::GET => {
             return discovery::document(&other, request.headers());

@@ -13,6 +13,7 @@ pub(super) fn by_kind(api_version: &str, kind: &str) -> Option<&'static Message>
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview" | "SelfSubjectRulesReview") => {
             &REVIEW
         }
+        ("authentication.k8s.io/v1", "SelfSubjectReview") => &REVIEW,
         _ => return None,
     })
 }

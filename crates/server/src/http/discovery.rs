@@ -32,7 +32,7 @@ pub fn document(place: &Place, headers: &HeaderMap) -> Answer {
             "metadata": {},
             "items": [],
         })),
-        (Place::Objects(_) | Place::Review(_), _) => None,
+        (Place::Objects(_) | Place::Review(..), _) => None,
     };
     let document = document.ok_or_else(Status::no_such_path)?;
     let accepted = Accepted::from_headers(headers)?;

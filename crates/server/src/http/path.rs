@@ -39,11 +39,12 @@ pub enum Place {
     /// The kinds that users have defined, of which there are none. kubectl looks here for a kind
     /// that it does not know, before it says so.
     CustomKinds,
-    /// A collection of questions that are answered and forgotten, such as access reviews.
-    Review(String),
+    /// Group and collection of questions that are answered and forgotten, such as access reviews.
+    Review(&'static str, String),
 }
 
-const REVIEWS_GROUP: &str = "authorization.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+const AUTHENTICATION: &str = "authentication.k8s.io";
 
 impl Place {
     /// `None` when there is no such path.
@@ -62,7 +63,12 @@ impl Place {
             ["apis", "apiextensions.k8s.io", "v1", "customresourcedefinitions"] => {
                 Some(Place::CustomKinds)
             }
-            ["apis", REVIEWS_GROUP, "v1", review] => Some(Place::Review((*review).to_owned())),
+            ["apis", AUTHORIZATION, "v1", review] => {
+                Some(Place::Review(AUTHORIZATION, (*review).to_owned()))
+            }
+            ["apis", AUTHENTICATION, "v1", review] => {
+                Some(Place::Review(AUTHENTICATION, (*review).to_owned()))
+            }
             ["api", version, rest @ ..] => target("", version, rest).map(Place::Objects),
             ["apis", group, version, rest @ ..] => target(group, version, rest).map(Place::Objects),
             _ => None,
