@@ -47,6 +47,8 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
 fn main() {
     let mut benches: Vec<(u32, Bench)> = SIZES.map(|n| (n, mk_bench(n))).into();
+    let mut worst = mk_worst();
+    let mut worst_samples = Vec::new();
     let mut first: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
     let mut known: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
@@ -59,12 +61,17 @@ fn main() {
                 bench.forget_flows();
             }
         }
+        let src = IpAddr::V4(Ipv4Addr::new(100, 64, 200, 17));
+        let packet = mk_packet(src, LOCAL, Protocol::TCP, (40_000, 43_690));
+        worst_samples.push(cost(&mut worst, &Frame::new(packet).bytes()));
     }
+    worst_samples.sort_unstable();
     let first = medians(&first);
     let ratio = first[&SIZES[2]] as f64 / first[&SIZES[0]].max(1) as f64;
     let result = serde_json::json!({
         "verdict_ns": named(&first),
         "verdict_established_ns": named(&medians(&known)),
+        "verdict_worst_ns": worst_samples[worst_samples.len() / 2],
         "verdict_ratio_100000_to_10": (ratio * 1000.0).round() / 1000.0,
     });
     println!("{result}");
@@ -116,6 +123,32 @@ fn mk_frames(n_rules: u32, number: u32) -> (Vec<u8>, Vec<u8>) {
     (frame(SYN), frame(ACK))
 }
 
+/// The ugliest lookup: no exact address but 100,000 networks, all of one class, whose row has an
+/// interval for every single port.
+fn mk_worst() -> Bench {
+    let mut program = NodeProgram { revision: Revision(1), ..NodeProgram::default() };
+    let tier = |name: &str| RuleRef::TierDefault { tier: name.to_owned() };
+    let deny = leaf(&mut program, Decision::Deny, tier("deny"));
+    let allow = leaf(&mut program, Decision::Allow, tier("allow"));
+    let spans = (0..=u16::MAX)
+        .map(|start| {
+            let outcome = Outcome::Leaf(if start.is_multiple_of(2) { allow } else { deny });
+            Span { start, outcome }
+        })
+        .collect();
+    let row = Row { tcp: Spans::new(spans).unwrap(), ..Row::uniform(deny) };
+    for n in 0..100_000 {
+        let net = Ipv4Addr::from(u32::from_be_bytes([100, 64, 0, 0]) + n * 16);
+        program.classes.insert(ipnet::Ipv4Net::new(net, 28).unwrap().into(), ClassId(1));
+    }
+    let id = ProgramId(content_hash([&b"worst"[..]]));
+    for (class, row) in [(ClassId::OUTSIDE, Row::uniform(deny)), (ClassId(1), row)] {
+        program.entries.insert((id, class), RowId::of(&row));
+        program.rows.insert(RowId::of(&row), row);
+    }
+    mk_judged(program, id)
+}
+
 /// One endpoint with `n_rules` rules: each allows one group to one port.
 fn mk_bench(n_rules: u32) -> Bench {
     let mut program = NodeProgram { revision: Revision(1), ..NodeProgram::default() };
@@ -155,6 +188,11 @@ fn mk_bench(n_rules: u32) -> Bench {
             program.classes.insert(ipnet::Ipv4Net::new(net, 26).unwrap().into(), class);
         }
     }
+    mk_judged(program, id)
+}
+
+/// The program with its one endpoint, enforced.
+fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
     let judges = Judges { ingress: id, egress: id };
     let endpoint = EndpointProgram {
         id: EndpointId::pod("bench", "endpoint"),

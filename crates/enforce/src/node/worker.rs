@@ -128,6 +128,8 @@ struct Worker {
     records: mpsc::Sender<FlowRecord>,
     reports: watch::Sender<EnforceReport>,
     n_lost: u64,
+    /// Events that were lost before this process began.
+    n_lost_before: u64,
 }
 
 impl Worker {
@@ -138,6 +140,7 @@ impl Worker {
     ) -> Result<Self, EnforceError> {
         let mut kernel = Linux::open(&options.pin_dir, options.sizes)?;
         let tables = kernel.read()?;
+        let n_lost_before = kernel.n_dropped(REASON_LOST_EVENT)?;
         reports.send_modify(|report| report.revision = Revision(tables.revision));
         Ok(Self {
             names: Names::new(&options.node_name),
@@ -155,6 +158,7 @@ impl Worker {
             records,
             reports,
             n_lost: 0,
+            n_lost_before,
         })
     }
 
@@ -321,7 +325,8 @@ impl Worker {
             }
         }
         self.flow_sweep.done(now_ns);
-        let n_lost = self.n_lost + self.kernel.n_dropped(REASON_LOST_EVENT)?;
+        let n_lost_events = self.kernel.n_dropped(REASON_LOST_EVENT)?;
+        let n_lost = self.n_lost + n_lost_events.saturating_sub(self.n_lost_before);
         self.reports.send_if_modified(|report| {
             std::mem::replace(&mut report.lost_records, n_lost) != n_lost
         });

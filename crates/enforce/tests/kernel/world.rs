@@ -35,7 +35,7 @@ pub fn sh(line: &str) {
 
 /// Until `check` says something, or the deadline: then the test fails.
 pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(found) = check() {
             return found;
