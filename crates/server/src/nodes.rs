@@ -19,7 +19,7 @@ use bulkhead_wire::{Codec, FlowBatch, JoinRequest, VERSION, message};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
+use tonic::server::{Grpc, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -157,6 +157,5 @@ impl UnaryService<message::FlowBatch> for ReportFlows {
     }
 }
 
-impl NamedService for Connect {
-    const NAME: &'static str = path::SERVICE;
-}
+#[cfg(test)]
+mod tests;

@@ -97,27 +97,22 @@ pub fn progress(
 /// Writes a policy's progress into its status; leaves everything else there alone.
 pub fn write_policy(status: &mut Value, progress: &Progress, generation: i64, moment: &Moment) {
     let before = status.get("enforcement").cloned().unwrap_or(Value::Null);
-    set_condition(
-        status,
-        "Enforced",
-        (progress.status, progress.reason, &progress.message),
-        Some(generation),
-        moment,
-    );
-    let is_full = progress.n_of > 0 && progress.n_nodes == progress.n_of;
-    let was_full = before.get("since").is_some()
-        && before.get("generation").and_then(Value::as_i64) == Some(generation)
-        && before.get("of") == Some(&json!(progress.n_of));
-    let mut enforcement = json!({
-        "nodes": progress.n_nodes, "of": progress.n_of, "generation": generation,
-    });
-    if is_full && let Some(fields) = enforcement.as_object_mut() {
+    let is_same_policy = condition(status, "Enforced")
+        .and_then(|condition| condition.get("observedGeneration")?.as_i64())
+        .is_some_and(|observed| observed == generation);
+    let said = (progress.status, progress.reason, progress.message.as_str());
+    set_condition(status, "Enforced", said, Some(generation), moment);
+    let mut enforcement = json!({"nodes": progress.n_nodes, "of": progress.n_of});
+    if progress.n_of > 0 && progress.n_nodes == progress.n_of {
         // Later programs do not make it enforced anew.
+        let is_still = is_same_policy && before.get("of") == Some(&json!(progress.n_of));
         let since = match before.get("since") {
-            Some(since) if was_full => since.clone(),
+            Some(since) if is_still => since.clone(),
             _ => json!(at(progress.since_ns, moment)),
         };
-        fields.insert("since".to_owned(), since);
+        if let Some(fields) = enforcement.as_object_mut() {
+            fields.insert("since".to_owned(), since);
+        }
     }
     if let Some(fields) = status.as_object_mut() {
         fields.insert("enforcement".to_owned(), enforcement);
@@ -127,8 +122,7 @@ pub fn write_policy(status: &mut Value, progress: &Progress, generation: i64, mo
 /// Writes what is known of a node into its status. Nothing in it moves while nothing happens.
 pub fn write_node(status: &mut Value, facts: &NodeFacts, moment: &Moment) {
     let presence = facts.presence(moment.server_start, moment.now);
-    let problems = facts.problems();
-    let (ready, reason, message) = match (presence, &facts.refused) {
+    let said = match (presence, &facts.refused) {
         (Presence::Expected, _) => return,
         (Presence::Lost, _) => (
             "Unknown",
@@ -136,20 +130,28 @@ pub fn write_node(status: &mut Value, facts: &NodeFacts, moment: &Moment) {
             "the agent is not heard from; what it enforced last goes on being enforced".to_owned(),
         ),
         (Presence::Here, Some(_)) => {
-            ("False", "ProgramRefused", listed(problems).unwrap_or_default())
+            ("False", "ProgramRefused", listed(facts.problems()).unwrap_or_default())
         }
-        (Presence::Here, None) => {
-            ("True", "AgentReady", "the agent holds the node to its program".to_owned())
-        }
+        (Presence::Here, None) => ("True", "AgentReady", how_it_is(facts)),
     };
-    set_condition(status, "Ready", (ready, reason, &message), None, moment);
+    set_condition(status, "Ready", (said.0, said.1, &said.2), None, moment);
+}
+
+fn how_it_is(facts: &NodeFacts) -> String {
     let NodeStatus { n_attached, n_waiting, flows_lost, .. } = &facts.status;
-    if let Some(fields) = status.as_object_mut() {
-        fields.insert(
-            "enforcement".to_owned(),
-            json!({"attached": n_attached, "waiting": n_waiting, "flowsLost": flows_lost}),
-        );
+    let mut text = format!("{n_attached} endpoints are enforced");
+    if *n_waiting > 0 {
+        text.push_str(&format!(", {n_waiting} have no interface yet"));
     }
+    if *flows_lost > 0 {
+        text.push_str(&format!(", {flows_lost} flow records were lost"));
+    }
+    text
+}
+
+fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = status.get("conditions")?.as_array()?;
+    conditions.iter().find(|one| one.get("type").and_then(Value::as_str) == Some(kind))
 }
 
 fn set_condition(
@@ -165,9 +167,8 @@ fn set_condition(
     let Some(fields) = status.as_object_mut() else { return };
     let mut conditions: Vec<Value> =
         fields.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
-    let before = conditions.iter().find(|one| one.get("type") == Some(&json!(kind))).cloned();
+    let before = conditions.iter().find(|one| one.get("type") == Some(&json!(kind)));
     let kept = before
-        .as_ref()
         .filter(|before| before.get("status") == Some(&json!(state)))
         .and_then(|before| before.get("lastTransitionTime").cloned());
     let mut condition = json!({

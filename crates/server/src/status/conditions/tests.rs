@@ -123,7 +123,7 @@ fn a_status_keeps_its_since_and_what_others_wrote() {
     };
     let mut status = json!({"other": 1, "conditions": [{"type": "Foreign", "status": "True"}]});
     write_policy(&mut status, &at(4, &moment), 2, &moment);
-    assert_eq!(status["enforcement"], json!({"nodes": 0, "of": 1, "generation": 2}));
+    assert_eq!(status["enforcement"], json!({"nodes": 0, "of": 1}));
     write_policy(&mut status, &at(5, &moment), 2, &moment);
     assert_eq!(status["enforcement"]["since"], "1970-01-01T00:00:05.000Z");
     assert_eq!(status["conditions"][1]["lastTransitionTime"], "2026-01-02T03:04:05Z");
@@ -131,9 +131,11 @@ fn a_status_keeps_its_since_and_what_others_wrote() {
     let before = status.clone();
     write_policy(&mut status, &at(9, &later), 2, &later);
     assert_eq!(status, before, "a later program is no news");
+    write_policy(&mut status, &at(9, &later), 3, &later);
+    assert_eq!(status["enforcement"]["since"], "1970-01-01T00:00:09.000Z", "a new rule is");
     assert_eq!(status["other"], 1);
     assert_eq!(status["conditions"][0]["type"], "Foreign");
-    assert_eq!(status["conditions"][1]["observedGeneration"], 2);
+    assert_eq!(status["conditions"][1]["observedGeneration"], 3);
 }
 
 #[test]
