@@ -4,7 +4,7 @@
 //! One lab a file, on two nodes, so that connections within a node and between nodes both occur. The
 //! same tables are held against the engines in `crates/policy/tests/cases.rs`; what passes there and
 //! fails here is wrong on the way to the kernel.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panic")]
+#![expect(clippy::panic, reason = "tests fail by panic")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
