@@ -130,10 +130,10 @@ impl<'ast> Visit<'ast> for UnsafeFinder {
     }
 }
 
-/// Every crate inherits the workspace's lints; only `enforce` keeps a table of its own.
+/// Every crate inherits the workspace's lints; only `enforce` and its `abi` keep tables of their own.
 fn manifest(source: &Source, faults: &mut Vec<String>) {
     let is_crate = source.path.ends_with("/Cargo.toml") && source.text.contains("[package]");
-    if !is_crate || source.path == "crates/enforce/Cargo.toml" {
+    if !is_crate || source.path.starts_with(UNSAFE_FOLDER) {
         return;
     }
     if !source.text.contains("[lints]\nworkspace = true") {
