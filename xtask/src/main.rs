@@ -35,6 +35,9 @@ enum Task {
         /// End by itself after this many seconds, with a summary.
         #[arg(long = "for", value_name = "SECONDS")]
         seconds: Option<u32>,
+        /// Build with optimisation.
+        #[arg(long)]
+        release: bool,
     },
     /// Measure and print one JSON object.
     Bench {
@@ -54,7 +57,7 @@ fn main() -> anyhow::Result<()> {
         Task::Setup => setup::run(),
         Task::Tidy => tidy::run(),
         Task::Test | Task::Ci => test::run(),
-        Task::Run { seconds } => run::run(seconds),
+        Task::Run { seconds, release } => run::run(seconds, release),
         Task::Bench { bench } => bench::run(bench),
         Task::Agree { cases } => agree::run(cases),
     }

@@ -10,8 +10,8 @@
     reason = "makers of a test; a broken one must stop it"
 )]
 
-#[path = "laws/common.rs"]
-mod common;
+#[path = "laws/programs_of.rs"]
+mod programs_of;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use bulkhead_testbed::worlds::{Change, Shape, World, outcome};
 use bulkhead_types::{Decision, Direction, Packet, RuleRef, Verdict};
 use bulkhead_wire::NodeProgram;
 
-use common::{assert_closed, event, fresh, programs};
+use programs_of::{assert_closed, event, fresh, programs};
 
 const PACKETS_PER_WORLD: usize = 60;
 
