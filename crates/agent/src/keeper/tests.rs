@@ -90,7 +90,7 @@ async fn a_refused_program_leaves_the_last_good_one_and_the_next_is_tried() {
     assert_eq!(*kept.fake.asked.lock().expect("not poisoned"), [4, 5, 6]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_kernel_that_failed_is_asked_again() {
     let mut kept = mk_kept(|_, n_asked| {
         (n_asked < 3)
