@@ -9,7 +9,7 @@ use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{ProgramId, Row, RowId, RuleId};
 
 use super::brush::{Brush, PortTest, Space};
-use super::grants::{ContentHasher, Grants};
+use super::grants::{ContentHasher, Grant, Grants};
 use super::paint::{Canvas, Layer, Say};
 use crate::rule::{Action, Family, TierDefault};
 use crate::select::{GroupId, Groups};
@@ -183,33 +183,33 @@ impl Program {
         class: &[GroupId],
         groups: &Groups,
     ) -> Vec<(Say, &'a Arc<Grants>, Brush<'a>)> {
-        let mut brushes = Vec::new();
+        let in_family = |grant: &Grant| match (grant.family, self.family) {
+            (Some(wanted), Some(family)) => wanted == family,
+            _ => true,
+        };
+        let mut concerned: Vec<(&Arc<Grants>, &Grant)> = Vec::new();
         for list in index.lists(tier, seen) {
-            for grant in list.candidates(seen) {
-                let in_family = match (grant.family, self.family) {
-                    (Some(wanted), Some(family)) => wanted == family,
-                    _ => true,
-                };
-                let passes = grant.local.passes(&self.view) && grant.remote.passes(class);
-                if !in_family || !passes {
-                    continue;
-                }
-                let say = match grant.action {
-                    Action::Allow => Some(Decision::Allow),
-                    Action::Deny => Some(Decision::Deny),
-                    Action::Pass | Action::Log => None,
-                };
-                let say = say.map(|decision| Leaf { decision, rule: grant.rule });
-                let local = PortTest::new(&grant.local, &self.view, groups);
-                let remote = PortTest::new(&grant.remote, class, groups);
-                let (src, dst) = match self.direction {
-                    Direction::Ingress => (remote, local),
-                    Direction::Egress => (local, remote),
-                };
-                brushes.push((say, list, Brush { grant, src, dst }));
-            }
+            let candidates = list.candidates(seen).filter(|grant| {
+                in_family(grant) && grant.local.passes(&self.view) && grant.remote.passes(class)
+            });
+            concerned.extend(candidates.map(|grant| (list, grant)));
         }
-        brushes
+        let brush = |(list, grant): (&'a Arc<Grants>, &'a Grant)| {
+            let decision = match grant.action {
+                Action::Allow => Some(Decision::Allow),
+                Action::Deny => Some(Decision::Deny),
+                Action::Pass | Action::Log => None,
+            };
+            let say = decision.map(|decision| Leaf { decision, rule: grant.rule });
+            let local = PortTest::new(&grant.local, &self.view, groups);
+            let remote = PortTest::new(&grant.remote, class, groups);
+            let (src, dst) = match self.direction {
+                Direction::Ingress => (remote, local),
+                Direction::Egress => (local, remote),
+            };
+            (say, list, Brush { grant, src, dst })
+        };
+        concerned.into_iter().map(brush).collect()
     }
 }
 
