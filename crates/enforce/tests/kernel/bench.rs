@@ -41,6 +41,7 @@ impl Bench {
     }
 
     pub fn sized(sizes: MapSizes) -> Self {
+        forget_the_dead();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let pin_dir = format!("/sys/fs/bpf/bhk-bench-{}-{number}", std::process::id());
         let pin_dir = PathBuf::from(pin_dir);
@@ -120,6 +121,17 @@ impl Bench {
 
     pub fn n_dropped(&self, reason: u8) -> u64 {
         self.kernel.n_dropped(reason).unwrap()
+    }
+}
+
+/// Pins of benches whose process was killed.
+fn forget_the_dead() {
+    for entry in std::fs::read_dir("/sys/fs/bpf").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix("bhk-bench-").and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _ = Linux::teardown(&entry.path());
+        }
     }
 }
 
