@@ -125,10 +125,9 @@ impl World {
         grpc.ready().await.expect("is ready");
         let codec = ProstCodec::<message::FromNode, message::ToNode>::default();
         let path = PathAndQuery::from_static(path::CONNECT);
-        let talk = Talk::say_to(&words, FromNode::Hello(hello)).await;
+        Talk::say_to(&words, FromNode::Hello(hello)).await;
         let request = Request::new(ReceiverStream::new(outgoing));
         let programs = grpc.streaming(request, path, codec).await?.into_inner();
-        drop(talk);
         Ok(Talk { words, programs, program: NodeProgram::default(), kinds: Vec::new() })
     }
 
