@@ -2,8 +2,8 @@
 //!
 //! Imports nothing of ours: it drives the product as a user or a builder would.
 
-mod agree;
 mod bench;
+mod fuzz_agree;
 mod machine;
 mod run;
 mod setup;
@@ -45,7 +45,7 @@ enum Task {
         bench: bench::Bench,
     },
     /// Random worlds through the slow and the compiled engine.
-    Agree {
+    FuzzAgree {
         /// How many (world, packet) pairs.
         #[arg(long, default_value_t = 1_000_000)]
         cases: u64,
@@ -59,6 +59,6 @@ fn main() -> anyhow::Result<()> {
         Task::Test | Task::Ci => test::run(),
         Task::Run { seconds, release } => run::run(seconds, release),
         Task::Bench { bench } => bench::run(bench),
-        Task::Agree { cases } => agree::run(cases),
+        Task::FuzzAgree { cases } => fuzz_agree::run(cases),
     }
 }

@@ -100,7 +100,7 @@ Try in another terminal:
   kubectl get tiers,globalnetworkpolicies
   kubectl describe networkpolicy -n shop-data db
   {cli} flows --follow --verdict deny
-  {cli} why -f examples/shop ops/snoop shop-data/db:5432
+  {cli} why ops/snoop shop-data/db:5432
   kubectl delete globalnetworkpolicy platform.guard-data    # who stops the snoop now?
   ip netns exec {} ping {}    # from ops/snoop to shop-core/inventory
 ",
