@@ -2,12 +2,26 @@
 //!
 //! Field semantics follow the public API; how they are read is `policy::lower`'s business.
 
+mod host;
+mod staged;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use host::{
+    AutoHostEndpoint, ControllersConfig, FelixConfiguration, FelixConfigurationSpec,
+    HostController, HostEndpoint, HostEndpointPort, HostEndpointSpec, HostEndpointTemplate,
+    KubeControllersConfiguration, KubeControllersConfigurationSpec, Profile, ProfileSpec,
+    ProtoPort,
+};
+pub use staged::{
+    StagedAction, StagedGlobalNetworkPolicy, StagedGlobalPolicySpec, StagedKubernetesNetworkPolicy,
+    StagedKubernetesPolicySpec, StagedNetworkPolicy, StagedPolicySpec,
+};
 
 pub const GROUP: &str = "projectcalico.org";
 pub const VERSION: &str = "v3";
@@ -93,6 +107,9 @@ pub struct PolicySpec {
     pub egress: Option<Vec<Rule>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance_hints: Option<Vec<String>>,
+    /// RFC 3339: from that moment on the policy no longer applies. Bulkhead's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -137,6 +154,9 @@ pub struct Rule {
     pub source: Option<EntityRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<EntityRule>,
+    /// Ingress rules that allow TCP only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpMatch>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<RuleMetadata>,
 }
@@ -179,6 +199,13 @@ pub struct EntityRule {
     pub namespace_selector: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccountMatch>,
+    /// The addresses, and in a destination the ports, behind a Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<ServiceMatch>,
+    /// Names that were looked up to get the address, exact or with a leading `*.`; destinations of
+    /// egress rules only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domains: Option<Vec<String>>,
     /// Numbers, ranges `"a:b"` or names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<IntOrString>>,
@@ -193,6 +220,36 @@ pub struct ServiceAccountMatch {
     pub names: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceMatch {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// That of the policy when unset; policies without one must set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
+/// A request matches if its method and its path are listed; an empty list asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpMatch {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<HttpPath>>,
+}
+
+/// One of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpPath {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
 }
 
 /// Addresses outside that rules select by label, for policies of the same namespace.
@@ -221,4 +278,7 @@ pub struct NetworkSetSpec {
     /// CIDRs or single addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nets: Option<Vec<String>>,
+    /// Names whose looked-up addresses belong to the set, exact or with a leading `*.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_egress_domains: Option<Vec<String>>,
 }

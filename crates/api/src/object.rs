@@ -1,48 +1,161 @@
-//! Any object that the policy engine understands, typed by its `apiVersion` and `kind`.
+//! Any object that Bulkhead understands, typed by its `apiVersion` and `kind`.
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{
+    Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::NetworkPolicy as KubernetesNetworkPolicy;
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy as KubernetesNetworkPolicy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::calico::{GlobalNetworkPolicy, GlobalNetworkSet, NetworkPolicy, NetworkSet, Tier};
+use bulkhead_types::{PolicyKind, PolicyRef};
+
+use schemars::JsonSchema;
+
+use crate::calico::{
+    FelixConfiguration, GlobalNetworkPolicy, GlobalNetworkSet, HostEndpoint,
+    KubeControllersConfiguration, NetworkPolicy, NetworkSet, Profile, StagedGlobalNetworkPolicy,
+    StagedKubernetesNetworkPolicy, StagedNetworkPolicy, Tier,
+};
+use crate::gateway::{Gateway, HttpRoute};
+use crate::network_policy_api::{
+    AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy,
+};
 use crate::workload::Workload;
 
-#[derive(Clone, Debug, PartialEq)]
-pub enum Object {
-    Namespace(Box<Namespace>),
-    Node(Box<Node>),
-    Pod(Box<Pod>),
-    Service(Box<Service>),
-    EndpointSlice(Box<EndpointSlice>),
-    ServiceAccount(Box<ServiceAccount>),
-    KubernetesNetworkPolicy(Box<KubernetesNetworkPolicy>),
-    Tier(Box<Tier>),
-    NetworkPolicy(Box<NetworkPolicy>),
-    GlobalNetworkPolicy(Box<GlobalNetworkPolicy>),
-    NetworkSet(Box<NetworkSet>),
-    GlobalNetworkSet(Box<GlobalNetworkSet>),
-    Workload(Box<Workload>),
+/// What a kind is to Bulkhead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Kept and served by `bulkhead-server`.
+    Served,
+    /// Read from manifests by the offline tools only: it describes what a cluster would make of it.
+    Manifest,
 }
 
-/// The kinds of [`Object`], in the order of its variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    Namespace,
-    Node,
-    Pod,
-    Service,
-    EndpointSlice,
-    ServiceAccount,
-    KubernetesNetworkPolicy,
-    Tier,
-    NetworkPolicy,
-    GlobalNetworkPolicy,
-    NetworkSet,
-    GlobalNetworkSet,
-    Workload,
+/// Something to be done with the Rust type of a kind; see [`Kind::accept`].
+pub trait KindVisitor {
+    type Output;
+
+    fn visit<T: JsonSchema>(self, kind: Kind) -> Self::Output;
+}
+
+/// One line a kind: variant, Rust type, `apiVersion`, `kind`, whether namespaced, role.
+macro_rules! kinds {
+    ($($variant:ident($type:ty) = $api:literal $kind:literal, $namespaced:literal, $role:ident;)*) => {
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Object {
+            $($variant(Box<$type>),)*
+        }
+
+        /// The kinds of [`Object`], in the order of its variants.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind {
+            $($variant,)*
+        }
+
+        impl Kind {
+            pub const ALL: &[Kind] = &[$(Kind::$variant,)*];
+
+            /// `apiVersion` and `kind` as written.
+            pub fn api(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Kind::$variant => ($api, $kind),)*
+                }
+            }
+
+            pub fn is_namespaced(self) -> bool {
+                match self {
+                    $(Kind::$variant => $namespaced,)*
+                }
+            }
+
+            /// Calls the visitor with the Rust type of the kind.
+            pub fn accept<V: KindVisitor>(self, visitor: V) -> V::Output {
+                match self {
+                    $(Kind::$variant => visitor.visit::<$type>(self),)*
+                }
+            }
+
+            pub fn role(self) -> Role {
+                match self {
+                    $(Kind::$variant => Role::$role,)*
+                }
+            }
+        }
+
+        impl Object {
+            /// Reads an object of a known kind.
+            fn read(known: Kind, value: serde_json::Value) -> serde_json::Result<Self> {
+                Ok(match known {
+                    $(Kind::$variant => Object::$variant(serde_json::from_value(value)?),)*
+                })
+            }
+
+            /// As JSON, with `apiVersion` and `kind`.
+            pub fn to_value(&self) -> serde_json::Result<serde_json::Value> {
+                let mut value = match self {
+                    $(Object::$variant(object) => serde_json::to_value(object)?,)*
+                };
+                let (api_version, kind) = self.kind().api();
+                if let Some(fields) = value.as_object_mut() {
+                    fields.insert("apiVersion".to_owned(), api_version.into());
+                    fields.insert("kind".to_owned(), kind.into());
+                }
+                Ok(value)
+            }
+
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Object::$variant(_) => Kind::$variant,)*
+                }
+            }
+
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Object::$variant(object) => &object.metadata,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Namespace(Namespace) = "v1" "Namespace", false, Served;
+    Node(Node) = "v1" "Node", false, Served;
+    Pod(Pod) = "v1" "Pod", true, Served;
+    Service(Service) = "v1" "Service", true, Served;
+    EndpointSlice(EndpointSlice) = "discovery.k8s.io/v1" "EndpointSlice", true, Served;
+    ServiceAccount(ServiceAccount) = "v1" "ServiceAccount", true, Served;
+    KubernetesNetworkPolicy(KubernetesNetworkPolicy) = "networking.k8s.io/v1" "NetworkPolicy", true, Served;
+    Tier(Tier) = "projectcalico.org/v3" "Tier", false, Served;
+    NetworkPolicy(NetworkPolicy) = "projectcalico.org/v3" "NetworkPolicy", true, Served;
+    GlobalNetworkPolicy(GlobalNetworkPolicy) = "projectcalico.org/v3" "GlobalNetworkPolicy", false, Served;
+    NetworkSet(NetworkSet) = "projectcalico.org/v3" "NetworkSet", true, Served;
+    GlobalNetworkSet(GlobalNetworkSet) = "projectcalico.org/v3" "GlobalNetworkSet", false, Served;
+    Workload(Workload) = "bulkhead.dev/v1" "Workload", true, Served;
+    HostEndpoint(HostEndpoint) = "projectcalico.org/v3" "HostEndpoint", false, Served;
+    Profile(Profile) = "projectcalico.org/v3" "Profile", false, Served;
+    FelixConfiguration(FelixConfiguration) = "projectcalico.org/v3" "FelixConfiguration", false, Served;
+    KubeControllersConfiguration(KubeControllersConfiguration) = "projectcalico.org/v3" "KubeControllersConfiguration", false, Served;
+    StagedNetworkPolicy(StagedNetworkPolicy) = "projectcalico.org/v3" "StagedNetworkPolicy", true, Served;
+    StagedGlobalNetworkPolicy(StagedGlobalNetworkPolicy) = "projectcalico.org/v3" "StagedGlobalNetworkPolicy", false, Served;
+    StagedKubernetesNetworkPolicy(StagedKubernetesNetworkPolicy) = "projectcalico.org/v3" "StagedKubernetesNetworkPolicy", true, Served;
+    ClusterNetworkPolicy(ClusterNetworkPolicy) = "policy.networking.k8s.io/v1alpha2" "ClusterNetworkPolicy", false, Served;
+    AdminNetworkPolicy(AdminNetworkPolicy) = "policy.networking.k8s.io/v1alpha1" "AdminNetworkPolicy", false, Served;
+    BaselineAdminNetworkPolicy(BaselineAdminNetworkPolicy) = "policy.networking.k8s.io/v1alpha1" "BaselineAdminNetworkPolicy", false, Served;
+    Deployment(Deployment) = "apps/v1" "Deployment", true, Manifest;
+    ReplicaSet(ReplicaSet) = "apps/v1" "ReplicaSet", true, Manifest;
+    StatefulSet(StatefulSet) = "apps/v1" "StatefulSet", true, Manifest;
+    DaemonSet(DaemonSet) = "apps/v1" "DaemonSet", true, Manifest;
+    Job(Job) = "batch/v1" "Job", true, Manifest;
+    CronJob(CronJob) = "batch/v1" "CronJob", true, Manifest;
+    ReplicationController(ReplicationController) = "v1" "ReplicationController", true, Manifest;
+    Ingress(Ingress) = "networking.k8s.io/v1" "Ingress", true, Manifest;
+    Gateway(Gateway) = "gateway.networking.k8s.io/v1" "Gateway", true, Manifest;
+    HttpRoute(HttpRoute) = "gateway.networking.k8s.io/v1" "HTTPRoute", true, Manifest;
 }
 
 /// Identity of an object; `namespace` is empty for cluster-scoped kinds.
@@ -75,54 +188,59 @@ pub enum ObjectError {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 13] = [
-        Kind::Namespace,
-        Kind::Node,
-        Kind::Pod,
-        Kind::Service,
-        Kind::EndpointSlice,
-        Kind::ServiceAccount,
-        Kind::KubernetesNetworkPolicy,
-        Kind::Tier,
-        Kind::NetworkPolicy,
-        Kind::GlobalNetworkPolicy,
-        Kind::NetworkSet,
-        Kind::GlobalNetworkSet,
-        Kind::Workload,
-    ];
-
     pub fn from_api(api_version: &str, kind: &str) -> Option<Self> {
-        Kind::ALL.into_iter().find(|known| known.api() == (api_version, kind))
+        Kind::ALL.iter().copied().find(|known| known.api() == (api_version, kind))
     }
 
-    /// `apiVersion` and `kind` as written.
-    pub fn api(self) -> (&'static str, &'static str) {
-        match self {
-            Kind::Namespace => ("v1", "Namespace"),
-            Kind::Node => ("v1", "Node"),
-            Kind::Pod => ("v1", "Pod"),
-            Kind::Service => ("v1", "Service"),
-            Kind::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
-            Kind::ServiceAccount => ("v1", "ServiceAccount"),
-            Kind::KubernetesNetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
-            Kind::Tier => ("projectcalico.org/v3", "Tier"),
-            Kind::NetworkPolicy => ("projectcalico.org/v3", "NetworkPolicy"),
-            Kind::GlobalNetworkPolicy => ("projectcalico.org/v3", "GlobalNetworkPolicy"),
-            Kind::NetworkSet => ("projectcalico.org/v3", "NetworkSet"),
-            Kind::GlobalNetworkSet => ("projectcalico.org/v3", "GlobalNetworkSet"),
-            Kind::Workload => ("bulkhead.dev/v1", "Workload"),
+    /// The kinds that `bulkhead-server` keeps.
+    pub fn served() -> impl Iterator<Item = Kind> {
+        Kind::ALL.iter().copied().filter(|kind| kind.role() == Role::Served)
+    }
+
+    /// The word in URLs: `networkpolicies`.
+    pub fn plural(self) -> String {
+        let word = self.api().1.to_ascii_lowercase();
+        match word.strip_suffix('y') {
+            Some(stem) if !stem.ends_with('a') => format!("{stem}ies"),
+            _ if word.ends_with('s') => format!("{word}es"),
+            _ => format!("{word}s"),
         }
     }
 
-    pub fn is_namespaced(self) -> bool {
-        !matches!(
-            self,
-            Kind::Namespace
-                | Kind::Node
-                | Kind::Tier
-                | Kind::GlobalNetworkPolicy
-                | Kind::GlobalNetworkSet
-        )
+    /// How policies name the kind, if it carries rules.
+    pub fn policy_kind(self) -> Option<PolicyKind> {
+        PolicyKind::ALL.into_iter().find(|kind| Kind::from(*kind) == self)
+    }
+}
+
+impl From<PolicyKind> for Kind {
+    fn from(kind: PolicyKind) -> Self {
+        match kind {
+            PolicyKind::KubernetesNetworkPolicy => Kind::KubernetesNetworkPolicy,
+            PolicyKind::NetworkPolicy => Kind::NetworkPolicy,
+            PolicyKind::GlobalNetworkPolicy => Kind::GlobalNetworkPolicy,
+            PolicyKind::ClusterNetworkPolicy => Kind::ClusterNetworkPolicy,
+            PolicyKind::AdminNetworkPolicy => Kind::AdminNetworkPolicy,
+            PolicyKind::BaselineAdminNetworkPolicy => Kind::BaselineAdminNetworkPolicy,
+            PolicyKind::StagedNetworkPolicy => Kind::StagedNetworkPolicy,
+            PolicyKind::StagedGlobalNetworkPolicy => Kind::StagedGlobalNetworkPolicy,
+            PolicyKind::StagedKubernetesNetworkPolicy => Kind::StagedKubernetesNetworkPolicy,
+        }
+    }
+}
+
+impl From<&PolicyRef> for ObjectKey {
+    fn from(policy: &PolicyRef) -> Self {
+        let (namespace, name) = (policy.namespace.clone(), policy.name.clone());
+        Self { kind: policy.kind.into(), namespace, name }
+    }
+}
+
+impl ObjectKey {
+    /// The policy that the key names, if it is of a kind that carries rules.
+    pub fn policy(&self) -> Option<PolicyRef> {
+        let (namespace, name) = (self.namespace.clone(), self.name.clone());
+        Some(PolicyRef { kind: self.kind.policy_kind()?, namespace, name })
     }
 }
 
@@ -140,65 +258,7 @@ impl Object {
         let (api_version, kind) = (text("apiVersion")?, text("kind")?);
         let known = Kind::from_api(&api_version, &kind)
             .ok_or_else(|| ObjectError::UnknownKind { api_version, kind: kind.clone() })?;
-        fn read<T: serde::de::DeserializeOwned>(
-            value: serde_json::Value,
-            kind: String,
-        ) -> Result<Box<T>, ObjectError> {
-            serde_json::from_value(value)
-                .map(Box::new)
-                .map_err(|source| ObjectError::Malformed { kind, source })
-        }
-        Ok(match known {
-            Kind::Namespace => Object::Namespace(read(value, kind)?),
-            Kind::Node => Object::Node(read(value, kind)?),
-            Kind::Pod => Object::Pod(read(value, kind)?),
-            Kind::Service => Object::Service(read(value, kind)?),
-            Kind::EndpointSlice => Object::EndpointSlice(read(value, kind)?),
-            Kind::ServiceAccount => Object::ServiceAccount(read(value, kind)?),
-            Kind::KubernetesNetworkPolicy => Object::KubernetesNetworkPolicy(read(value, kind)?),
-            Kind::Tier => Object::Tier(read(value, kind)?),
-            Kind::NetworkPolicy => Object::NetworkPolicy(read(value, kind)?),
-            Kind::GlobalNetworkPolicy => Object::GlobalNetworkPolicy(read(value, kind)?),
-            Kind::NetworkSet => Object::NetworkSet(read(value, kind)?),
-            Kind::GlobalNetworkSet => Object::GlobalNetworkSet(read(value, kind)?),
-            Kind::Workload => Object::Workload(read(value, kind)?),
-        })
-    }
-
-    pub fn kind(&self) -> Kind {
-        match self {
-            Object::Namespace(_) => Kind::Namespace,
-            Object::Node(_) => Kind::Node,
-            Object::Pod(_) => Kind::Pod,
-            Object::Service(_) => Kind::Service,
-            Object::EndpointSlice(_) => Kind::EndpointSlice,
-            Object::ServiceAccount(_) => Kind::ServiceAccount,
-            Object::KubernetesNetworkPolicy(_) => Kind::KubernetesNetworkPolicy,
-            Object::Tier(_) => Kind::Tier,
-            Object::NetworkPolicy(_) => Kind::NetworkPolicy,
-            Object::GlobalNetworkPolicy(_) => Kind::GlobalNetworkPolicy,
-            Object::NetworkSet(_) => Kind::NetworkSet,
-            Object::GlobalNetworkSet(_) => Kind::GlobalNetworkSet,
-            Object::Workload(_) => Kind::Workload,
-        }
-    }
-
-    pub fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Object::Namespace(o) => &o.metadata,
-            Object::Node(o) => &o.metadata,
-            Object::Pod(o) => &o.metadata,
-            Object::Service(o) => &o.metadata,
-            Object::EndpointSlice(o) => &o.metadata,
-            Object::ServiceAccount(o) => &o.metadata,
-            Object::KubernetesNetworkPolicy(o) => &o.metadata,
-            Object::Tier(o) => &o.metadata,
-            Object::NetworkPolicy(o) => &o.metadata,
-            Object::GlobalNetworkPolicy(o) => &o.metadata,
-            Object::NetworkSet(o) => &o.metadata,
-            Object::GlobalNetworkSet(o) => &o.metadata,
-            Object::Workload(o) => &o.metadata,
-        }
+        Object::read(known, value).map_err(|source| ObjectError::Malformed { kind, source })
     }
 
     /// A namespaced object without a namespace belongs to `default`.

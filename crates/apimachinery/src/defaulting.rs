@@ -30,11 +30,7 @@ pub fn complete(resource: &Resource, object: &mut Value) {
         }
         // Kinds of ours say in their descriptions what absence means, so that an apply of the same
         // manifest finds nothing to change.
-        Kind::Workload
-        | Kind::Node
-        | Kind::ServiceAccount
-        | Kind::NetworkSet
-        | Kind::GlobalNetworkSet => {}
+        _ => {}
     }
 }
 

@@ -121,12 +121,12 @@ fn columns_of(resource: &Resource) -> &'static [Column] {
         Kind::Namespace => NAMESPACE,
         Kind::Node => NODE,
         Kind::EndpointSlice => ENDPOINT_SLICE,
-        Kind::ServiceAccount => &[],
         Kind::KubernetesNetworkPolicy => KUBERNETES_POLICY,
         Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => POLICY,
         Kind::Tier => TIER,
         Kind::NetworkSet | Kind::GlobalNetworkSet => NETWORK_SET,
         Kind::Workload => WORKLOAD,
+        _ => &[],
     }
 }
 

@@ -54,7 +54,7 @@ pub fn meaning(resource: &Resource, object: &Value) -> Vec<FieldError> {
         Kind::Service => core::service(object, &mut errors),
         Kind::EndpointSlice => core::endpoint_slice(object, &mut errors),
         Kind::Workload => core::workload(object, &mut errors),
-        Kind::Namespace | Kind::Node | Kind::ServiceAccount => {}
+        _ => {}
     }
     errors
 }

@@ -200,7 +200,7 @@ impl Engine {
     fn delete(&mut self, key: &ObjectKey) {
         let touched = self.inventory.remove(key);
         self.sync(touched);
-        if let Some(policy) = policies::reference(key) {
+        if let Some(policy) = key.policy() {
             self.remove_policy(&policy);
         }
         if key.kind == bulkhead_api::object::Kind::Tier {

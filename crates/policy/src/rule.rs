@@ -39,7 +39,39 @@ pub struct Policy {
     /// `None`: the policy says nothing about the direction. Empty: it decides and no rule matches.
     pub ingress: Option<Arc<[Rule]>>,
     pub egress: Option<Arc<[Rule]>>,
+    pub stage: Stage,
+    /// `None`: enforced. A staged policy is read only where the staged reading is asked for.
+    pub staged: Option<Staged>,
+    /// From this moment on the policy does not apply; seconds since 1970 and nanoseconds.
+    pub expires: Option<Moment>,
 }
+
+/// When in a packet's way a policy is asked. Workloads know only [`Stage::Normal`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// Before connection tracking; host endpoints only.
+    Untracked,
+    /// Before destination NAT; host endpoints only.
+    PreDnat,
+    /// Workloads, and the local processes of hosts.
+    #[default]
+    Normal,
+    /// As [`Stage::Normal`], and on host endpoints also traffic that the host forwards.
+    NormalAndForward,
+}
+
+/// What a staged policy would do to the enforced policy of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Staged {
+    /// Takes its place, or comes new.
+    Set,
+    /// Removes it.
+    Delete,
+}
+
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z. The engine has no clock; it is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Moment(pub i128);
 
 /// All criteria that are set must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +86,22 @@ pub struct Rule {
     pub not_icmp: Option<Icmp>,
     pub src: Side,
     pub dst: Side,
+    /// Requests that the rule is for. No packet shows one, so such a rule decides no packet: it is
+    /// kept for answers, and named wherever it would have mattered.
+    pub http: Option<Arc<HttpMatch>>,
+}
+
+/// Sorted lists; an empty one asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HttpMatch {
+    pub methods: Vec<String>,
+    pub paths: Vec<HttpPath>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HttpPath {
+    Exact(String),
+    Prefix(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,9 +137,23 @@ pub struct Side {
     /// Sorted, without duplicates, host bits cleared.
     pub nets: Option<Arc<[IpNet]>>,
     pub not_nets: Option<Arc<[IpNet]>>,
+    /// The address, and on the destination side also protocol and port, is behind the service.
+    pub service: Option<ServiceRef>,
+    /// The address was given as the answer for one of these names. Sorted, without duplicates.
+    pub domains: Option<Arc<[DomainPattern]>>,
     pub ports: Option<Ports>,
     pub not_ports: Option<Ports>,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceRef {
+    pub namespace: String,
+    pub name: String,
+}
+
+/// A DNS name, lower case, without a final dot; with a leading `*.` every name below it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DomainPattern(pub String);
 
 /// Numeric ranges, and names that stand for (protocol, number) pairs of the address's endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -190,6 +252,7 @@ impl Rule {
             not_icmp: None,
             src: Side::default(),
             dst: Side::default(),
+            http: None,
         }
     }
 
@@ -209,6 +272,8 @@ impl Side {
             && self.not_selector.is_none()
             && self.nets.is_none()
             && self.not_nets.is_none()
+            && self.service.is_none()
+            && self.domains.is_none()
     }
 }
 

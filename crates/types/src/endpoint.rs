@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum EndpointKind {
     Pod,
     Workload,
+    /// A HostEndpoint: interfaces of a node itself. Its namespace is empty.
+    Host,
 }
 
 /// `kind namespace/name`; unique in one control plane.
@@ -27,11 +29,20 @@ impl EndpointId {
     pub fn workload(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { kind: EndpointKind::Workload, namespace: namespace.into(), name: name.into() }
     }
+
+    pub fn host(name: impl Into<String>) -> Self {
+        Self { kind: EndpointKind::Host, namespace: String::new(), name: name.into() }
+    }
 }
 
-/// `namespace/name`, as people write it on a command line.
+/// `namespace/name`, as people write it on a command line; a host endpoint is `host/name`.
 impl fmt::Display for EndpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        match self.kind {
+            EndpointKind::Host => write!(f, "host/{}", self.name),
+            EndpointKind::Pod | EndpointKind::Workload => {
+                write!(f, "{}/{}", self.namespace, self.name)
+            }
+        }
     }
 }

@@ -31,14 +31,54 @@ pub enum PolicyKind {
     NetworkPolicy,
     /// `projectcalico.org/v3` GlobalNetworkPolicy.
     GlobalNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
+    ClusterNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1` AdminNetworkPolicy.
+    AdminNetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha1` BaselineAdminNetworkPolicy.
+    BaselineAdminNetworkPolicy,
+    /// `projectcalico.org/v3` StagedNetworkPolicy.
+    StagedNetworkPolicy,
+    /// `projectcalico.org/v3` StagedGlobalNetworkPolicy.
+    StagedGlobalNetworkPolicy,
+    /// `projectcalico.org/v3` StagedKubernetesNetworkPolicy.
+    StagedKubernetesNetworkPolicy,
 }
 
 impl PolicyKind {
+    pub const ALL: [PolicyKind; 9] = [
+        PolicyKind::KubernetesNetworkPolicy,
+        PolicyKind::NetworkPolicy,
+        PolicyKind::GlobalNetworkPolicy,
+        PolicyKind::ClusterNetworkPolicy,
+        PolicyKind::AdminNetworkPolicy,
+        PolicyKind::BaselineAdminNetworkPolicy,
+        PolicyKind::StagedNetworkPolicy,
+        PolicyKind::StagedGlobalNetworkPolicy,
+        PolicyKind::StagedKubernetesNetworkPolicy,
+    ];
+
+    /// The enforced kind whose place a staged policy takes in the staged reading.
+    pub fn enforced_twin(self) -> Option<PolicyKind> {
+        match self {
+            PolicyKind::StagedNetworkPolicy => Some(PolicyKind::NetworkPolicy),
+            PolicyKind::StagedGlobalNetworkPolicy => Some(PolicyKind::GlobalNetworkPolicy),
+            PolicyKind::StagedKubernetesNetworkPolicy => Some(PolicyKind::KubernetesNetworkPolicy),
+            _ => None,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             PolicyKind::KubernetesNetworkPolicy => "KubernetesNetworkPolicy",
             PolicyKind::NetworkPolicy => "NetworkPolicy",
             PolicyKind::GlobalNetworkPolicy => "GlobalNetworkPolicy",
+            PolicyKind::ClusterNetworkPolicy => "ClusterNetworkPolicy",
+            PolicyKind::AdminNetworkPolicy => "AdminNetworkPolicy",
+            PolicyKind::BaselineAdminNetworkPolicy => "BaselineAdminNetworkPolicy",
+            PolicyKind::StagedNetworkPolicy => "StagedNetworkPolicy",
+            PolicyKind::StagedGlobalNetworkPolicy => "StagedGlobalNetworkPolicy",
+            PolicyKind::StagedKubernetesNetworkPolicy => "StagedKubernetesNetworkPolicy",
         }
     }
 }

@@ -154,6 +154,7 @@ fn endpoint_id_message(id: &EndpointId) -> m::EndpointId {
     let kind = match id.kind {
         EndpointKind::Pod => m::EndpointKind::Pod,
         EndpointKind::Workload => m::EndpointKind::Workload,
+        EndpointKind::Host => m::EndpointKind::Host,
     };
     m::EndpointId { kind: kind.into(), namespace: id.namespace.clone(), name: id.name.clone() }
 }
@@ -162,6 +163,7 @@ fn endpoint_id(id: m::EndpointId) -> Result<EndpointId, MessageError> {
     let kind = match m::EndpointKind::try_from(id.kind) {
         Ok(m::EndpointKind::Pod) => EndpointKind::Pod,
         Ok(m::EndpointKind::Workload) => EndpointKind::Workload,
+        Ok(m::EndpointKind::Host) => EndpointKind::Host,
         _ => return Err(MessageError::new("kind", Problem::UnknownValue { value: id.kind })),
     };
     Ok(EndpointId {

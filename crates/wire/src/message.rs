@@ -68,6 +68,7 @@ pub enum EndpointKind {
     Unspecified = 0,
     Pod = 1,
     Workload = 2,
+    Host = 3,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -239,6 +240,12 @@ pub enum PolicyKind {
     KubernetesNetworkPolicy = 1,
     NetworkPolicy = 2,
     GlobalNetworkPolicy = 3,
+    ClusterNetworkPolicy = 4,
+    AdminNetworkPolicy = 5,
+    BaselineAdminNetworkPolicy = 6,
+    StagedNetworkPolicy = 7,
+    StagedGlobalNetworkPolicy = 8,
+    StagedKubernetesNetworkPolicy = 9,
 }
 
 // === flows ===

@@ -92,7 +92,7 @@ fn unknown(api_version: &str, kind: &str) -> Complaint {
 /// nearly the same in the same group.
 fn meant(api_version: &str, kind: &str) -> Option<Kind> {
     let group = group_of(api_version);
-    Kind::ALL.into_iter().find(|known| {
+    Kind::ALL.iter().copied().find(|known| {
         let (version, name) = known.api();
         let is_our_group = group_of(version) == group || has_old_group(*known, group);
         let is_near = distance(&name.to_ascii_lowercase(), &kind.to_ascii_lowercase()) <= 2;

@@ -4,15 +4,10 @@
 
 use std::sync::OnceLock;
 
-use k8s_openapi::api::core::v1::{Namespace, Node as KubernetesNode, Pod, Service, ServiceAccount};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::NetworkPolicy as KubernetesNetworkPolicy;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
-use crate::calico::{GlobalNetworkPolicy, GlobalNetworkSet, NetworkPolicy, NetworkSet, Tier};
-use crate::object::Kind;
-use crate::workload::Workload;
+use crate::object::{Kind, KindVisitor};
 
 use super::kinds::distance;
 use super::tree::{Node, Scalar, Tree};
@@ -48,24 +43,15 @@ fn schema(kind: Kind) -> &'static Value {
 }
 
 fn make_schema(kind: Kind) -> Value {
-    fn of<T: JsonSchema>() -> Value {
-        schema_for!(T).to_value()
+    struct Schema;
+    impl KindVisitor for Schema {
+        type Output = Value;
+
+        fn visit<T: JsonSchema>(self, _: Kind) -> Value {
+            schema_for!(T).to_value()
+        }
     }
-    match kind {
-        Kind::Namespace => of::<Namespace>(),
-        Kind::Node => of::<KubernetesNode>(),
-        Kind::Pod => of::<Pod>(),
-        Kind::Service => of::<Service>(),
-        Kind::EndpointSlice => of::<EndpointSlice>(),
-        Kind::ServiceAccount => of::<ServiceAccount>(),
-        Kind::KubernetesNetworkPolicy => of::<KubernetesNetworkPolicy>(),
-        Kind::Tier => of::<Tier>(),
-        Kind::NetworkPolicy => of::<NetworkPolicy>(),
-        Kind::GlobalNetworkPolicy => of::<GlobalNetworkPolicy>(),
-        Kind::NetworkSet => of::<NetworkSet>(),
-        Kind::GlobalNetworkSet => of::<GlobalNetworkSet>(),
-        Kind::Workload => of::<Workload>(),
-    }
+    kind.accept(Schema)
 }
 
 enum Step {

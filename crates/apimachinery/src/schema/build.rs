@@ -4,12 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bulkhead_api::calico;
-use bulkhead_api::object::Kind;
-use bulkhead_api::workload::Workload;
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1 as networking;
+use bulkhead_api::object::{Kind, KindVisitor};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
@@ -20,25 +15,19 @@ const REFERENCE: &str = "#/components/schemas/";
 
 /// The whole schema of `kind`, whose definitions of ours are named under `package`.
 pub(crate) fn for_kind(kind: Kind, package: &str) -> Arc<Node> {
-    match kind {
-        Kind::Namespace => build::<core::Namespace>(kind, package),
-        Kind::Node => build::<core::Node>(kind, package),
-        Kind::Pod => build::<core::Pod>(kind, package),
-        Kind::Service => build::<core::Service>(kind, package),
-        Kind::ServiceAccount => build::<core::ServiceAccount>(kind, package),
-        Kind::EndpointSlice => build::<EndpointSlice>(kind, package),
-        Kind::KubernetesNetworkPolicy => build::<networking::NetworkPolicy>(kind, package),
-        Kind::Tier => build::<calico::Tier>(kind, package),
-        Kind::NetworkPolicy => build::<calico::NetworkPolicy>(kind, package),
-        Kind::GlobalNetworkPolicy => build::<calico::GlobalNetworkPolicy>(kind, package),
-        Kind::NetworkSet => build::<calico::NetworkSet>(kind, package),
-        Kind::GlobalNetworkSet => build::<calico::GlobalNetworkSet>(kind, package),
-        Kind::Workload => build::<Workload>(kind, package),
-    }
+    kind.accept(Build { package })
 }
 
-fn build<T: JsonSchema>(kind: Kind, package: &str) -> Arc<Node> {
-    status::complete(bare::<T>(package), kind)
+struct Build<'a> {
+    package: &'a str,
+}
+
+impl KindVisitor for Build<'_> {
+    type Output = Arc<Node>;
+
+    fn visit<T: JsonSchema>(self, kind: Kind) -> Arc<Node> {
+        status::complete(bare::<T>(self.package), kind)
+    }
 }
 
 /// The schema of a type that is no kind of its own, as it stands.

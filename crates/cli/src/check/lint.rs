@@ -2,7 +2,6 @@
 
 use bulkhead_api::calico::PolicyType;
 use bulkhead_api::manifest::Severity;
-use bulkhead_api::object::Kind;
 use bulkhead_api::{Object, ObjectKey};
 use bulkhead_policy::World;
 use bulkhead_policy::facts::Inventory;
@@ -19,7 +18,7 @@ pub fn check(objects: &[&Object], world: &World, pen: &mut Pen<'_>) {
     let broken = pen.broken();
     let labels = Everybody::of(objects);
     for policy in world.policies() {
-        let key = key_of(policy);
+        let key = ObjectKey::from(&policy.id);
         if broken.contains(&key.to_string()) {
             continue;
         }
@@ -27,16 +26,6 @@ pub fn check(objects: &[&Object], world: &World, pen: &mut Pen<'_>) {
         only_logs(policy, &key, pen);
         labels.look_for(policy, &key, pen);
     }
-}
-
-fn key_of(policy: &Policy) -> ObjectKey {
-    let kind = match policy.id.kind {
-        PolicyKind::KubernetesNetworkPolicy => Kind::KubernetesNetworkPolicy,
-        PolicyKind::NetworkPolicy => Kind::NetworkPolicy,
-        PolicyKind::GlobalNetworkPolicy => Kind::GlobalNetworkPolicy,
-    };
-    let (namespace, name) = (policy.id.namespace.clone(), policy.id.name.clone());
-    ObjectKey { kind, namespace, name }
 }
 
 /// Rules of a direction that the policy's types leave out.

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use bulkhead_api::ObjectKey;
-use bulkhead_api::object::Kind;
 use bulkhead_policy::decide::{End as TierEnd, PolicyTrace, TierTrace};
 use bulkhead_policy::rule::{Action, Rule};
 use bulkhead_policy::{Trace, World};
-use bulkhead_types::{Decision, Direction, Packet, PolicyKind, PolicyRef, RuleRef, Verdict};
+use bulkhead_types::{Decision, Direction, Packet, PolicyRef, RuleRef, Verdict};
 use serde_json::{Value, json};
 
 use super::explain;
@@ -90,7 +89,7 @@ fn policy_story(
     seen: &PolicyTrace,
     direction: Direction,
 ) -> PolicyStory {
-    let key = key_of(&seen.policy);
+    let key = ObjectKey::from(&seen.policy);
     let place = |field: &str| {
         let source = input.place(&key, field)?;
         Some(format!("{}:{}", source.file, source.line))
@@ -121,15 +120,6 @@ fn policy_story(
         }
     }
     PolicyStory { policy: seen.policy.clone(), place: place("metadata.name"), rules }
-}
-
-fn key_of(policy: &PolicyRef) -> ObjectKey {
-    let kind = match policy.kind {
-        PolicyKind::KubernetesNetworkPolicy => Kind::KubernetesNetworkPolicy,
-        PolicyKind::NetworkPolicy => Kind::NetworkPolicy,
-        PolicyKind::GlobalNetworkPolicy => Kind::GlobalNetworkPolicy,
-    };
-    ObjectKey { kind, namespace: policy.namespace.clone(), name: policy.name.clone() }
 }
 
 // === impl Story: sentences ===

@@ -34,6 +34,7 @@ pub fn endpoint_content(id: &EndpointId, ifindex: u32) -> u64 {
     let kind: &[u8] = match id.kind {
         EndpointKind::Pod => b"pod",
         EndpointKind::Workload => b"workload",
+        EndpointKind::Host => b"host",
     };
     let ifindex = ifindex.to_le_bytes();
     content_hash([kind, id.namespace.as_bytes(), id.name.as_bytes(), &ifindex[..]])

@@ -3,9 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use bulkhead_api::ObjectKey;
-use bulkhead_api::object::Kind;
-use bulkhead_types::{Direction, PolicyKind, PolicyRef};
+use bulkhead_types::{Direction, PolicyRef};
 
 use super::{Engine, Work};
 use crate::resolve::{Grants, ProgramTier};
@@ -19,17 +17,6 @@ pub struct Held {
     subject: SelectorId,
     ingress: Option<Arc<Grants>>,
     egress: Option<Arc<Grants>>,
-}
-
-/// The policy that a key names, if it is of a kind that carries one.
-pub fn reference(key: &ObjectKey) -> Option<PolicyRef> {
-    let kind = match key.kind {
-        Kind::KubernetesNetworkPolicy => PolicyKind::KubernetesNetworkPolicy,
-        Kind::NetworkPolicy => PolicyKind::NetworkPolicy,
-        Kind::GlobalNetworkPolicy => PolicyKind::GlobalNetworkPolicy,
-        _ => return None,
-    };
-    Some(PolicyRef { kind, namespace: key.namespace.clone(), name: key.name.clone() })
 }
 
 impl Held {

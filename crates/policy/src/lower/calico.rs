@@ -8,7 +8,7 @@ use bulkhead_api::calico::{
 use bulkhead_types::{Direction, PolicyKind, PolicyRef, Protocol, Selector};
 
 use super::{Notes, fields, scope};
-use crate::rule::{Action, Family, Order, Policy, Rule, Side, Tier, TierDefault};
+use crate::rule::{Action, Family, Order, Policy, Rule, Side, Stage, Tier, TierDefault};
 
 pub const DEFAULT_TIER: &str = "default";
 
@@ -120,6 +120,9 @@ fn common(
         subject: Selector::conjunction(subject),
         ingress: lower(ingress, Direction::Ingress),
         egress: lower(egress, Direction::Egress),
+        stage: Stage::Normal,
+        staged: None,
+        expires: None,
     };
     if !intact {
         close(&mut policy);
@@ -180,6 +183,9 @@ fn rule(
     if has_icmp && rule.protocol.is_some_and(|protocol| !protocol.is_icmp()) {
         notes.error(at("icmp"), "ICMP criteria need `protocol` ICMP or ICMPv6");
     }
+    if written.http.is_some() {
+        notes.error(at("http"), "is not understood yet");
+    }
     rule.src = side(written.source.as_ref(), rule.protocol, namespace, &at("source"), notes);
     rule.dst =
         side(written.destination.as_ref(), rule.protocol, namespace, &at("destination"), notes);
@@ -204,12 +210,18 @@ fn side(
     let Some(entity) = written else { return Side::default() };
     let at = |name: &str| format!("{field}.{name}");
     let (selector, not_selector) = scope::side(entity, namespace, field, notes);
+    let unread = [("services", entity.services.is_some()), ("domains", entity.domains.is_some())];
+    for (name, _) in unread.into_iter().filter(|(_, is_set)| *is_set) {
+        notes.error(at(name), "is not understood yet");
+    }
     Side {
         selector,
         not_selector,
         nets: fields::nets(entity.nets.as_deref(), &at("nets"), notes),
         not_nets: fields::not_nets(entity.not_nets.as_deref(), &at("notNets"), notes),
         ports: fields::ports(entity.ports.as_deref(), protocol, &at("ports"), notes),
+        service: None,
+        domains: None,
         not_ports: fields::ports(entity.not_ports.as_deref(), protocol, &at("notPorts"), notes),
     }
 }

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Notes, calico, fields, scope};
 use crate::facts::{NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR};
-use crate::rule::{Action, Order, Policy, Ports, Rule, Side};
+use crate::rule::{Action, Order, Policy, Ports, Rule, Side, Stage};
 
 const ORDER: f64 = 1000.0;
 
@@ -53,6 +53,9 @@ pub fn network_policy(policy: &NetworkPolicy, notes: &mut Notes) -> Policy {
         ),
         ingress: types.contains(&Direction::Ingress).then(|| lowered_ingress.into()),
         egress: types.contains(&Direction::Egress).then(|| lowered_egress.into()),
+        stage: Stage::Normal,
+        staged: None,
+        expires: None,
     };
     if !intact {
         calico::close(&mut lowered);

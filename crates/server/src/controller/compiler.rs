@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bulkhead_api::object::Kind;
 use bulkhead_api::{Object, ObjectKey};
 use bulkhead_policy::engine::Event;
 use bulkhead_policy::{Engine, Severity};
-use bulkhead_types::{PolicyKind, PolicyRef, Revision};
+use bulkhead_types::{PolicyRef, Revision};
 use bulkhead_wire::ProgramDelta;
 
 #[derive(Debug)]
@@ -52,7 +51,7 @@ impl Compiler {
     }
 
     pub fn upsert(&mut self, object: Object) {
-        if let Some(policy) = policy_ref(&object.key()) {
+        if let Some(policy) = object.key().policy() {
             let generation = object.metadata().generation.unwrap_or_default();
             self.generations.insert(policy.clone(), generation);
             self.written.insert(policy);
@@ -61,7 +60,7 @@ impl Compiler {
     }
 
     pub fn delete(&mut self, key: ObjectKey) {
-        if let Some(policy) = policy_ref(&key) {
+        if let Some(policy) = key.policy() {
             self.generations.remove(&policy);
             self.written.insert(policy);
         }
@@ -73,17 +72,19 @@ impl Compiler {
         let mut policies = std::mem::take(&mut self.written);
         let written = policies.clone();
         policies.extend(changes.policies);
-        policies.extend(changes.diagnostics.keys().filter_map(policy_ref));
+        policies.extend(changes.diagnostics.keys().filter_map(ObjectKey::policy));
         let policies = policies
             .into_iter()
-            .map(|policy| (object_key(&policy), self.placed(&policy, written.contains(&policy))))
+            .map(|policy| {
+                (ObjectKey::from(&policy), self.placed(&policy, written.contains(&policy)))
+            })
             .collect();
         Output { steps: changes.nodes, removed: changes.removed_nodes, policies }
     }
 
     fn placed(&self, policy: &PolicyRef, is_rewritten: bool) -> Option<Placed> {
         let generation = *self.generations.get(policy)?;
-        let said = self.engine.diagnostics(&object_key(policy)).iter();
+        let said = self.engine.diagnostics(&ObjectKey::from(policy)).iter();
         let errors = said
             .filter(|diagnostic| diagnostic.severity == Severity::Error)
             .map(ToString::to_string)
@@ -91,23 +92,4 @@ impl Compiler {
         let nodes = self.engine.nodes_of(policy).map(str::to_owned).collect();
         Some(Placed { nodes, generation, errors, is_rewritten })
     }
-}
-
-fn policy_ref(key: &ObjectKey) -> Option<PolicyRef> {
-    let kind = match key.kind {
-        Kind::KubernetesNetworkPolicy => PolicyKind::KubernetesNetworkPolicy,
-        Kind::NetworkPolicy => PolicyKind::NetworkPolicy,
-        Kind::GlobalNetworkPolicy => PolicyKind::GlobalNetworkPolicy,
-        _ => return None,
-    };
-    Some(PolicyRef { kind, namespace: key.namespace.clone(), name: key.name.clone() })
-}
-
-fn object_key(policy: &PolicyRef) -> ObjectKey {
-    let kind = match policy.kind {
-        PolicyKind::KubernetesNetworkPolicy => Kind::KubernetesNetworkPolicy,
-        PolicyKind::NetworkPolicy => Kind::NetworkPolicy,
-        PolicyKind::GlobalNetworkPolicy => Kind::GlobalNetworkPolicy,
-    };
-    ObjectKey { kind, namespace: policy.namespace.clone(), name: policy.name.clone() }
 }

@@ -41,11 +41,7 @@ pub(super) fn direction(value: i32) -> Result<Direction, MessageError> {
 pub(super) fn rule_message(rule: &RuleRef) -> m::RuleRef {
     let source = match rule {
         RuleRef::Rule { tier, policy, direction, index } => {
-            let kind = match policy.kind {
-                PolicyKind::KubernetesNetworkPolicy => m::PolicyKind::KubernetesNetworkPolicy,
-                PolicyKind::NetworkPolicy => m::PolicyKind::NetworkPolicy,
-                PolicyKind::GlobalNetworkPolicy => m::PolicyKind::GlobalNetworkPolicy,
-            };
+            let kind = policy_kind_message(policy.kind);
             m::RuleSource::Rule(m::PolicyRule {
                 tier: tier.clone(),
                 kind: kind.into(),
@@ -73,13 +69,39 @@ pub(super) fn rule(message: m::RuleRef) -> Result<RuleRef, MessageError> {
     })
 }
 
-fn policy_rule(rule: m::PolicyRule) -> Result<RuleRef, MessageError> {
-    let kind = match m::PolicyKind::try_from(rule.kind) {
+fn policy_kind_message(kind: PolicyKind) -> m::PolicyKind {
+    match kind {
+        PolicyKind::KubernetesNetworkPolicy => m::PolicyKind::KubernetesNetworkPolicy,
+        PolicyKind::NetworkPolicy => m::PolicyKind::NetworkPolicy,
+        PolicyKind::GlobalNetworkPolicy => m::PolicyKind::GlobalNetworkPolicy,
+        PolicyKind::ClusterNetworkPolicy => m::PolicyKind::ClusterNetworkPolicy,
+        PolicyKind::AdminNetworkPolicy => m::PolicyKind::AdminNetworkPolicy,
+        PolicyKind::BaselineAdminNetworkPolicy => m::PolicyKind::BaselineAdminNetworkPolicy,
+        PolicyKind::StagedNetworkPolicy => m::PolicyKind::StagedNetworkPolicy,
+        PolicyKind::StagedGlobalNetworkPolicy => m::PolicyKind::StagedGlobalNetworkPolicy,
+        PolicyKind::StagedKubernetesNetworkPolicy => m::PolicyKind::StagedKubernetesNetworkPolicy,
+    }
+}
+
+fn policy_kind(value: i32) -> Result<PolicyKind, MessageError> {
+    Ok(match m::PolicyKind::try_from(value) {
         Ok(m::PolicyKind::KubernetesNetworkPolicy) => PolicyKind::KubernetesNetworkPolicy,
         Ok(m::PolicyKind::NetworkPolicy) => PolicyKind::NetworkPolicy,
         Ok(m::PolicyKind::GlobalNetworkPolicy) => PolicyKind::GlobalNetworkPolicy,
-        _ => return Err(MessageError::new("kind", Problem::UnknownValue { value: rule.kind })),
-    };
+        Ok(m::PolicyKind::ClusterNetworkPolicy) => PolicyKind::ClusterNetworkPolicy,
+        Ok(m::PolicyKind::AdminNetworkPolicy) => PolicyKind::AdminNetworkPolicy,
+        Ok(m::PolicyKind::BaselineAdminNetworkPolicy) => PolicyKind::BaselineAdminNetworkPolicy,
+        Ok(m::PolicyKind::StagedNetworkPolicy) => PolicyKind::StagedNetworkPolicy,
+        Ok(m::PolicyKind::StagedGlobalNetworkPolicy) => PolicyKind::StagedGlobalNetworkPolicy,
+        Ok(m::PolicyKind::StagedKubernetesNetworkPolicy) => {
+            PolicyKind::StagedKubernetesNetworkPolicy
+        }
+        _ => return Err(MessageError::new("kind", Problem::UnknownValue { value })),
+    })
+}
+
+fn policy_rule(rule: m::PolicyRule) -> Result<RuleRef, MessageError> {
+    let kind = policy_kind(rule.kind)?;
     Ok(RuleRef::Rule {
         tier: text("tier", rule.tier)?,
         policy: PolicyRef {
