@@ -23,6 +23,12 @@ pub fn complete(resource: &Resource, object: &mut Value) {
         Kind::EndpointSlice => each(object, "/ports", |port| default(port, "protocol", "TCP")),
         Kind::KubernetesNetworkPolicy => network_policy(object),
         Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => calico_policy(object),
+        Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy => staged_policy(object),
+        Kind::StagedKubernetesNetworkPolicy => {
+            if !is_deletion(object) {
+                network_policy(object);
+            }
+        }
         Kind::Tier => {
             if let Some(spec) = spec(object) {
                 default(spec, "defaultAction", "Deny");
@@ -117,6 +123,21 @@ fn network_policy(object: &mut Value) {
             }
         });
     }
+}
+
+/// A deletion has a tier and nothing else to complete.
+fn staged_policy(object: &mut Value) {
+    if is_deletion(object) {
+        if let Some(spec) = spec(object) {
+            default(spec, "tier", "default");
+        }
+    } else {
+        calico_policy(object);
+    }
+}
+
+fn is_deletion(object: &Value) -> bool {
+    object.pointer("/spec/stagedAction").and_then(Value::as_str) == Some("Delete")
 }
 
 fn calico_policy(object: &mut Value) {

@@ -49,8 +49,8 @@ pub fn groups() -> Value {
 
 /// `/apis/<group>`.
 pub fn group(name: &str) -> Option<Value> {
-    let (group, version) = named_groups().into_iter().find(|(group, _)| *group == name)?;
-    let mut entry = group_entry(group, version);
+    let (group, versions) = named_groups().into_iter().find(|(group, _)| *group == name)?;
+    let mut entry = group_entry(group, &versions);
     if let Some(fields) = entry.as_object_mut() {
         fields.insert("kind".to_owned(), Value::from("APIGroup"));
         fields.insert("apiVersion".to_owned(), Value::from("v1"));
@@ -58,13 +58,23 @@ pub fn group(name: &str) -> Option<Value> {
     Some(entry)
 }
 
-fn group_entry(group: &str, version: &str) -> Value {
-    let version = json!({ "groupVersion": format!("{group}/{version}"), "version": version });
-    json!({ "name": group, "versions": [version], "preferredVersion": version })
+fn group_entry(group: &str, versions: &[&str]) -> Value {
+    let entry = |version: &&str| json!({ "groupVersion": format!("{group}/{version}"), "version": version });
+    let versions: Vec<Value> = versions.iter().map(entry).collect();
+    json!({ "name": group, "versions": versions, "preferredVersion": versions.first() })
 }
 
-fn named_groups() -> Vec<(&'static str, &'static str)> {
-    kinds::group_versions().into_iter().filter(|(group, _)| !group.is_empty()).collect()
+/// The groups but the core one, each with its versions, the preferred one first.
+fn named_groups() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (group, version) in kinds::group_versions() {
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            _ if group.is_empty() => {}
+            Some((_, versions)) => versions.push(version),
+            None => groups.push((group, vec![version])),
+        }
+    }
+    groups
 }
 
 /// `/api/v1` and `/apis/<group>/<version>`: the resources of one group-version.
@@ -110,12 +120,12 @@ fn legacy(resource: &Resource) -> Value {
 
 /// `/api` in aggregated form: the core group.
 pub fn aggregated_core(form: Aggregated) -> Value {
-    aggregated(form, vec![aggregated_group("", "v1")])
+    aggregated(form, vec![aggregated_group("", &["v1"])])
 }
 
 /// `/apis` in aggregated form: all other groups.
 pub fn aggregated_groups(form: Aggregated) -> Value {
-    let groups = named_groups().into_iter().map(|(g, v)| aggregated_group(g, v)).collect();
+    let groups = named_groups().into_iter().map(|(g, v)| aggregated_group(g, &v)).collect();
     aggregated(form, groups)
 }
 
@@ -128,13 +138,15 @@ fn aggregated(form: Aggregated, items: Vec<Value>) -> Value {
     })
 }
 
-fn aggregated_group(group: &str, version: &str) -> Value {
-    let resources: Vec<Value> = kinds::of_group(group, version).map(aggregated_resource).collect();
+fn aggregated_group(group: &str, versions: &[&str]) -> Value {
+    let entry = |version: &&str| {
+        let resources: Vec<Value> =
+            kinds::of_group(group, version).map(aggregated_resource).collect();
+        json!({ "version": version, "resources": resources, "freshness": "Current" })
+    };
+    let versions: Vec<Value> = versions.iter().map(entry).collect();
     let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
-    json!({
-        "metadata": metadata,
-        "versions": [{ "version": version, "resources": resources, "freshness": "Current" }],
-    })
+    json!({ "metadata": metadata, "versions": versions })
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {

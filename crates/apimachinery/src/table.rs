@@ -114,6 +114,46 @@ const WORKLOAD: &[Column] = &[
     wide("Labels", "What selectors see.", cell::labels),
 ];
 
+const STAGED: &[Column] = &[
+    column("Tier", "The tier it is to be part of.", cell::tier),
+    column("Order", "Its position in the tier.", cell::order),
+    column("Action", "What is to become of the enforced policy.", cell::staged_action),
+    column("Selector", "The endpoints it is to apply to.", cell::selector),
+    wide("Rules", "Rules in each direction.", cell::rule_counts),
+];
+
+const STAGED_KUBERNETES: &[Column] = &[
+    column("Action", "What is to become of the enforced policy.", cell::staged_action),
+    column("Pod-Selector", "The pods it is to apply to.", cell::pod_selector),
+    wide("Rules", "Rules in each direction.", cell::rule_counts),
+];
+
+const CLUSTER_POLICY: &[Column] = &[
+    column("Tier", "Admin or Baseline.", cell::tier),
+    column("Priority", "Its position in the tier.", cell::priority),
+    ENFORCED,
+    wide("Rules", "Rules in each direction.", cell::rule_counts),
+];
+
+const ADMIN_POLICY: &[Column] = &[
+    column("Priority", "Its position among the kind.", cell::priority),
+    ENFORCED,
+    wide("Rules", "Rules in each direction.", cell::rule_counts),
+];
+
+const BASELINE_POLICY: &[Column] =
+    &[ENFORCED, wide("Rules", "Rules in each direction.", cell::rule_counts)];
+
+const HOST_ENDPOINT: &[Column] = &[
+    column("Node", "The node that it is on.", cell::host_node),
+    column("Interface", "The interface, or all.", cell::interface_name),
+    column("IPs", "Its addresses.", cell::expected_ips),
+    wide("Profiles", "What decides where no policy does.", cell::profiles),
+    wide("Labels", "What selectors see.", cell::labels),
+];
+
+const PROFILE: &[Column] = &[column("Rules", "Rules in each direction.", cell::rule_counts)];
+
 fn columns_of(resource: &Resource) -> &'static [Column] {
     match resource.id {
         Kind::Pod => POD,
@@ -123,6 +163,13 @@ fn columns_of(resource: &Resource) -> &'static [Column] {
         Kind::EndpointSlice => ENDPOINT_SLICE,
         Kind::KubernetesNetworkPolicy => KUBERNETES_POLICY,
         Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => POLICY,
+        Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy => STAGED,
+        Kind::StagedKubernetesNetworkPolicy => STAGED_KUBERNETES,
+        Kind::ClusterNetworkPolicy => CLUSTER_POLICY,
+        Kind::AdminNetworkPolicy => ADMIN_POLICY,
+        Kind::BaselineAdminNetworkPolicy => BASELINE_POLICY,
+        Kind::HostEndpoint => HOST_ENDPOINT,
+        Kind::Profile => PROFILE,
         Kind::Tier => TIER,
         Kind::NetworkSet | Kind::GlobalNetworkSet => NETWORK_SET,
         Kind::Workload => WORKLOAD,

@@ -12,7 +12,11 @@ use crate::kinds::Resource;
 mod address;
 mod calico;
 mod calico_rule;
+mod cluster;
 mod core;
+mod domains;
+mod expiry;
+mod host;
 mod immutable;
 mod metadata;
 pub mod names;
@@ -49,12 +53,25 @@ pub fn meaning(resource: &Resource, object: &Value) -> Vec<FieldError> {
         Kind::Tier => calico::tier(object, &mut errors),
         Kind::NetworkPolicy => calico::policy(object, false, &mut errors),
         Kind::GlobalNetworkPolicy => calico::policy(object, true, &mut errors),
+        Kind::StagedNetworkPolicy => calico::staged_policy(object, false, &mut errors),
+        Kind::StagedGlobalNetworkPolicy => calico::staged_policy(object, true, &mut errors),
+        Kind::StagedKubernetesNetworkPolicy => network_policy::staged(object, &mut errors),
+        Kind::ClusterNetworkPolicy => cluster::policy(object, &mut errors),
+        Kind::AdminNetworkPolicy => cluster::admin_policy(object, &mut errors),
+        Kind::BaselineAdminNetworkPolicy => cluster::baseline_policy(object, &mut errors),
+        Kind::HostEndpoint => host::endpoint(object, &mut errors),
+        Kind::Profile => host::profile(object, &mut errors),
+        Kind::FelixConfiguration => host::settings(object, &mut errors),
+        Kind::KubeControllersConfiguration => host::controllers(object, &mut errors),
         Kind::NetworkSet | Kind::GlobalNetworkSet => calico::network_set(object, &mut errors),
         Kind::Pod => core::pod(object, &mut errors),
         Kind::Service => core::service(object, &mut errors),
         Kind::EndpointSlice => core::endpoint_slice(object, &mut errors),
         Kind::Workload => core::workload(object, &mut errors),
         _ => {}
+    }
+    if resource.id.policy_kind().is_some() {
+        expiry::check(object, &mut errors);
     }
     errors
 }

@@ -10,7 +10,8 @@ fn every_served_kind_is_in_the_legacy_and_the_aggregated_lists() {
         assert!(names.contains(&&Value::from(resource.plural)), "{}", resource.plural);
         let found =
             aggregated.iter().flat_map(|doc| doc["items"].as_array().unwrap()).any(|group| {
-                group["versions"][0]["resources"].as_array().unwrap().iter().any(|r| {
+                let versions = group["versions"].as_array().unwrap();
+                versions.iter().flat_map(|v| v["resources"].as_array().unwrap()).any(|r| {
                     r["resource"] == resource.plural && r["responseKind"]["group"] == resource.group
                 })
             });
@@ -23,8 +24,17 @@ fn groups_are_listed_once_and_the_core_group_apart() {
     let list = groups();
     let names: Vec<&str> =
         list["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
-    let expected = ["discovery.k8s.io", "networking.k8s.io", "projectcalico.org", "bulkhead.dev"];
+    let expected = [
+        "discovery.k8s.io",
+        "networking.k8s.io",
+        "projectcalico.org",
+        "policy.networking.k8s.io",
+        "bulkhead.dev",
+    ];
     assert_eq!(names, expected);
+    let policies = group("policy.networking.k8s.io").unwrap();
+    assert_eq!(policies["versions"].as_array().unwrap().len(), 2);
+    assert_eq!(policies["preferredVersion"]["version"], "v1alpha2");
     assert!(group("nope.example").is_none());
     assert!(resources("networking.k8s.io", "v2").is_none());
     assert_eq!(group("bulkhead.dev").unwrap()["kind"], "APIGroup");

@@ -15,6 +15,17 @@ fn every_kind_is_registered_once_and_has_a_struct_schema() {
 }
 
 #[test]
+fn the_registry_holds_just_the_kinds_that_are_served() {
+    for kind in bulkhead_api::object::Kind::served() {
+        let resource = by_id(kind);
+        assert_eq!((resource.api_version().as_str(), resource.kind), kind.api());
+        assert_eq!(resource.namespaced, kind.is_namespaced(), "{}", resource.kind);
+        assert_eq!(resource.plural, kind.plural());
+    }
+    assert_eq!(all().len(), bulkhead_api::object::Kind::served().count());
+}
+
+#[test]
 fn short_names_lead_to_one_kind_only() {
     let mut seen = std::collections::BTreeSet::new();
     for name in all().iter().flat_map(|r| r.short_names) {

@@ -61,11 +61,13 @@ fn copy(shape: &Struct) -> Struct {
 
 fn status_of(kind: Kind) -> Option<Arc<Node>> {
     let enforced = match kind {
-        Kind::KubernetesNetworkPolicy
-        | Kind::NetworkPolicy
-        | Kind::GlobalNetworkPolicy
-        | Kind::Workload => true,
-        Kind::Tier | Kind::NetworkSet | Kind::GlobalNetworkSet => false,
+        Kind::Workload => true,
+        Kind::Tier
+        | Kind::NetworkSet
+        | Kind::GlobalNetworkSet
+        | Kind::HostEndpoint
+        | Kind::Profile => false,
+        kind if kind.policy_kind().is_some() => true,
         _ => return None,
     };
     let conditions = Node::anonymous(Shape::List(condition()));

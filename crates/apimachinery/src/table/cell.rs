@@ -246,6 +246,36 @@ pub(super) fn pod_selector(object: &Value) -> Value {
     listed(words, usize::MAX)
 }
 
+pub(super) fn priority(object: &Value) -> Value {
+    match at(object, "/spec/priority").and_then(Value::as_i64) {
+        Some(priority) => Value::from(priority.to_string()),
+        None => Value::from("<none>"),
+    }
+}
+
+/// Set when unset.
+pub(super) fn staged_action(object: &Value) -> Value {
+    Value::from(at(object, "/spec/stagedAction").and_then(Value::as_str).unwrap_or("Set"))
+}
+
+// Hosts
+
+pub(super) fn host_node(object: &Value) -> Value {
+    text(object, "/spec/node")
+}
+
+pub(super) fn interface_name(object: &Value) -> Value {
+    text(object, "/spec/interfaceName")
+}
+
+pub(super) fn expected_ips(object: &Value) -> Value {
+    listed(strings(object, "/spec/expectedIPs"), ITEMS_SHOWN_MAX)
+}
+
+pub(super) fn profiles(object: &Value) -> Value {
+    listed(strings(object, "/spec/profiles"), ITEMS_SHOWN_MAX)
+}
+
 // Network sets and workloads
 
 pub(super) fn net_count(object: &Value) -> Value {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::selector::{self, Global};
-use super::{address, calico_rule, read};
+use super::{address, calico_rule, domains, read};
 use crate::field::{self, FieldError};
 use crate::meta;
 
@@ -47,6 +47,31 @@ pub(super) fn network_set(object: &Value, errors: &mut Vec<FieldError>) {
     for (path, net) in read::indexed(spec, "nets", "spec") {
         address::net(net, &path, errors);
     }
+    domains::list(spec, "allowedEgressDomains", "spec", errors);
+}
+
+/// As the enforced kind, with a word about what is to become of that.
+pub(super) fn staged_policy(object: &Value, global: bool, errors: &mut Vec<FieldError>) {
+    policy(object, global, errors);
+    empty_when_deleting(object, errors);
+}
+
+pub(super) fn empty_when_deleting(object: &Value, errors: &mut Vec<FieldError>) {
+    let Some(spec) = object.get("spec").and_then(Value::as_object) else { return };
+    if spec.get("stagedAction").and_then(Value::as_str) != Some("Delete") {
+        return;
+    }
+    // What defaulting adds says nothing.
+    const SILENT: &[&str] = &["stagedAction", "tier", "types", "policyTypes"];
+    let says = |(key, value): &(&String, &Value)| {
+        let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty)
+            || value.as_array().is_some_and(Vec::is_empty);
+        !SILENT.contains(&key.as_str()) && !is_empty
+    };
+    for (key, _) in spec.iter().filter(says) {
+        let rule = "a policy that is to be deleted says nothing else";
+        errors.push(FieldError::forbidden(field::child("spec", key), rule));
+    }
 }
 
 pub(super) fn policy(object: &Value, global: bool, errors: &mut Vec<FieldError>) {
@@ -78,7 +103,10 @@ pub(super) fn policy(object: &Value, global: bool, errors: &mut Vec<FieldError>)
             continue;
         }
         for (path, rule) in read::indexed(spec, direction, "spec") {
-            calico_rule::check(rule, &path, errors);
+            calico_rule::check(rule, &path, direction, errors);
+            if global {
+                calico_rule::names_its_namespace(rule, &path, errors);
+            }
         }
     }
 }

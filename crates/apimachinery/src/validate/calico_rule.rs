@@ -3,14 +3,28 @@
 use serde_json::Value;
 
 use super::selector::{self, Global};
-use super::{address, names, read};
+use super::{address, domains, names, read};
 use crate::field::{self, FieldError};
 
 const NETS_MAX: usize = 256;
 const PORTS_MAX: usize = 50;
 const NAMED_PROTOCOLS: &[&str] = &["ICMP", "ICMPv6", "SCTP", "TCP", "UDP", "UDPLite"];
 
-pub(super) fn check(rule: &Value, path: &str, errors: &mut Vec<FieldError>) {
+/// `direction` is that of the list which holds the rule: `ingress` or `egress`.
+pub(super) fn check(rule: &Value, path: &str, direction: &str, errors: &mut Vec<FieldError>) {
+    http(rule, path, direction, errors);
+    for side in ["source", "destination"] {
+        let Some(entity) = rule.get(side) else { continue };
+        let path = field::child(path, side);
+        let is_remote = (side == "source") == (direction == "ingress");
+        services(entity, &path, side, is_remote, errors);
+        if entity.get("domains").is_some() && !(is_remote && side == "destination") {
+            let detail = "names are for destinations of egress rules";
+            errors.push(FieldError::forbidden(field::child(&path, "domains"), detail));
+        }
+        domains::list(entity, "domains", &path, errors);
+    }
+
     if let Some(version) = rule.get("ipVersion")
         && !matches!(version.as_i64(), Some(4 | 6))
     {
@@ -54,6 +68,68 @@ impl Families {
             self.six = true;
         } else {
             self.four = true;
+        }
+    }
+}
+
+/// Rules of policies without a namespace say which service they mean.
+pub(super) fn names_its_namespace(rule: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    for side in ["source", "destination"] {
+        let Some(services) = rule.get(side).and_then(|entity| entity.get("services")) else {
+            continue;
+        };
+        if read::text(services, "namespace").is_empty() {
+            let path = field::child(&field::child(path, side), "services.namespace");
+            errors.push(FieldError::required(path, "the policy has no namespace of its own"));
+        }
+    }
+}
+
+fn services(entity: &Value, path: &str, side: &str, is_remote: bool, errors: &mut Vec<FieldError>) {
+    let Some(services) = entity.get("services") else { return };
+    let at = field::child(path, "services");
+    if read::text(services, "name").is_empty() {
+        errors.push(FieldError::required(field::child(&at, "name"), ""));
+    }
+    if !is_remote {
+        let detail = "services are for destinations of egress rules and sources of ingress rules";
+        errors.push(FieldError::forbidden(&at, detail));
+    }
+    let mut others =
+        vec!["selector", "notSelector", "namespaceSelector", "nets", "serviceAccounts"];
+    if side == "destination" {
+        others.extend(["ports", "notPorts"]);
+    }
+    for other in others.into_iter().filter(|other| entity.get(*other).is_some()) {
+        let detail = format!("cannot stand beside `{other}`");
+        errors.push(FieldError::forbidden(&at, detail));
+    }
+}
+
+fn http(rule: &Value, path: &str, direction: &str, errors: &mut Vec<FieldError>) {
+    const LIST_MAX: usize = 20;
+    let Some(http) = rule.get("http") else { return };
+    let at = field::child(path, "http");
+    let is_tcp = rule.get("protocol").is_none() || speaks(rule, "TCP", 6);
+    for (holds, detail) in [
+        (direction == "ingress", "is for ingress rules"),
+        (read::text(rule, "action") == "Allow", "is for rules that allow"),
+        (is_tcp, "is for protocol TCP"),
+    ] {
+        if !holds {
+            errors.push(FieldError::forbidden(&at, detail));
+        }
+    }
+    for key in ["methods", "paths"] {
+        let count = read::items(http, key).len();
+        if count > LIST_MAX {
+            errors.push(FieldError::too_many(field::child(&at, key), count, LIST_MAX));
+        }
+    }
+    for (path, value) in read::indexed(http, "paths", &at) {
+        let given = ["exact", "prefix"].iter().filter(|key| value.get(**key).is_some()).count();
+        if given != 1 {
+            errors.push(FieldError::required(path, "exactly one of exact, prefix must be given"));
         }
     }
 }

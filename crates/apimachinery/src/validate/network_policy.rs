@@ -5,6 +5,12 @@ use serde_json::Value;
 use super::{address, ports, read, selector};
 use crate::field::{self, FieldError};
 
+/// What is to be deleted has no rules.
+pub(super) fn staged(object: &Value, errors: &mut Vec<FieldError>) {
+    check(object, errors);
+    super::calico::empty_when_deleting(object, errors);
+}
+
 pub(super) fn check(object: &Value, errors: &mut Vec<FieldError>) {
     let Some(spec) = object.get("spec") else { return };
     selector::labels(spec.get("podSelector"), "spec.podSelector", errors);

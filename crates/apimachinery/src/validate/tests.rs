@@ -4,6 +4,8 @@ use super::*;
 use crate::kinds;
 
 mod calico;
+mod cluster;
+mod hosts;
 mod kubernetes;
 
 fn resource(api_version: &str, kind: &str) -> &'static Resource {

@@ -235,3 +235,40 @@ fn policy_names_hold_one_dot_unless_upstream_made_them() {
     assert!(named("NetworkPolicy", "a.b.c").contains("may hold one dot at most"));
     assert!(named("GlobalNetworkPolicy", "knp.default.web").contains("may hold one dot at most"));
 }
+
+#[test]
+fn services_stand_alone_on_the_far_side() {
+    let egress = |destination: Value| {
+        policy(json!({"egress": [{"action": "Allow", "destination": destination}]})).join("; ")
+    };
+    let service = json!({"services": {"name": "db", "namespace": "data"}});
+    assert_eq!(egress(service.clone()), "");
+    let beside = json!({"services": {"name": "db"}, "selector": "a == 'b'"});
+    assert!(egress(beside).contains("cannot stand beside `selector`"));
+    assert!(
+        rule(json!({"action": "Allow", "destination": service})).contains("services: Forbidden")
+    );
+    let nameless = json!({"egress": [{"action": "Allow",
+        "destination": {"services": {"name": "db"}}}]});
+    assert!(global(nameless).join("").contains("services.namespace: Required value"));
+}
+
+#[test]
+fn requests_are_for_rules_that_let_tcp_in() {
+    let good = json!({"action": "Allow", "protocol": "TCP",
+        "http": {"methods": ["GET"], "paths": [{"prefix": "/api"}]}});
+    assert_eq!(rule(good.clone()), "");
+    let out = policy(json!({"egress": [good]})).join("");
+    assert!(out.contains("http: Forbidden: is for ingress rules"), "{out}");
+    assert!(rule(json!({"action": "Deny", "http": {}})).contains("is for rules that allow"));
+}
+
+#[test]
+fn names_are_for_destinations_of_egress_rules() {
+    let domains =
+        |names: Value| json!({"egress": [{"action": "Allow", "destination": {"domains": names}}]});
+    assert_eq!(policy(domains(json!(["api.example.com", "*.Example.org."]))), Vec::<String>::new());
+    assert_eq!(policy(domains(json!(["a.*.example.com"]))).len(), 1);
+    let inward = rule(json!({"action": "Allow", "source": {"domains": ["a.example"]}}));
+    assert!(inward.contains("source.domains: Forbidden"), "{inward}");
+}
