@@ -10,7 +10,6 @@
 )]
 
 pub mod cases;
-pub mod shrink;
 pub mod worlds;
 
 pub use worlds::{Change, Shape, World};

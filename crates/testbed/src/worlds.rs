@@ -10,6 +10,7 @@ mod changes;
 mod inventory;
 mod packets;
 mod policies;
+mod strategy;
 mod words;
 
 use bulkhead_api::Object;
@@ -17,6 +18,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 pub use changes::{Change, outcome};
+pub use strategy::{Item, List, Lives, Packets, Worlds};
 
 /// What a world is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,6 +34,33 @@ pub fn programs(engine: &mut Engine) -> BTreeMap<String, NodeProgram> {
     nodes.iter().map(program).collect()
 }
 
+pub fn without_revisions(
+    programs: &BTreeMap<String, NodeProgram>,
+) -> BTreeMap<String, NodeProgram> {
+    let mut programs = programs.clone();
+    programs.values_mut().for_each(|program| program.revision = Default::default());
+    programs
+}
+
+pub fn same(
+    expected: &BTreeMap<String, NodeProgram>,
+    found: &BTreeMap<String, NodeProgram>,
+) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    let nodes = |programs: &BTreeMap<String, NodeProgram>| {
+        programs.keys().cloned().collect::<Vec<_>>().join(", ")
+    };
+    for (node, program) in expected {
+        if let Some(found) = found.get(node).filter(|found| *found != program) {
+            let delta = bulkhead_wire::ProgramDelta::between(program, found);
+            return Err(format!("{node} differs from fresh by {delta:#?}"));
+        }
+    }
+    Err(format!("nodes differ: fresh has {}, not {}", nodes(expected), nodes(found)))
+}
+
 /// INVARIANT(program-closed): what is used is defined, and what is defined is used.
 pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
     for endpoint in program.endpoints.values() {

@@ -12,9 +12,13 @@ use super::{World, rng};
 impl World {
     /// The first `count` packets of the world's stream.
     pub fn packets(&self, count: usize) -> Vec<Packet> {
-        let mut rng = rng(self.seed, 1);
-        (0..count).map(|_| packet(&mut rng)).collect()
+        packets(self.seed, count)
     }
+}
+
+pub fn packets(seed: u64, count: usize) -> Vec<Packet> {
+    let mut rng = rng(seed, 1);
+    (0..count).map(|_| packet(&mut rng)).collect()
 }
 
 fn packet(rng: &mut impl Rng) -> Packet {

@@ -1,0 +1,102 @@
+//! Two engines, one truth.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bulkhead_api::Object;
+use bulkhead_policy::World as Oracle;
+use bulkhead_testbed::worlds::{List, Packets, Worlds};
+use bulkhead_types::{Decision, Direction, Packet, RuleRef, Verdict};
+use proptest::strategy::Strategy;
+use proptest::test_runner::TestCaseError;
+
+use crate::programs_of::fresh;
+use crate::{number, runner, shapes};
+
+const PACKETS_PER_WORLD: usize = 60;
+
+/// Every endpoint with a node judges every packet both ways, once as the packet is and once for
+/// each of its addresses as if the packet were its own.
+/// Gives the verdicts compared, or what disagreed.
+pub fn compare(objects: &[Object], packets: &[Packet]) -> Result<Vec<Verdict>, String> {
+    let oracle = Oracle::from_objects(objects);
+    let programs = fresh(objects);
+    let mut verdicts = Vec::new();
+    for endpoint in oracle.endpoints() {
+        let Some(node) = endpoint.node.as_ref().filter(|_| !endpoint.addresses.is_empty()) else {
+            continue;
+        };
+        let program = programs.get(node).ok_or(format!("no program for {node}"))?;
+        let mut agree = |direction, packet: &Packet| {
+            let truth = oracle.decide(&endpoint.id, direction, packet);
+            let compiled = program.decide(&endpoint.id, direction, packet);
+            let told = format!("{} {direction} {packet:?}\n  decide:  {truth:?}", endpoint.id);
+            verdicts.push(truth.clone());
+            (truth == compiled).then_some(()).ok_or(format!("{told}\n  program: {compiled:?}"))
+        };
+        for direction in Direction::BOTH {
+            for (index, packet) in packets.iter().enumerate() {
+                if index == 0 {
+                    agree(direction, packet)?;
+                }
+                let same_family = |a: &&IpAddr| a.is_ipv4() == packet.src.is_ipv4();
+                for &own in endpoint.addresses.iter().filter(same_family) {
+                    let own = match direction {
+                        Direction::Ingress => Packet { dst: own, ..*packet },
+                        Direction::Egress => Packet { src: own, ..*packet },
+                    };
+                    agree(direction, &own)?;
+                }
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
+/// Worlds until so many verdicts were compared; sees each of them.
+fn compare_until(wanted: u64, packets: usize, mut see: impl FnMut(&Verdict)) -> u64 {
+    let mut runner = runner(1);
+    let strategy = (Worlds(shapes()), Packets(packets));
+    let (mut n_cases, last) = (0, Cell::new(Vec::new()));
+    while n_cases < wanted {
+        let tree = strategy.new_tree(&mut runner).expect("worlds are always drawn");
+        let law = |(objects, packets): (List<Object>, List<Packet>)| {
+            last.set(compare(&objects.0, &packets.0).map_err(TestCaseError::fail)?);
+            Ok(())
+        };
+        runner.run_one(tree, law).unwrap_or_else(|failure| panic!("{failure}"));
+        let verdicts = last.take();
+        n_cases += verdicts.len() as u64;
+        verdicts.iter().for_each(&mut see);
+    }
+    n_cases
+}
+
+#[test]
+fn program_agrees_with_decide() {
+    let wanted = number("BULKHEAD_AGREE_CASES", 20_000);
+    let n_cases = compare_until(wanted, PACKETS_PER_WORLD, |_| {});
+    println!("{n_cases} cases, 0 disagreements");
+}
+
+/// Agreement is worth something only if all sorts of answers are compared.
+#[test]
+fn random_worlds_give_every_kind_of_answer() {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    compare_until(8_000, 20, |verdict| {
+        let kind = match (verdict.decision, &verdict.rule) {
+            (Decision::Allow, RuleRef::Rule { .. }) => "allowed by rule",
+            (Decision::Deny, RuleRef::Rule { .. }) => "denied by rule",
+            (_, RuleRef::TierDefault { .. }) => "denied by tier",
+            (_, RuleRef::Profile { .. }) => "allowed by profile",
+            (_, RuleRef::Unknown) => "unknown",
+        };
+        *counts.entry(kind).or_default() += 1;
+    });
+    let total: usize = counts.values().sum();
+    for kind in ["allowed by rule", "denied by rule", "denied by tier", "allowed by profile"] {
+        let count = counts.get(kind).copied().unwrap_or_default();
+        assert!(count * 20 > total, "too few are {kind}: {counts:?}");
+    }
+}
