@@ -25,8 +25,17 @@ pub fn verdict(verdict: &Verdict) -> String {
             format!("{decided} at the end of tier {tier}: its policies apply and no rule matched")
         }
         RuleRef::Profile { name } => format!("{decided} by profile {name}: no tier decided"),
+        RuleRef::NoProfile => {
+            format!("{decided}: no tier decided, and no profile of the host endpoint either")
+        }
+        RuleRef::Failsafe => format!("{decided}: a fail-safe port of the host"),
+        RuleRef::StageDefault => format!("{decided} on: no policy of this stage decided"),
+        RuleRef::WorkloadToHost => {
+            format!("{decided} by defaultEndpointToHostAction: a workload speaks to its own host")
+        }
+        RuleRef::HostToWorkload => format!("{decided}: a host speaks to its own workload"),
         RuleRef::Unknown => {
-            format!("{decided}: no workload with this address is known here")
+            format!("{decided}: no endpoint with this address is known here")
         }
     }
 }

@@ -303,5 +303,10 @@ fn words(rule: &RuleRef) -> Option<String> {
         RuleRef::TierDefault { tier } => Some(format!("end of tier {tier}")),
         RuleRef::Profile { .. } => None,
         RuleRef::Unknown => Some("unknown".to_owned()),
+        RuleRef::NoProfile => Some("no profile".to_owned()),
+        RuleRef::Failsafe => Some("failsafe".to_owned()),
+        RuleRef::StageDefault => None,
+        RuleRef::WorkloadToHost => Some("workload to host".to_owned()),
+        RuleRef::HostToWorkload => Some("host to workload".to_owned()),
     }
 }

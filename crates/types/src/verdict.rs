@@ -109,8 +109,20 @@ pub enum RuleRef {
     Rule { tier: String, policy: PolicyRef, direction: Direction, index: u32 },
     /// No rule of the tier's applying policies matched, and the tier's default action decided.
     TierDefault { tier: String },
-    /// No tier decided; the endpoint's profile did (`kns.<namespace>` allows).
+    /// No tier decided; a profile of the endpoint did (`kns.<namespace>` allows, one that does not
+    /// exist denies).
     Profile { name: String },
+    /// A host endpoint: no tier decided, and no profile either. Always a deny.
+    NoProfile,
+    /// A host endpoint: a fail-safe port, which is open whatever policies say. Always an allow.
+    Failsafe,
+    /// A stage of a host endpoint has no say about the packet: the next stage is asked. Always an
+    /// allow; see `docs/decisions/0009-host-stages.md`.
+    StageDefault,
+    /// A workload's traffic to its own host: `defaultEndpointToHostAction` decided.
+    WorkloadToHost,
+    /// A host's traffic to its own workloads is always allowed.
+    HostToWorkload,
     /// Fail-closed: there is no program or class that could say. Never treated as a policy's word.
     Unknown,
 }

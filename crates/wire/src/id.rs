@@ -68,6 +68,11 @@ impl RuleId {
             }
             RuleRef::TierDefault { tier } => format!("tier|{tier}"),
             RuleRef::Profile { name } => format!("profile|{name}"),
+            RuleRef::NoProfile => "no profile".to_owned(),
+            RuleRef::Failsafe => "failsafe".to_owned(),
+            RuleRef::StageDefault => "stage".to_owned(),
+            RuleRef::WorkloadToHost => "workload to host".to_owned(),
+            RuleRef::HostToWorkload => "host to workload".to_owned(),
             RuleRef::Unknown => "unknown".to_owned(),
         };
         Self(content_hash([text.as_bytes()]))

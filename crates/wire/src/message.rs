@@ -200,7 +200,7 @@ pub struct Rule {
 
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct RuleRef {
-    #[prost(oneof = "RuleSource", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "RuleSource", tags = "1, 2, 3, 4, 5")]
     pub source: Option<RuleSource>,
 }
 
@@ -215,6 +215,20 @@ pub enum RuleSource {
     /// Always true.
     #[prost(bool, tag = "4")]
     Unknown(bool),
+    #[prost(enumeration = "HostRule", tag = "5")]
+    Host(i32),
+}
+
+/// What decides about hosts where no rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum HostRule {
+    Unspecified = 0,
+    NoProfile = 1,
+    Failsafe = 2,
+    StageDefault = 3,
+    WorkloadToHost = 4,
+    HostToWorkload = 5,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

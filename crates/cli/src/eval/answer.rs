@@ -119,7 +119,7 @@ impl Side {
                 (Some(tier.clone()), Some(policy.to_string()), Some(*index))
             }
             RuleRef::TierDefault { tier } => (Some(tier.clone()), None, None),
-            RuleRef::Profile { .. } | RuleRef::Unknown => (None, None, None),
+            _ => (None, None, None),
         };
         Self { verdict: verdict.decision, tier, policy, rule }
     }

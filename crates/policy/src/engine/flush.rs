@@ -11,7 +11,7 @@ use super::programs::Rows;
 use super::{Changes, Engine, MemberKey, Work};
 use crate::decide::profile_name;
 use crate::emit::Emission;
-use crate::resolve::Program;
+use crate::resolve::{Program, Rest};
 use crate::rule::Family;
 use crate::select::{GroupId, MemberId, Move};
 
@@ -153,7 +153,7 @@ impl Engine {
                 let program = Program::new(
                     direction,
                     self.stack(id, direction),
-                    profile_name(&endpoint.id.namespace),
+                    Rest::Allowed { profile: profile_name(&endpoint.id.namespace) },
                     Family::of(address),
                     class.map_or(&[], |class| class),
                     &self.groups,

@@ -21,8 +21,8 @@ pub struct Program {
     pub id: ProgramId,
     pub direction: Direction,
     pub tiers: Vec<ProgramTier>,
-    /// What decides, by allowing, where no tier does.
-    pub profile: String,
+    /// What decides where no tier does.
+    pub rest: Rest,
     /// `None` where no grant asks for an IP version.
     pub family: Option<Family>,
     /// The groups of the local address that the grants ask about; atoms included. Sorted.
@@ -33,10 +33,23 @@ pub struct Program {
     indexes: Vec<TierIndex>,
     /// What the tiers' ends and the profile are called.
     defaults: Vec<(RuleId, Named)>,
-    profile_rule: (RuleId, Named),
+    rest_rule: (RuleId, Named),
 }
 
-#[derive(Debug)]
+/// What decides where no tier and no rule of a profile does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Rest {
+    /// The profile allows everything.
+    Allowed { profile: String },
+    /// The profile is listed and does not exist.
+    Missing { profile: String },
+    /// No profile has a word.
+    NoProfile,
+    /// A stage of a host endpoint that leaves the packet to the next.
+    NoSay,
+}
+
+#[derive(Clone, Debug)]
 pub struct ProgramTier {
     pub name: String,
     pub default: TierDefault,
@@ -81,7 +94,7 @@ impl Program {
     pub fn new(
         direction: Direction,
         tiers: Vec<ProgramTier>,
-        profile: String,
+        rest: Rest,
         family: Family,
         class: &[GroupId],
         groups: &Groups,
@@ -97,13 +110,13 @@ impl Program {
             id: ProgramId(0),
             direction,
             tiers,
-            profile,
+            rest,
             family: is_by_family.then_some(family),
             view,
             sees: Vec::new(),
             indexes: Vec::new(),
             defaults: Vec::new(),
-            profile_rule: named(RuleRef::Unknown),
+            rest_rule: named(RuleRef::Unknown),
         };
         program.id = program.content(groups);
         program
@@ -112,7 +125,7 @@ impl Program {
     /// Collects what the grants ask of remote addresses, and everything else that painting needs.
     #[must_use]
     pub fn open_eyes(mut self) -> Self {
-        self.profile_rule = named(RuleRef::Profile { name: self.profile.clone() });
+        self.rest_rule = named(self.rest.reference());
         let ends = self.tiers.iter().map(|tier| RuleRef::TierDefault { tier: tier.name.clone() });
         self.defaults = ends.map(named).collect();
         self.indexes = self.tiers.iter().map(TierIndex::new).collect();
@@ -128,7 +141,7 @@ impl Program {
 
     fn content(&self, groups: &Groups) -> ProgramId {
         let mut hasher = ContentHasher::default();
-        (self.direction, &self.profile, self.family, self.tiers.len()).hash(&mut hasher);
+        (self.direction, &self.rest, self.family, self.tiers.len()).hash(&mut hasher);
         for tier in &self.tiers {
             (&tier.name, tier.default, tier.lists.len()).hash(&mut hasher);
             for list in &tier.lists {
@@ -150,9 +163,9 @@ impl Program {
     pub fn paint(&self, class: &[GroupId], groups: &Groups) -> Painted {
         let mut seen: Vec<GroupId> = class.iter().map(|group| groups.seen_as(*group)).collect();
         seen.dedup();
-        let mut rules = BTreeMap::from([self.profile_rule.clone()]);
-        let allow = Leaf { decision: Decision::Allow, rule: self.profile_rule.0 };
-        let mut layers = Space::ALL.map(|_| Layer::uniform(Some(allow)));
+        let mut rules = BTreeMap::from([self.rest_rule.clone()]);
+        let rest = Leaf { decision: self.rest.decision(), rule: self.rest_rule.0 };
+        let mut layers = Space::ALL.map(|_| Layer::uniform(Some(rest)));
         let tiers = self.tiers.iter().zip(&self.indexes).zip(&self.defaults);
         for ((tier, index), (end, end_rule)) in tiers.rev() {
             let brushes = self.brushes(tier, index, &seen, class, groups);
@@ -210,6 +223,25 @@ impl Program {
             (say, list, Brush { grant, src, dst })
         };
         concerned.into_iter().map(brush).collect()
+    }
+}
+
+impl Rest {
+    pub fn decision(&self) -> Decision {
+        match self {
+            Rest::Allowed { .. } | Rest::NoSay => Decision::Allow,
+            Rest::Missing { .. } | Rest::NoProfile => Decision::Deny,
+        }
+    }
+
+    pub fn reference(&self) -> RuleRef {
+        match self {
+            Rest::Allowed { profile } | Rest::Missing { profile } => {
+                RuleRef::Profile { name: profile.clone() }
+            }
+            Rest::NoProfile => RuleRef::NoProfile,
+            Rest::NoSay => RuleRef::StageDefault,
+        }
     }
 }
 

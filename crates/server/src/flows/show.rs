@@ -76,7 +76,12 @@ fn rule(rule: &RuleRef) -> FlowRule {
         RuleRef::Profile { name } => {
             FlowRule { profile: Some(name.clone()), ..FlowRule::default() }
         }
-        RuleRef::Unknown => FlowRule::default(),
+        RuleRef::NoProfile
+        | RuleRef::Failsafe
+        | RuleRef::StageDefault
+        | RuleRef::WorkloadToHost
+        | RuleRef::HostToWorkload
+        | RuleRef::Unknown => FlowRule::default(),
     }
 }
 

@@ -54,6 +54,11 @@ pub(super) fn rule_message(rule: &RuleRef) -> m::RuleRef {
         RuleRef::TierDefault { tier } => m::RuleSource::TierDefault(tier.clone()),
         RuleRef::Profile { name } => m::RuleSource::Profile(name.clone()),
         RuleRef::Unknown => m::RuleSource::Unknown(true),
+        RuleRef::NoProfile => m::RuleSource::Host(m::HostRule::NoProfile.into()),
+        RuleRef::Failsafe => m::RuleSource::Host(m::HostRule::Failsafe.into()),
+        RuleRef::StageDefault => m::RuleSource::Host(m::HostRule::StageDefault.into()),
+        RuleRef::WorkloadToHost => m::RuleSource::Host(m::HostRule::WorkloadToHost.into()),
+        RuleRef::HostToWorkload => m::RuleSource::Host(m::HostRule::HostToWorkload.into()),
     };
     m::RuleRef { source: Some(source) }
 }
@@ -66,6 +71,18 @@ pub(super) fn rule(message: m::RuleRef) -> Result<RuleRef, MessageError> {
         m::RuleSource::TierDefault(tier) => RuleRef::TierDefault { tier: text("tier", tier)? },
         m::RuleSource::Profile(name) => RuleRef::Profile { name: text("profile", name)? },
         m::RuleSource::Unknown(_) => RuleRef::Unknown,
+        m::RuleSource::Host(value) => host_rule(value)?,
+    })
+}
+
+fn host_rule(value: i32) -> Result<RuleRef, MessageError> {
+    Ok(match m::HostRule::try_from(value) {
+        Ok(m::HostRule::NoProfile) => RuleRef::NoProfile,
+        Ok(m::HostRule::Failsafe) => RuleRef::Failsafe,
+        Ok(m::HostRule::StageDefault) => RuleRef::StageDefault,
+        Ok(m::HostRule::WorkloadToHost) => RuleRef::WorkloadToHost,
+        Ok(m::HostRule::HostToWorkload) => RuleRef::HostToWorkload,
+        _ => return Err(MessageError::new("host", Problem::UnknownValue { value })),
     })
 }
 
