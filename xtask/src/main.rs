@@ -3,6 +3,7 @@
 //! Imports nothing of ours: it drives the product as a user or a builder would.
 
 mod bench;
+mod fuzz;
 mod fuzz_agree;
 mod machine;
 mod run;
@@ -44,6 +45,17 @@ enum Task {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Try to break one door through which strangers' text comes in.
+    Fuzz {
+        /// selector, lower, yaml or wire.
+        #[arg(long)]
+        target: String,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Other seeds, other inputs.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Random worlds through the slow and the compiled engine.
     FuzzAgree {
         /// How many (world, packet) pairs.
@@ -59,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test | Task::Ci => test::run(),
         Task::Run { seconds, release } => run::run(seconds, release),
         Task::Bench { bench } => bench::run(bench),
+        Task::Fuzz { target, seconds, seed } => fuzz::run(&target, seconds, seed),
         Task::FuzzAgree { cases } => fuzz_agree::run(cases),
     }
 }

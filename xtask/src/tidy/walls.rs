@@ -35,6 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("bulkhead-lab", &["bulkhead-types", "bulkhead-api"]),
     ("bulkhead-testbed", &["bulkhead-types", "bulkhead-api", "bulkhead-wire"]),
+    ("bulkhead-fuzz", &["bulkhead-types", "bulkhead-api", "bulkhead-wire", "bulkhead-policy"]),
     ("xtask", &[]),
 ];
 
