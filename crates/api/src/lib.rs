@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod manifest;
 pub mod network_policy_api;
 pub mod object;
+pub mod owner;
 pub mod workload;
 
 pub use object::{Object, ObjectKey};

@@ -16,6 +16,7 @@ mod flush;
 mod members;
 mod policies;
 mod programs;
+mod view;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,6 +39,7 @@ use flush::Placed;
 use members::{Member, MemberKey};
 use policies::Held;
 use programs::Programs;
+pub use view::Watched;
 pub use work::Work;
 
 /// One change of the objects.
@@ -99,6 +101,7 @@ pub struct Engine {
     placed: HashMap<MemberId, Placed>,
     changes: Changes,
     work: Option<Vec<Work>>,
+    watched: Option<Watched>,
 }
 
 impl Engine {

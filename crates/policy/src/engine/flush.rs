@@ -19,8 +19,9 @@ use crate::select::{GroupId, MemberId, Move};
 #[derive(Debug)]
 pub struct Placed {
     node: String,
-    id: EndpointId,
-    programs: Vec<ProgramId>,
+    pub(super) id: EndpointId,
+    /// Of each address in order: ingress, egress.
+    pub(super) programs: Vec<ProgramId>,
 }
 
 type Round = BTreeMap<String, Emission>;
@@ -33,7 +34,9 @@ impl Engine {
         let retired = self.retire_groups();
         let moves = self.settle_addresses();
         self.mark_moves(&moves, &mut round);
+        self.watch_moves(&moves);
         for id in std::mem::take(&mut self.dirty_members) {
+            self.watch_member(id);
             self.place(id, &mut round);
         }
         self.emit(round);

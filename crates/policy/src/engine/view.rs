@@ -1,0 +1,99 @@
+//! What the engine has worked out, for readers who ask about all packets at once (`reach`).
+//!
+//! Everything here is read-only and as of the last [`Engine::take_changes`]. An engine that is
+//! *watched* also notes what each round moved, so that a reader can follow without reading all.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bulkhead_types::EndpointId;
+use bulkhead_wire::{Judges, ProgramId};
+use ipnet::IpNet;
+
+use super::{Engine, MemberKey};
+use crate::resolve::Program;
+use crate::select::{Class, Groups, MemberId, Move};
+
+/// What moved since the last time. Everything that moved is here; what is here need not have moved.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Endpoints whose programs or classes were looked up again.
+    pub endpoints: BTreeSet<EndpointId>,
+    /// Prefixes that came to another class.
+    pub prefixes: BTreeSet<IpNet>,
+}
+
+impl Engine {
+    /// From now on notes what moves; see [`Engine::take_watched`].
+    pub fn watch(&mut self) {
+        self.watched.get_or_insert_default();
+    }
+
+    pub fn take_watched(&mut self) -> Watched {
+        self.watched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Every endpoint that is judged somewhere.
+    pub fn judged(&self) -> impl Iterator<Item = &EndpointId> {
+        self.placed.values().map(|placed| &placed.id)
+    }
+
+    /// The programs that judge each address of an endpoint; none for one without node or address.
+    pub fn judges(&self, id: &EndpointId) -> Vec<(IpAddr, Judges)> {
+        let member = self.member_ids.get(&MemberKey::Endpoint(id.clone()));
+        let placed = member.and_then(|member| self.placed.get(member));
+        let (Some(placed), Some(endpoint)) = (placed, self.inventory.endpoints.get(id)) else {
+            return Vec::new();
+        };
+        let pairs = placed.programs.chunks_exact(2).filter_map(|pair| match pair {
+            [ingress, egress] => Some(Judges { ingress: *ingress, egress: *egress }),
+            _ => None,
+        });
+        endpoint.addresses.iter().copied().zip(pairs).collect()
+    }
+
+    pub fn program_of(&self, id: ProgramId) -> Option<&Program> {
+        self.programs.get(id)
+    }
+
+    /// The class of a tracked prefix.
+    pub fn class_of(&self, prefix: &IpNet) -> Option<&Class> {
+        self.addresses.class(prefix)
+    }
+
+    /// Every tracked prefix, in order: IPv4 first, wider ones before what they cover.
+    pub fn prefixes(&self) -> impl Iterator<Item = IpNet> {
+        ["0.0.0.0/0", "::/0"]
+            .into_iter()
+            .filter_map(|root| root.parse().ok())
+            .flat_map(|root| self.addresses.within(root))
+    }
+
+    /// Whether an endpoint has exactly this address.
+    pub fn is_endpoint(&self, prefix: &IpNet) -> bool {
+        let carriers = self.addresses.carriers(prefix).iter();
+        let mut keys = carriers.filter_map(|id| self.members.get(id)).map(|member| &member.key);
+        prefix.prefix_len() == prefix.max_prefix_len()
+            && keys.any(|key| matches!(key, MemberKey::Endpoint(_)))
+    }
+
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(super) fn watch_member(&mut self, id: MemberId) {
+        let Some(watched) = &mut self.watched else { return };
+        if let Some(MemberKey::Endpoint(endpoint)) = self.members.get(&id).map(|m| &m.key) {
+            watched.endpoints.insert(endpoint.clone());
+        }
+        if let Some(placed) = self.placed.get(&id) {
+            watched.endpoints.insert(placed.id.clone());
+        }
+    }
+
+    pub(super) fn watch_moves(&mut self, moves: &[Move]) {
+        if let Some(watched) = &mut self.watched {
+            watched.prefixes.extend(moves.iter().map(|moved| moved.prefix));
+        }
+    }
+}
