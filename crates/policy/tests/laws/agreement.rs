@@ -91,6 +91,7 @@ fn random_worlds_give_every_kind_of_answer() {
             (_, RuleRef::TierDefault { .. }) => "denied by tier",
             (_, RuleRef::Profile { .. }) => "allowed by profile",
             (_, RuleRef::Unknown) => "unknown",
+            _ => "said of hosts",
         };
         *counts.entry(kind).or_default() += 1;
     });
