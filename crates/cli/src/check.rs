@@ -76,6 +76,7 @@ impl Pen<'_> {
             let (severity, code) = match found.severity {
                 bulkhead_policy::Severity::Error => (Severity::Error, "invalid"),
                 bulkhead_policy::Severity::Warning => (Severity::Warning, "odd"),
+                bulkhead_policy::Severity::Note => (Severity::Note, "noted"),
             };
             let message = format!("`{}`: {}", found.field, found.message);
             let effect = Some(found.effect).filter(|effect| !effect.is_empty());

@@ -11,9 +11,9 @@ mod trace;
 mod world;
 
 pub use trace::{Criterion, End, PolicyTrace, RuleTrace, TierTrace, Trace};
-pub use world::{Judgement, World};
+pub use world::{Judgement, Reading, World};
 
-use bulkhead_types::{Decision, Direction, EndpointId, Packet, RuleRef, Verdict};
+use bulkhead_types::{Decision, Direction, EndpointId, NO_NAMES, Names, Packet, RuleRef, Verdict};
 
 use crate::rule::{Action, Policy, Tier, TierDefault};
 
@@ -32,8 +32,36 @@ impl World {
         self.trace(endpoint, direction, packet).verdict
     }
 
+    /// As [`World::decide`], where the destination of what the endpoint sends was looked up under
+    /// `names`.
+    pub fn decide_named(
+        &self,
+        endpoint: &EndpointId,
+        direction: Direction,
+        packet: &Packet,
+        names: &Names,
+    ) -> Verdict {
+        self.trace_named(endpoint, direction, packet, names).verdict
+    }
+
     /// As [`World::decide`], with every step.
     pub fn trace(&self, endpoint: &EndpointId, direction: Direction, packet: &Packet) -> Trace {
+        self.trace_named(endpoint, direction, packet, &NO_NAMES)
+    }
+
+    /// As [`World::decide_named`], with every step.
+    pub fn trace_named(
+        &self,
+        endpoint: &EndpointId,
+        direction: Direction,
+        packet: &Packet,
+        names: &Names,
+    ) -> Trace {
+        // Whoever receives has looked nobody up.
+        let names = match direction {
+            Direction::Ingress => &NO_NAMES,
+            Direction::Egress => names,
+        };
         let local = match direction {
             Direction::Ingress => packet.dst,
             Direction::Egress => packet.src,
@@ -42,7 +70,7 @@ impl World {
         let known = self.endpoint(endpoint).filter(|e| e.addresses.contains(&local));
         let Some(known) = known else { return trace };
         for (tier, policies) in self.stack(known, direction) {
-            let step = self.judge_tier(&tier, &policies, direction, packet);
+            let step = self.judge_tier(&tier, &policies, direction, packet, names);
             let decided = step.verdict.clone();
             trace.tiers.push(step);
             if let Some(verdict) = decided {
@@ -63,12 +91,13 @@ impl World {
         policies: &[&Policy],
         direction: Direction,
         packet: &Packet,
+        names: &Names,
     ) -> TierTrace {
         let mut step = TierTrace::new(&tier.name);
         for policy in policies {
             let mut seen = PolicyTrace { policy: policy.id.clone(), rules: Vec::new() };
             for rule in policy.rules(direction).into_iter().flat_map(|rules| rules.iter()) {
-                let miss = self.first_miss(rule, packet);
+                let miss = self.first_miss(rule, packet, names);
                 let matched = miss.is_none();
                 seen.rules.push(RuleTrace { index: rule.index, action: rule.action, miss });
                 let decision = match rule.action {

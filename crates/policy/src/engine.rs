@@ -12,6 +12,8 @@
 //! Invariant: after `take_changes`, the tables are those that a fresh engine would make of the same
 //! objects (revisions aside), whatever the events were and in whatever order they came.
 
+mod derived;
+mod expiry;
 mod flush;
 mod members;
 mod policies;
@@ -35,6 +37,8 @@ use crate::place::Places;
 use crate::resolve::Lists;
 use crate::rule::Tier;
 use crate::select::{Addresses, Groups, MemberId, SelectorId, Selectors};
+use derived::Derived;
+use expiry::Expiry;
 use flush::Placed;
 use members::{Member, MemberKey};
 use policies::Held;
@@ -85,9 +89,11 @@ pub struct Engine {
     /// Policies by the selector that says whom they apply to.
     subjects: HashMap<SelectorId, BTreeSet<PolicyRef>>,
     in_tier: HashMap<String, BTreeSet<PolicyRef>>,
+    expiry: Expiry,
 
     selectors: Selectors,
     groups: Groups,
+    derived: Derived,
     addresses: Addresses,
     lists: Lists,
     programs: Programs,
@@ -177,7 +183,9 @@ impl Engine {
             && self.subjects.is_empty()
             && self.in_tier.is_empty()
             && self.selectors.is_idle()
+            && self.expiry.is_idle()
             && self.groups.is_idle()
+            && self.derived.is_idle()
             && self.addresses.is_idle()
             && self.lists.is_idle()
             && self.programs.is_idle()
@@ -189,9 +197,13 @@ impl Engine {
     fn upsert(&mut self, object: &Object) {
         let (touched, mut said) = self.inventory.upsert(object);
         self.sync(touched);
-        if let Some((policy, more)) = lower::policy(object) {
-            said.extend(more);
-            self.put_policy(policy);
+        match lower::policy(object) {
+            Some((policy, more)) => {
+                said.extend(more);
+                said.extend(self.admit(policy));
+            }
+            // Staged to say nothing; it may have said something before.
+            None => self.remove_policies_of(&object.key()),
         }
         if let Some((tier, more)) = lower::tier(object) {
             said.extend(more);
@@ -203,19 +215,26 @@ impl Engine {
     fn delete(&mut self, key: &ObjectKey) {
         let touched = self.inventory.remove(key);
         self.sync(touched);
-        if let Some(policy) = key.policy() {
-            self.remove_policy(&policy);
-        }
+        self.remove_policies_of(key);
         if key.kind == bulkhead_api::object::Kind::Tier {
             self.remove_tier(&key.name);
         }
         self.say(key.clone(), Vec::new());
     }
 
+    fn remove_policies_of(&mut self, key: &ObjectKey) {
+        if let Some(policy) = key.policy() {
+            self.remove_policy(&policy);
+        }
+    }
+
     fn sync(&mut self, touched: Touched) {
         match touched {
             Touched::Nothing => {}
-            Touched::Endpoint(id) => self.sync_member(MemberKey::Endpoint(id)),
+            Touched::Endpoint(id) => {
+                self.derived.touch_workload(&id, &self.inventory);
+                self.sync_member(MemberKey::Endpoint(id));
+            }
             Touched::NetworkSet(key) => self.sync_member(MemberKey::NetworkSet(key)),
             Touched::Namespace(name) => {
                 let members = self.in_namespace.get(&name).cloned().unwrap_or_default();
@@ -225,7 +244,13 @@ impl Engine {
                 let members = self.of_account.get(&(namespace, name)).cloned();
                 self.sync_members(members.unwrap_or_default());
             }
-            Touched::Node(name) => self.touch_node(&name),
+            Touched::Node(name) => {
+                self.derived.touch_nodes();
+                self.touch_node(&name);
+            }
+            Touched::Services(services) => {
+                services.iter().for_each(|service| self.derived.touch_service(service));
+            }
         }
     }
 

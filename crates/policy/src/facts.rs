@@ -8,12 +8,16 @@
 mod endpoint;
 mod inventory;
 mod network_set;
+mod node;
+mod service;
 #[cfg(test)]
 mod tests;
 
 pub use endpoint::{Endpoint, NamedPort};
 pub use inventory::{Inventory, Touched};
 pub use network_set::NetworkSet;
+pub use node::NodeFacts;
+pub use service::{Backends, Services};
 
 use bulkhead_types::Labels;
 

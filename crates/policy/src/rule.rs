@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::{Direction, PolicyRef, PortRange, Protocol, Selector};
+use bulkhead_types::{Direction, Names, PolicyRef, PortRange, Protocol, Selector};
 use ipnet::IpNet;
 
 /// A tier or policy position: lower is earlier, unset is last.
@@ -139,6 +139,8 @@ pub struct Side {
     pub not_nets: Option<Arc<[IpNet]>>,
     /// The address, and on the destination side also protocol and port, is behind the service.
     pub service: Option<ServiceRef>,
+    /// The address is one of a node whose labels match.
+    pub nodes: Option<Selector>,
     /// The address was given as the answer for one of these names. Sorted, without duplicates.
     pub domains: Option<Arc<[DomainPattern]>>,
     pub ports: Option<Ports>,
@@ -230,10 +232,28 @@ impl Policy {
         }
     }
 
-    /// Policies of one tier go by order, then by the text `name/namespace/kind`.
+    /// Policies of one tier go by order, then by the text `name/namespace/kind`. A staged policy
+    /// stands where it would stand once enforced.
     pub fn precedence(&self, other: &Self) -> Ordering {
-        let text = |p: &Self| format!("{}/{}/{}", p.id.name, p.id.namespace, p.id.kind.as_str());
-        self.order.cmp(&other.order).then_with(|| text(self).cmp(&text(other)))
+        let text = |p: &Self| {
+            let kind = p.id.kind.enforced_twin().unwrap_or(p.id.kind);
+            format!("{}/{}/{}", p.id.name, p.id.namespace, kind.as_str())
+        };
+        let by_text =
+            || text(self).cmp(&text(other)).then_with(|| self.id.kind.cmp(&other.id.kind));
+        self.order.cmp(&other.order).then_with(by_text)
+    }
+
+    /// The enforced policy that this staged one replaces or removes in the staged reading.
+    pub fn twin(&self) -> Option<PolicyRef> {
+        self.staged?;
+        let kind = self.id.kind.enforced_twin()?;
+        Some(PolicyRef { kind, ..self.id.clone() })
+    }
+
+    /// Whether the policy no longer applies at the given moment.
+    pub fn is_expired(&self, now: Moment) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 }
 
@@ -265,6 +285,13 @@ impl Rule {
     }
 }
 
+impl DomainPattern {
+    /// Whether the address was looked up under a name that the pattern means.
+    pub fn is_for(&self, names: &Names) -> bool {
+        names.is_any_under(&self.0)
+    }
+}
+
 impl Side {
     /// Whether nothing is asked of the address; ports aside.
     pub fn is_any_address(&self) -> bool {
@@ -273,6 +300,7 @@ impl Side {
             && self.nets.is_none()
             && self.not_nets.is_none()
             && self.service.is_none()
+            && self.nodes.is_none()
             && self.domains.is_none()
     }
 }

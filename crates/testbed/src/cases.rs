@@ -15,7 +15,9 @@
 //!
 //! `from` and `to` are `namespace/name` or an address. `traffic` is `TCP 80`, `UDP 53 over IPv6`,
 //! `ICMP 8` (type), `ICMPv6 128.0` (type and code) or `protocol 47`. `decided by` names the end and
-//! the rule; `nothing` is a connection that no policy has a word about.
+//! the rule; `nothing` is a connection that no policy has a word about. `to` may say under which
+//! names the sender looked the address up: `192.0.2.1 as example.com, www.example.com`. Traffic that
+//! ends in `staged` is judged in the staged reading.
 //!
 //! Invariant: a file that cannot be read whole is an error with its line; no row is passed over.
 
@@ -24,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use bulkhead_api::manifest::Manifests;
 use bulkhead_api::{Object, addressing};
-use bulkhead_types::{Decision, EndpointId, Packet, Protocol, RuleRef, Verdict};
+use bulkhead_types::{Decision, EndpointId, Names, Packet, Protocol, RuleRef, Verdict};
 
 /// One file.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Row {
     pub line: usize,
     pub from: String,
     pub to: String,
+    /// Under which the sender looked `to` up.
+    pub names: Names,
     pub traffic: Traffic,
     pub verdict: Decision,
     pub decided_by: String,
@@ -61,6 +65,7 @@ pub struct Traffic {
     pub icmp_type: u8,
     pub icmp_code: u8,
     pub v6: bool,
+    pub staged: bool,
 }
 
 /// What is wrong with a file, and on which line.
@@ -176,8 +181,12 @@ impl Reader<'_> {
             other => return Err(self.error(line, format!("`{other}` is neither allow nor deny"))),
         };
         let traffic = Traffic::parse(traffic).map_err(|message| self.error(line, message))?;
-        let (from, to) = ((*from).to_owned(), (*to).to_owned());
-        let row = Row { line, from, to, traffic, verdict, decided_by: (*decided_by).to_owned() };
+        let (to, names) = match to.split_once(" as ") {
+            Some((to, names)) => (to, Names::new(names.split(',').map(str::trim))),
+            None => (*to, Names::default()),
+        };
+        let (from, to, decided_by) = ((*from).to_owned(), to.to_owned(), (*decided_by).to_owned());
+        let row = Row { line, from, to, names, traffic, verdict, decided_by };
         match self.file.cases.last_mut() {
             Some(case) => case.rows.push(row),
             None => return Err(self.error(line, "a table stands under a `## ` heading")),
@@ -202,12 +211,17 @@ impl Reader<'_> {
 impl Traffic {
     fn parse(text: &str) -> Result<Self, String> {
         let bad = || format!("`{text}` is not traffic such as `TCP 80` or `ICMP 8`");
+        let (text, staged) = match text.strip_suffix(" staged") {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
         let (text, v6) = match text.strip_suffix(" over IPv6") {
             Some(text) => (text, true),
             None => (text, false),
         };
         let (name, number) = text.split_once(' ').ok_or_else(bad)?;
-        let mut traffic = Self { protocol: Protocol::TCP, port: 0, icmp_type: 0, icmp_code: 0, v6 };
+        let mut traffic =
+            Self { protocol: Protocol::TCP, port: 0, icmp_type: 0, icmp_code: 0, v6, staged };
         if name == "protocol" {
             traffic.protocol = Protocol(number.parse().map_err(|_| bad())?);
             return Ok(traffic);

@@ -6,6 +6,7 @@
 pub mod direction;
 pub mod endpoint;
 pub mod labels;
+pub mod names;
 pub mod packet;
 pub mod port;
 pub mod protocol;
@@ -16,6 +17,7 @@ pub mod verdict;
 pub use direction::Direction;
 pub use endpoint::{EndpointId, EndpointKind};
 pub use labels::Labels;
+pub use names::{NO_NAMES, Names};
 pub use packet::Packet;
 pub use port::PortRange;
 pub use protocol::{ParseProtocolError, Protocol};

@@ -20,6 +20,13 @@ pub fn miss(rule: &Rule, criterion: Criterion) -> String {
         Criterion::NotProtocol => shown("notProtocol", rule.not_protocol),
         Criterion::Icmp => icmp("icmp", rule.icmp),
         Criterion::NotIcmp => icmp("notICMP", rule.not_icmp),
+        Criterion::Http => "http".to_owned(),
+        Criterion::SourceService => service("source", src),
+        Criterion::DestinationService => service("destination", dst),
+        Criterion::SourceNodes => shown("source nodes", src.nodes.as_ref()),
+        Criterion::DestinationNodes => shown("destination nodes", dst.nodes.as_ref()),
+        Criterion::SourceDomains => domains("source", src),
+        Criterion::DestinationDomains => domains("destination", dst),
         Criterion::SourceSelector => selector("source", src),
         Criterion::DestinationSelector => selector("destination", dst),
         Criterion::SourceNotSelector => not_selector("source", src),
@@ -45,6 +52,16 @@ fn icmp(name: &str, value: Option<Icmp>) -> String {
         Some(Icmp { kind, code: None }) => format!("{name} type {kind}"),
         None => name.to_owned(),
     }
+}
+
+fn service(end: &str, side: &Side) -> String {
+    let service = side.service.as_ref().map(|s| format!("{}/{}", s.namespace, s.name));
+    shown(&format!("{end} service"), service)
+}
+
+fn domains(end: &str, side: &Side) -> String {
+    let patterns = side.domains.iter().flat_map(|list| list.iter());
+    list(&format!("{end} domains"), patterns.map(|pattern| pattern.0.clone()))
 }
 
 fn selector(end: &str, side: &Side) -> String {

@@ -1,32 +1,45 @@
 //! The objects, as the oracle holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bulkhead_api::Object;
-use bulkhead_types::{Direction, EndpointId, Labels, Packet};
+use bulkhead_types::{Direction, EndpointId, Labels, NO_NAMES, Names, Packet, PolicyRef};
 use ipnet::IpNet;
 
 use super::trace::Trace;
-use crate::facts::{Endpoint, Inventory, NamedPort};
+use crate::facts::{Backends, Endpoint, Inventory, NamedPort, NodeFacts};
 use crate::lower::{self, Diagnostic};
-use crate::rule::{Policy, Tier};
+use crate::rule::{DomainPattern, Moment, Policy, ServiceRef, Staged, Tier};
 
 /// Everything that was declared, lowered once and otherwise untouched.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct World {
     inventory: Inventory,
     tiers: BTreeMap<String, Tier>,
+    /// Staged ones too, whichever the reading.
     policies: Vec<Policy>,
+    reading: Reading,
     diagnostics: Vec<Diagnostic>,
     carriers: Vec<Carrier>,
 }
 
+/// Which policies count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// Those that are enforced.
+    #[default]
+    Enforced,
+    /// Those that would be enforced once every staged action was taken.
+    Staged,
+}
+
 /// What gives labels, and names of ports, to addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Carrier {
     pub labels: Labels,
     nets: Vec<IpNet>,
+    domains: Vec<DomainPattern>,
     pub ports: Vec<NamedPort>,
 }
 
@@ -59,14 +72,37 @@ impl World {
         world.carriers.extend(inventory.endpoints.values().map(|endpoint| Carrier {
             labels: inventory.labels_of(endpoint),
             nets: endpoint.addresses.iter().copied().map(IpNet::from).collect(),
+            domains: Vec::new(),
             ports: endpoint.ports.clone(),
         }));
         world.carriers.extend(inventory.network_sets.values().map(|set| Carrier {
             labels: inventory.labels_of_set(set),
             nets: set.nets.clone(),
+            domains: set.domains.clone(),
             ports: Vec::new(),
         }));
         world
+    }
+
+    /// The world as it is at the given moment: expired policies are gone, and it is said. A world
+    /// that was told no moment knows no end of any policy.
+    #[must_use]
+    pub fn at(mut self, now: Moment) -> Self {
+        let expired = self.policies.iter().filter(|policy| policy.is_expired(now));
+        self.diagnostics.extend(expired.map(lower::expired));
+        self.policies.retain(|policy| !policy.is_expired(now));
+        self
+    }
+
+    /// The same world in the staged reading: a staged policy replaces the enforced one of its name,
+    /// or removes it.
+    #[must_use]
+    pub fn staged(&self) -> Self {
+        Self { reading: Reading::Staged, ..self.clone() }
+    }
+
+    pub fn reading(&self) -> Reading {
+        self.reading
     }
 
     /// What lowering had to say, object by object.
@@ -92,15 +128,44 @@ impl World {
         self.inventory.labels_of(endpoint)
     }
 
+    /// Every policy, whether it counts or not.
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// The policies that count in this reading.
+    pub fn policies_in_force(&self) -> impl Iterator<Item = &Policy> {
+        let replaced: BTreeSet<PolicyRef> = match self.reading {
+            Reading::Enforced => BTreeSet::new(),
+            Reading::Staged => self.policies.iter().filter_map(Policy::twin).collect(),
+        };
+        self.policies.iter().filter(move |policy| match self.reading {
+            Reading::Enforced => policy.staged.is_none(),
+            Reading::Staged => {
+                policy.staged != Some(Staged::Delete) && !replaced.contains(&policy.id)
+            }
+        })
+    }
+
+    /// What stands behind a service.
+    pub fn backends(&self, service: &ServiceRef) -> Backends {
+        self.inventory.backends(service)
+    }
+
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeFacts> {
+        self.inventory.nodes.values()
     }
 
     /// Judges a connection at the source's egress and at the destination's ingress. It passes where
     /// every end that exists allows it.
     pub fn judge(&self, packet: &Packet) -> Judgement {
+        self.judge_named(packet, &NO_NAMES)
+    }
+
+    /// As [`World::judge`], where the source looked the destination up under `names`.
+    pub fn judge_named(&self, packet: &Packet, names: &Names) -> Judgement {
         let at = |address, direction| {
-            self.endpoint_at(address).map(|e| self.trace(&e.id, direction, packet))
+            self.endpoint_at(address).map(|e| self.trace_named(&e.id, direction, packet, names))
         };
         Judgement {
             egress: at(packet.src, Direction::Egress),
@@ -112,7 +177,7 @@ impl World {
     pub fn stack(&self, endpoint: &Endpoint, direction: Direction) -> Vec<(Tier, Vec<&Policy>)> {
         let labels = self.inventory.labels_of(endpoint);
         let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
-        for policy in &self.policies {
+        for policy in self.policies_in_force() {
             if policy.rules(direction).is_some() && policy.subject.matches(&labels) {
                 by_tier.entry(&policy.tier).or_default().push(policy);
             }
@@ -131,8 +196,16 @@ impl World {
         stack
     }
 
-    pub(super) fn carriers_of(&self, address: IpAddr) -> impl Iterator<Item = &Carrier> {
-        self.carriers.iter().filter(move |c| c.nets.iter().any(|net| net.contains(&address)))
+    /// What has the address, by its number or by one of the names under which it was looked up.
+    pub(super) fn carriers_of<'a>(
+        &'a self,
+        address: IpAddr,
+        names: &'a Names,
+    ) -> impl Iterator<Item = &'a Carrier> {
+        self.carriers.iter().filter(move |c| {
+            c.nets.iter().any(|net| net.contains(&address))
+                || c.domains.iter().any(|pattern| pattern.is_for(names))
+        })
     }
 }
 

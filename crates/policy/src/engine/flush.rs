@@ -32,6 +32,7 @@ impl Engine {
         let mut round = std::mem::take(&mut self.round);
         self.lists.collect(&mut self.groups);
         let retired = self.retire_groups();
+        self.settle_derived();
         let moves = self.settle_addresses();
         self.mark_moves(&moves, &mut round);
         self.watch_moves(&moves);
@@ -69,6 +70,10 @@ impl Engine {
             for prefix in prefixes {
                 // Harmless where the prefix carries the group by a member.
                 self.addresses.remove_net(prefix, group);
+            }
+            let Some(kind) = self.groups.kind(group) else { continue };
+            for (prefix, atom) in self.derived.end(group, kind) {
+                self.addresses.remove_net(prefix, atom);
             }
         }
         self.groups.retire(&mut self.selectors)
@@ -240,7 +245,7 @@ impl Engine {
         let mut rows =
             Rows { programs: &self.programs, painted: HashMap::new(), work: &mut self.work };
         for (name, emission) in round {
-            let has_object = self.inventory.nodes.contains(&name);
+            let has_object = self.inventory.nodes.contains_key(&name);
             let is_known = self.nodes.contains_key(&name);
             if !is_known && !has_object {
                 continue;

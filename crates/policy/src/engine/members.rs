@@ -158,6 +158,8 @@ impl Engine {
         match self.groups.kind(group) {
             None | Some(GroupKind::Atom { .. }) => Vec::new(),
             Some(GroupKind::Nets(nets)) => nets.to_vec(),
+            Some(GroupKind::Service { .. } | GroupKind::Nodes(_)) => self.derived.prefixes(group),
+            Some(GroupKind::Domains(_)) => Vec::new(),
             Some(GroupKind::Selector(selector)) => {
                 of_members(&mut self.selectors.members(*selector))
             }

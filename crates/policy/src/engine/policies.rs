@@ -47,6 +47,7 @@ impl Engine {
 
     pub(super) fn remove_policy(&mut self, id: &PolicyRef) {
         let Some(held) = self.policies.remove(id) else { return };
+        self.expiry.forget(&held.policy);
         self.dirty_members.extend(self.selectors.members(held.subject));
         if let Some(policies) = self.subjects.get_mut(&held.subject) {
             policies.remove(id);
@@ -108,8 +109,15 @@ impl Engine {
         list
     }
 
+    pub(super) fn held_policy(&self, id: &PolicyRef) -> Option<&Policy> {
+        self.policies.get(id).map(|held| &held.policy)
+    }
+
     /// Lets the addresses that a new group holds know.
     fn introduce(&mut self, group: GroupId) {
+        if let Some(kind) = self.groups.kind(group) {
+            self.derived.begin(group, kind);
+        }
         if let Some(GroupKind::Nets(nets)) = self.groups.kind(group) {
             for net in nets.iter() {
                 self.addresses.add_net(*net, group);
@@ -130,6 +138,7 @@ impl Engine {
             .filter_map(|selector| self.subjects.get(&selector))
             .flatten()
             .filter_map(|id| self.policies.get(id))
+            .filter(|held| held.policy.staged.is_none())
             .filter_map(|held| Some((held, held.list(direction)?)))
             .collect();
         held.sort_by(|(a, _), (b, _)| {

@@ -7,10 +7,11 @@ use bulkhead_api::{Object, ObjectKey};
 use bulkhead_types::{EndpointId, EndpointKind, Labels};
 
 use super::{
-    Endpoint, KUBERNETES_NAME, NAME, NAMESPACE, NAMESPACE_PREFIX, NetworkSet, ORCHESTRATOR,
-    SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
+    Backends, Endpoint, KUBERNETES_NAME, NAME, NAMESPACE, NAMESPACE_PREFIX, NetworkSet, NodeFacts,
+    ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, Services,
 };
 use crate::lower::{Diagnostic, Notes};
+use crate::rule::ServiceRef;
 
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
@@ -18,7 +19,8 @@ pub struct Inventory {
     service_accounts: BTreeMap<(String, String), Labels>,
     pub endpoints: BTreeMap<EndpointId, Endpoint>,
     pub network_sets: BTreeMap<ObjectKey, NetworkSet>,
-    pub nodes: BTreeSet<String>,
+    pub nodes: BTreeMap<String, NodeFacts>,
+    pub services: Services,
 }
 
 /// What a changed object may move.
@@ -33,6 +35,8 @@ pub enum Touched {
     /// The labels that the account's endpoints inherit: namespace, name.
     ServiceAccount(String, String),
     Node(String),
+    /// What stands behind these services.
+    Services(BTreeSet<ServiceRef>),
 }
 
 impl Inventory {
@@ -50,9 +54,15 @@ impl Inventory {
                 self.service_accounts.insert((key.namespace.clone(), key.name.clone()), labels());
                 Touched::ServiceAccount(key.namespace, key.name)
             }
-            Object::Node(_) => {
-                self.nodes.insert(key.name.clone());
+            Object::Node(node) => {
+                self.nodes.insert(key.name.clone(), NodeFacts::new(node, &mut notes));
                 Touched::Node(key.name)
+            }
+            Object::Service(service) => {
+                Touched::Services([self.services.put(service, &key, &mut notes)].into())
+            }
+            Object::EndpointSlice(slice) => {
+                Touched::Services(self.services.put_slice(slice, &key, &mut notes))
             }
             Object::Pod(pod) => match Endpoint::from_pod(pod, &mut notes) {
                 Some(endpoint) => self.put_endpoint(endpoint),
@@ -93,6 +103,8 @@ impl Inventory {
                 self.nodes.remove(&name);
                 Touched::Node(name)
             }
+            Kind::Service => Touched::Services([self.services.remove(key)].into()),
+            Kind::EndpointSlice => Touched::Services(self.services.remove_slice(key)),
             Kind::Pod | Kind::Workload => {
                 let kind = match kind {
                     Kind::Pod => EndpointKind::Pod,
@@ -120,6 +132,12 @@ impl Inventory {
         let key = set.key.clone();
         self.network_sets.insert(key.clone(), set);
         Touched::NetworkSet(key)
+    }
+
+    /// What stands behind a service; nothing behind an unknown one.
+    pub fn backends(&self, id: &ServiceRef) -> Backends {
+        let workloads = self.endpoints.values().filter(|e| e.id.namespace == id.namespace);
+        self.services.backends(id, workloads)
     }
 
     /// Everything that a selector sees of an endpoint: its own labels, where it belongs, and what it

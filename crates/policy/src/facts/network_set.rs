@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::own_labels;
 use crate::lower::{self, Notes};
+use crate::rule::DomainPattern;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkSet {
@@ -15,6 +16,8 @@ pub struct NetworkSet {
     pub labels: Labels,
     /// Sorted, without duplicates, host bits cleared.
     pub nets: Vec<IpNet>,
+    /// Addresses that were looked up under these names belong to the set too. Sorted.
+    pub domains: Vec<DomainPattern>,
 }
 
 impl NetworkSet {
@@ -37,6 +40,7 @@ impl NetworkSet {
         }
         nets.sort_unstable();
         nets.dedup();
-        Self { key, labels: own_labels(labels), nets }
+        let domains = lower::of_set(spec.allowed_egress_domains.as_deref(), notes);
+        Self { key, labels: own_labels(labels), nets, domains }
     }
 }

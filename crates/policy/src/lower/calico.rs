@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use bulkhead_api::calico::{
-    self, EntityRule, GlobalNetworkPolicy, NetworkPolicy, PolicySpec, PolicyType,
-};
-use bulkhead_types::{Direction, PolicyKind, PolicyRef, Protocol, Selector};
+use bulkhead_api::calico::{self, EntityRule, GlobalPolicySpec, PolicySpec, PolicyType};
+use bulkhead_types::{Direction, PolicyKind, PolicyRef, Selector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Notes, fields, scope};
+use super::place::{End, Place};
+use super::{Notes, domains, fields, http, scope, services};
 use crate::rule::{Action, Family, Order, Policy, Rule, Side, Stage, Tier, TierDefault};
 
 pub const DEFAULT_TIER: &str = "default";
@@ -42,23 +42,28 @@ pub fn tier(tier: &calico::Tier, notes: &mut Notes) -> Tier {
     written
 }
 
-pub fn network_policy(policy: &NetworkPolicy, notes: &mut Notes) -> Policy {
-    let namespace = policy.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let id = PolicyRef {
-        kind: PolicyKind::NetworkPolicy,
-        namespace: namespace.clone(),
-        name: policy.metadata.name.clone().unwrap_or_default(),
-    };
-    common(id, &policy.spec, vec![scope::in_namespace(&namespace)], Some(&namespace), notes)
+/// `kind` is the enforced or the staged one.
+pub fn network_policy(
+    kind: PolicyKind,
+    metadata: &ObjectMeta,
+    spec: &PolicySpec,
+    notes: &mut Notes,
+) -> Policy {
+    let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let name = metadata.name.clone().unwrap_or_default();
+    let id = PolicyRef { kind, namespace: namespace.clone(), name };
+    common(id, spec, vec![scope::in_namespace(&namespace)], Some(&namespace), notes)
 }
 
-pub fn global_network_policy(policy: &GlobalNetworkPolicy, notes: &mut Notes) -> Policy {
-    let spec = &policy.spec;
-    let id = PolicyRef {
-        kind: PolicyKind::GlobalNetworkPolicy,
-        namespace: String::new(),
-        name: policy.metadata.name.clone().unwrap_or_default(),
-    };
+/// `kind` is the enforced or the staged one.
+pub fn global_network_policy(
+    kind: PolicyKind,
+    metadata: &ObjectMeta,
+    spec: &GlobalPolicySpec,
+    notes: &mut Notes,
+) -> Policy {
+    let name = metadata.name.clone().unwrap_or_default();
+    let id = PolicyRef { kind, namespace: String::new(), name };
     let (namespaces, intact) = notes.reading(SUBJECT_EFFECT, |notes| {
         let text = spec.namespace_selector.as_deref().filter(|text| !text.trim().is_empty())?;
         scope::namespaces(text, "spec.namespaceSelector", notes)
@@ -152,9 +157,9 @@ fn rules(
             calico::Action::Pass => (Action::Pass, "the rule denies everything"),
         };
         let field = format!("spec.{direction}[{index}]");
-        let (rule, intact) = notes.reading(effect, |notes| {
-            rule(written, Rule::any(index, action), namespace, &field, notes)
-        });
+        let scope = Scope { namespace, direction };
+        let (rule, intact) = notes
+            .reading(effect, |notes| rule(written, Rule::any(index, action), scope, &field, notes));
         match (intact, action) {
             (true, _) => lowered.extend(rule),
             (false, Action::Allow | Action::Log) => {}
@@ -164,11 +169,18 @@ fn rules(
     lowered
 }
 
+/// Where a rule stands: the policy's namespace, if it has one, and the list.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    namespace: Option<&'a str>,
+    direction: Direction,
+}
+
 /// `None` where the rule is understood and can never match.
 fn rule(
     written: &calico::Rule,
     mut rule: Rule,
-    namespace: Option<&str>,
+    scope: Scope<'_>,
     field: &str,
     notes: &mut Notes,
 ) -> Option<Rule> {
@@ -183,12 +195,14 @@ fn rule(
     if has_icmp && rule.protocol.is_some_and(|protocol| !protocol.is_icmp()) {
         notes.error(at("icmp"), "ICMP criteria need `protocol` ICMP or ICMPv6");
     }
-    if written.http.is_some() {
-        notes.error(at("http"), "is not understood yet");
+    if let Some(written) = &written.http {
+        rule.http = http::read(written, &rule, scope.direction, &at("http"), notes);
     }
-    rule.src = side(written.source.as_ref(), rule.protocol, namespace, &at("source"), notes);
+    let place = |end| Place { end, direction: scope.direction, protocol: rule.protocol };
+    let (source, destination) = (place(End::Source), place(End::Destination));
+    rule.src = side(written.source.as_ref(), source, scope.namespace, &at("source"), notes);
     rule.dst =
-        side(written.destination.as_ref(), rule.protocol, namespace, &at("destination"), notes);
+        side(written.destination.as_ref(), destination, scope.namespace, &at("destination"), notes);
 
     let by_name: Option<Family> = protocol.and_then(|(_, family)| family);
     let by_version = fields::ip_version(written.ip_version, &at("ipVersion"), notes);
@@ -202,7 +216,7 @@ fn rule(
 
 fn side(
     written: Option<&EntityRule>,
-    protocol: Option<Protocol>,
+    place: Place,
     namespace: Option<&str>,
     field: &str,
     notes: &mut Notes,
@@ -210,18 +224,16 @@ fn side(
     let Some(entity) = written else { return Side::default() };
     let at = |name: &str| format!("{field}.{name}");
     let (selector, not_selector) = scope::side(entity, namespace, field, notes);
-    let unread = [("services", entity.services.is_some()), ("domains", entity.domains.is_some())];
-    for (name, _) in unread.into_iter().filter(|(_, is_set)| *is_set) {
-        notes.error(at(name), "is not understood yet");
-    }
+    let protocol = place.protocol;
     Side {
         selector,
         not_selector,
         nets: fields::nets(entity.nets.as_deref(), &at("nets"), notes),
         not_nets: fields::not_nets(entity.not_nets.as_deref(), &at("notNets"), notes),
         ports: fields::ports(entity.ports.as_deref(), protocol, &at("ports"), notes),
-        service: None,
-        domains: None,
+        service: services::read(entity, place, namespace, field, notes),
+        nodes: None,
+        domains: domains::of_rule(entity.domains.as_deref(), place, &at("domains"), notes),
         not_ports: fields::ports(entity.not_ports.as_deref(), protocol, &at("notPorts"), notes),
     }
 }

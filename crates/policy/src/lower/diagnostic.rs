@@ -6,6 +6,8 @@ use bulkhead_api::ObjectKey;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
+    /// As meant, and worth knowing.
+    Note,
     /// Odd, but understood.
     Warning,
     /// Not understood, and therefore read closed.
@@ -68,6 +70,10 @@ impl Notes {
 
     pub fn warning(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.push(Severity::Warning, field.into(), message.into(), "");
+    }
+
+    pub fn note(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.push(Severity::Note, field.into(), message.into(), "");
     }
 
     fn push(&mut self, severity: Severity, field: String, message: String, effect: &'static str) {

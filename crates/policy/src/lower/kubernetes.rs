@@ -8,9 +8,9 @@ use std::sync::Arc;
 use bulkhead_types::selector::{Expr, LABEL_LENGTH_MAX};
 use bulkhead_types::{Direction, PolicyKind, PolicyRef, PortRange, Protocol, Selector};
 use k8s_openapi::api::networking::v1::{
-    IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort,
+    IPBlock, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Notes, calico, fields, scope};
@@ -19,9 +19,17 @@ use crate::rule::{Action, Order, Policy, Ports, Rule, Side, Stage};
 
 const ORDER: f64 = 1000.0;
 
-pub fn network_policy(policy: &NetworkPolicy, notes: &mut Notes) -> Policy {
-    let namespace = policy.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let spec = policy.spec.clone().unwrap_or_default();
+/// Protocols with their ports; `None` is all of them.
+pub type Traffic = Vec<(Option<Protocol>, Option<Ports>)>;
+
+/// `kind` is the enforced or the staged one.
+pub fn network_policy(
+    kind: PolicyKind,
+    metadata: &ObjectMeta,
+    spec: NetworkPolicySpec,
+    notes: &mut Notes,
+) -> Policy {
+    let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
     let (subject, intact) = notes
         .reading("the policy isolates all pods of its namespace and allows nothing", |notes| {
             label_selector(&spec.pod_selector.unwrap_or_default(), "spec.podSelector", notes)
@@ -42,9 +50,9 @@ pub fn network_policy(policy: &NetworkPolicy, notes: &mut Notes) -> Policy {
     }
     let mut lowered = Policy {
         id: PolicyRef {
-            kind: PolicyKind::KubernetesNetworkPolicy,
+            kind,
             namespace: namespace.clone(),
-            name: policy.metadata.name.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
         },
         tier: calico::DEFAULT_TIER.to_owned(),
         order: Order::new(Some(ORDER)),
@@ -139,17 +147,17 @@ impl Written<'_> {
     }
 
     /// Protocols with their ports; unset or empty ports are all traffic.
-    fn traffic(&self, field: &str, notes: &mut Notes) -> Vec<(Option<Protocol>, Option<Ports>)> {
+    fn traffic(&self, field: &str, notes: &mut Notes) -> Traffic {
         let Some(ports) = self.ports.filter(|ports| !ports.is_empty()) else {
             return vec![(None, None)];
         };
-        let mut traffic: Vec<(Option<Protocol>, Option<Ports>)> = Vec::new();
+        let mut traffic: Traffic = Vec::new();
         for (position, port) in ports.iter().enumerate() {
             let field = format!("{field}.ports[{position}]");
             let (read, intact) =
                 notes.reading("the port is left out", |n| self::port(port, &field, n));
             if let Some((protocol, ports)) = read.filter(|_| intact) {
-                merge(&mut traffic, protocol, ports);
+                merge(&mut traffic, Some(protocol), ports);
             }
         }
         traffic
@@ -157,13 +165,9 @@ impl Written<'_> {
 }
 
 /// Ports of one protocol share a lowered rule.
-fn merge(
-    traffic: &mut Vec<(Option<Protocol>, Option<Ports>)>,
-    protocol: Protocol,
-    ports: Option<Ports>,
-) {
-    let Some((_, merged)) = traffic.iter_mut().find(|(p, _)| *p == Some(protocol)) else {
-        traffic.push((Some(protocol), ports));
+pub fn merge(traffic: &mut Traffic, protocol: Option<Protocol>, ports: Option<Ports>) {
+    let Some((_, merged)) = traffic.iter_mut().find(|(p, _)| *p == protocol) else {
+        traffic.push((protocol, ports));
         return;
     };
     match (merged, ports) {
@@ -240,14 +244,7 @@ fn peer(peer: &NetworkPolicyPeer, namespace: &str, field: &str, notes: &mut Note
     }
     let namespaces = match namespaces {
         None => scope::in_namespace(namespace),
-        Some(selector) => {
-            let selector = label_selector(selector, &format!("{field}.namespaceSelector"), notes)?;
-            if selector.is_all() {
-                Expr::Has(NAMESPACE.to_owned()).into()
-            } else {
-                selector.with_key_prefix(NAMESPACE_PREFIX)
-            }
-        }
+        Some(selector) => self::namespaces(selector, &format!("{field}.namespaceSelector"), notes)?,
     };
     let pods = match pods {
         None => Selector::all(),
@@ -271,13 +268,23 @@ fn ip_block(block: &IPBlock, field: &str, notes: &mut Notes) -> Option<Side> {
     Some(Side { nets: Some(Arc::clone(&nets)), not_nets, ..Side::default() })
 }
 
+/// A selector over the labels of namespaces; an empty one is every namespace.
+pub fn namespaces(written: &LabelSelector, field: &str, notes: &mut Notes) -> Option<Selector> {
+    let selector = label_selector(written, field, notes)?;
+    Some(if selector.is_all() {
+        Expr::Has(NAMESPACE.to_owned()).into()
+    } else {
+        selector.with_key_prefix(NAMESPACE_PREFIX)
+    })
+}
+
 /// Network sets have no orchestrator, so Kubernetes peers never mean them.
-fn kubernetes_only() -> Selector {
+pub fn kubernetes_only() -> Selector {
     Expr::Equals(ORCHESTRATOR.to_owned(), "k8s".to_owned()).into()
 }
 
 /// Requirements are ANDed; an empty selector is everything.
-fn label_selector(written: &LabelSelector, field: &str, notes: &mut Notes) -> Option<Selector> {
+pub fn label_selector(written: &LabelSelector, field: &str, notes: &mut Notes) -> Option<Selector> {
     let mut parts: Vec<Selector> = Vec::new();
     for (key, value) in written.match_labels.iter().flatten() {
         check_key(key, &format!("{field}.matchLabels"), notes)?;

@@ -1,10 +1,13 @@
 //! Lowering, row by row. `check` shows a lowered policy as text, one line a rule, so that a test can
 //! be read aloud.
 
+mod beyond;
 mod calico;
 mod closed;
+mod cluster;
 mod kubernetes;
 mod show;
+mod staged;
 
 use bulkhead_api::Object;
 use serde_json::{Value, json};
@@ -27,6 +30,7 @@ fn lower(object: Value) -> (Policy, Vec<String>) {
         let severity = match d.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         };
         format!("{severity} {d}")
     });

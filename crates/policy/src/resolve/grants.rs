@@ -54,6 +54,8 @@ pub struct Sieve {
     pub not_selector: Option<GroupId>,
     pub nets: Option<GroupId>,
     pub not_nets: Option<GroupId>,
+    /// Services, nodes and names: the address must be in every one of these groups.
+    pub also: Vec<GroupId>,
     pub ports: Option<PortSieve>,
     pub not_ports: Option<PortSieve>,
 }
@@ -173,6 +175,7 @@ impl Sieve {
         [self.selector, self.not_selector, self.nets, self.not_nets]
             .into_iter()
             .flatten()
+            .chain(self.also.iter().copied())
             .chain(ports.flat_map(|ports| ports.named.iter().copied()))
     }
 
@@ -181,6 +184,7 @@ impl Sieve {
         let has = |group: &GroupId| class.binary_search(group).is_ok();
         self.selector.as_ref().is_none_or(has)
             && self.nets.as_ref().is_none_or(has)
+            && self.also.iter().all(has)
             && !self.not_selector.as_ref().is_some_and(has)
             && !self.not_nets.as_ref().is_some_and(has)
     }
@@ -188,7 +192,7 @@ impl Sieve {
     /// Groups one of which the address must be in, the choosiest kind first. Empty: none.
     fn keys(&self) -> Vec<GroupId> {
         let named_only = self.ports.as_ref().filter(|ports| ports.ranges.is_empty());
-        match (self.nets.or(self.selector), named_only) {
+        match (self.nets.or(self.selector).or(self.also.first().copied()), named_only) {
             (Some(group), _) => vec![group],
             (None, Some(ports)) => ports.named.clone(),
             (None, None) => Vec::new(),
@@ -224,8 +228,10 @@ impl Resolver<'_> {
         };
         let (mut sees, mut feels) = (BTreeSet::new(), BTreeSet::new());
         let mut ids: BTreeMap<u32, RuleId> = BTreeMap::new();
-        // Log says something and decides nothing: programs need not know.
-        let deciding = rules.iter().filter(|rule| rule.action != Action::Log);
+        // Log says something and decides nothing, nor does what is about requests: programs need not
+        // know.
+        let decides = |rule: &&Rule| rule.action != Action::Log && rule.http.is_none();
+        let deciding = rules.iter().filter(decides);
         for (position, rule) in (0u32..).zip(deciding) {
             let id = ids.entry(rule.index);
             let id = *id.or_insert_with(|| RuleId::of(&list.reference(rule.index)));
@@ -239,8 +245,8 @@ impl Resolver<'_> {
                 not_protocol: rule.not_protocol,
                 icmp: rule.icmp,
                 not_icmp: rule.not_icmp,
-                local: self.sieve(local),
-                remote: self.sieve(remote),
+                local: self.sieve(local, false),
+                remote: self.sieve(remote, direction == Direction::Egress),
             };
             sees.extend(grant.remote.groups());
             feels.extend(grant.local.groups());
@@ -258,7 +264,8 @@ impl Resolver<'_> {
         list
     }
 
-    fn sieve(&mut self, side: &Side) -> Sieve {
+    /// `with_ports`: a service of this side is asked for with its ports.
+    fn sieve(&mut self, side: &Side, with_ports: bool) -> Sieve {
         let (groups, selectors) = (&mut *self.groups, &mut *self.selectors);
         let on_new = &mut *self.on_new;
         let mut told = |(group, is_new): (GroupId, bool)| {
@@ -267,7 +274,14 @@ impl Resolver<'_> {
             }
             group
         };
+        let mut also = Vec::new();
+        also.extend(side.nodes.as_ref().map(|nodes| told(groups.acquire_nodes(nodes))));
+        also.extend(side.domains.as_ref().map(|names| told(groups.acquire_domains(names))));
+        let service =
+            side.service.as_ref().map(|service| told(groups.acquire_service(service, with_ports)));
+        also.extend(service.filter(|_| !with_ports));
         Sieve {
+            also,
             selector: side
                 .selector
                 .as_ref()
@@ -278,7 +292,11 @@ impl Resolver<'_> {
                 .map(|selector| told(groups.acquire_selector(selector, selectors))),
             nets: side.nets.as_ref().map(|nets| told(groups.acquire_nets(nets))),
             not_nets: side.not_nets.as_ref().map(|nets| told(groups.acquire_nets(nets))),
-            ports: side.ports.as_ref().map(|ports| self.ports(ports, side)),
+            ports: match service.filter(|_| with_ports) {
+                // A service with ports is a name for some of them at some addresses.
+                Some(service) => Some(PortSieve { ranges: Vec::new(), named: vec![service] }),
+                None => side.ports.as_ref().map(|ports| self.ports(ports, side)),
+            },
             not_ports: side.not_ports.as_ref().map(|ports| self.ports(ports, side)),
         }
     }

@@ -4,6 +4,8 @@
 //! for each (protocol, number) that the name stands for somewhere. A rule that sees the name sees
 //! all its atoms, also those yet to come.
 
+mod derived;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use ipnet::IpNet;
 use super::MemberId;
 use super::selectors::{SelectorId, Selectors};
 use crate::facts::NamedPort;
+use crate::rule::{DomainPattern, ServiceRef};
 
 /// Never used twice, so that a stale id can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +30,13 @@ pub enum GroupKind {
     Nets(Arc<[IpNet]>),
     /// What a port name stands for among the endpoints that the selector, if any, matches.
     Name { selector: Option<SelectorId>, name: String },
-    /// Addresses at which the name stands for this port.
+    /// Addresses behind the service; with ports, addresses and ports.
+    Service { service: ServiceRef, with_ports: bool },
+    /// Addresses of the nodes that match.
+    Nodes(Selector),
+    /// Addresses that were looked up under these names; only nodes know which.
+    Domains(Arc<[DomainPattern]>),
+    /// Addresses at which the name, or the service, stands for this port.
     Atom { name: GroupId, protocol: Protocol, port: u16 },
 }
 
@@ -141,13 +150,13 @@ impl Groups {
                     if let Some(selector) = selector {
                         selectors.release(*selector);
                     }
-                    for atom in self.atoms.get(&id).into_iter().flat_map(BTreeMap::values) {
-                        if let Some(atom) = self.groups.get(atom) {
-                            self.by_kind.remove(&atom.kind);
-                        }
-                    }
                 }
-                GroupKind::Nets(_) | GroupKind::Atom { .. } => {}
+                _ => {}
+            }
+            for atom in self.atoms.get(&id).into_iter().flat_map(BTreeMap::values) {
+                if let Some(atom) = self.groups.get(atom) {
+                    self.by_kind.remove(&atom.kind);
+                }
             }
         }
         retired
@@ -212,7 +221,7 @@ impl Groups {
             for name in names {
                 let Some(GroupKind::Name { selector, .. }) = self.kind(name) else { continue };
                 if selector.is_none_or(|selector| selectors.is_match(member, selector)) {
-                    groups.push(self.atom(name, port));
+                    groups.push(self.atom(name, port.protocol, port.port));
                 }
             }
         }
@@ -222,22 +231,5 @@ impl Groups {
     /// Whether some rule asks for the selector.
     pub fn is_asked(&self, selector: SelectorId) -> bool {
         self.by_kind.contains_key(&GroupKind::Selector(selector))
-    }
-
-    fn atom(&mut self, name: GroupId, port: &NamedPort) -> GroupId {
-        let key = (port.protocol, port.port);
-        if let Some(&atom) = self.atoms.get(&name).and_then(|atoms| atoms.get(&key)) {
-            return atom;
-        }
-        let [high, low] = port.port.to_be_bytes();
-        let content = content_hash([
-            b"atom".as_slice(),
-            &self.content(name).to_be_bytes(),
-            &[port.protocol.0, high, low],
-        ]);
-        let kind = GroupKind::Atom { name, protocol: port.protocol, port: port.port };
-        let (atom, _) = self.acquire(kind, content);
-        self.atoms.entry(name).or_default().insert(key, atom);
-        atom
     }
 }

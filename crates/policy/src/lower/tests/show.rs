@@ -1,6 +1,6 @@
 //! Lowered rules as text.
 
-use crate::rule::{Action, Family, Icmp, Ports, Rule, Side};
+use crate::rule::{Action, DomainPattern, Family, Icmp, Ports, Rule, Side};
 
 pub fn rules(rules: Option<&[Rule]>) -> Option<Vec<String>> {
     rules.map(|rules| rules.iter().map(rule).collect())
@@ -33,6 +33,8 @@ fn rule(rule: &Rule) -> String {
     add("not-proto", rule.not_protocol.map(|p| p.to_string()));
     add("icmp", rule.icmp.map(icmp));
     add("not-icmp", rule.not_icmp.map(icmp));
+    let request = rule.http.as_ref().map(|http| format!("{:?} {:?}", http.methods, http.paths));
+    add("http", request);
     side("src", &rule.src, &mut text);
     side("dst", &rule.dst, &mut text);
     text
@@ -61,6 +63,12 @@ fn side(name: &str, side: &Side, text: &mut String) {
     add("is-not", side.not_selector.as_ref().map(ToString::to_string));
     add("nets", side.nets.as_deref().map(nets));
     add("not-nets", side.not_nets.as_deref().map(nets));
+    add("behind", side.service.as_ref().map(|s| format!("{}/{}", s.namespace, s.name)));
+    add("nodes", side.nodes.as_ref().map(ToString::to_string));
+    let names = |list: &[DomainPattern]| {
+        list.iter().map(|pattern| pattern.0.as_str()).collect::<Vec<_>>().join(",")
+    };
+    add("names", side.domains.as_deref().map(names));
     add("ports", side.ports.as_ref().map(ports));
     add("not-ports", side.not_ports.as_ref().map(ports));
 }
