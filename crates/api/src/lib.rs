@@ -6,12 +6,15 @@
 pub mod addressing;
 pub mod calico;
 pub mod enforcement;
+pub mod entry;
+pub mod expand;
 pub mod flow;
 pub mod gateway;
 pub mod manifest;
 pub mod network_policy_api;
 pub mod object;
 pub mod owner;
+pub mod service;
 pub mod workload;
 
 pub use object::{Object, ObjectKey};

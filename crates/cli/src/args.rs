@@ -29,11 +29,18 @@ pub enum Command {
     },
 }
 
+/// Where objects come from: files, a live server, or files on top of a live server.
 #[derive(Debug, Arguments)]
 pub struct Manifests {
     /// Manifests: a file, a folder (searched for *.yaml, *.yml and *.json) or `-` for stdin.
-    #[arg(short = 'f', long = "file", value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present = "server")]
     pub files: Vec<PathBuf>,
+    /// What a live server holds, at URL or where the kubeconfig says; files that are given as well
+    /// lie on top of it, as a preview.
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true)]
+    pub server: Option<Option<String>>,
+    #[command(flatten)]
+    pub access: Server,
 }
 
 #[derive(Debug, Arguments)]

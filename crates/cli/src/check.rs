@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 
+use bulkhead_api::expand::Remark;
 use bulkhead_api::manifest::{Diagnostic, Severity, Source};
 use bulkhead_api::{Object, ObjectKey};
 use bulkhead_policy::World;
@@ -21,9 +22,10 @@ use bulkhead_policy::World;
 use crate::args::{Check, CheckOutput};
 use crate::input::{self, Input};
 use crate::output::{self, Paint};
+use crate::world;
 
 pub fn run(command: &Check) -> anyhow::Result<ExitCode> {
-    let input = input::read(&command.manifests.files)?;
+    let input = input::read(&command.manifests)?;
     let findings = find(&input);
     let mut out = output::answers();
     match command.output {
@@ -44,16 +46,18 @@ pub struct Finding {
 }
 
 fn find(input: &Input) -> Vec<Finding> {
-    let objects: Vec<&Object> = input.manifests.objects.iter().map(|l| &l.object).collect();
+    let objects: Vec<&Object> = input.objects().collect();
     let mut pen = Pen { input, findings: Vec::new() };
     let written = input.manifests.diagnostics.iter();
     pen.findings.extend(written.map(|d| Finding { object: None, diagnostic: d.clone() }));
 
-    let world = World::from_objects(objects.iter().copied());
+    let mut everybody: Vec<Object> = input.objects().cloned().collect();
+    pen.remarks(world::populate(&mut everybody));
+    let world = World::from_objects(&everybody);
     pen.engine(world.diagnostics());
     server::check(&objects, &mut pen);
     references::check(&objects, &mut pen);
-    lint::check(&objects, &world, &mut pen);
+    lint::check(&everybody, &world, &mut pen);
 
     let mut findings = pen.findings;
     findings.sort_by(|a, b| {
@@ -85,6 +89,13 @@ impl Pen<'_> {
         }
     }
 
+    /// What came up when owners were turned into pods.
+    fn remarks(&mut self, remarks: Vec<Remark>) {
+        for Remark { severity, code, object, field, message, help } in remarks {
+            self.write(severity, code, &object, field, message, help);
+        }
+    }
+
     pub fn write(
         &mut self,
         severity: Severity,
@@ -96,7 +107,7 @@ impl Pen<'_> {
     ) {
         let source = self.input.place(object, field);
         let source =
-            source.unwrap_or_else(|| Source { file: "<unknown>".into(), line: 1, column: 1 });
+            source.unwrap_or_else(|| Source { file: "<server>".into(), line: 1, column: 1 });
         let diagnostic = Diagnostic::new(severity, code, source, message);
         let diagnostic = self.input.quote(diagnostic.help_if(help).at_field(field));
         self.findings.push(Finding { object: Some(object.clone()), diagnostic });

@@ -18,6 +18,11 @@ pub fn talk<T>(conversation: impl Future<Output = anyhow::Result<T>>) -> anyhow:
 }
 
 pub async fn connect(server: &Server) -> anyhow::Result<Client> {
+    connect_at(server, None).await
+}
+
+/// As [`connect`], but to `url` with the kubeconfig's certificates.
+pub async fn connect_at(server: &Server, url: Option<&str>) -> anyhow::Result<Client> {
     let kubeconfig = match &server.kubeconfig {
         Some(path) => read(path)?,
         None => Kubeconfig::read().context(
@@ -25,9 +30,12 @@ pub async fn connect(server: &Server) -> anyhow::Result<Client> {
              (bulkhead-server writes admin.kubeconfig into its --data-dir)",
         )?,
     };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .context("the kubeconfig names no usable cluster and user")?;
+    if let Some(url) = url {
+        config.cluster_url = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
+    }
     Client::try_from(config).context("cannot make a TLS client of the kubeconfig")
 }
 
@@ -59,4 +67,16 @@ pub fn explain(what: &str, error: kube::Error) -> anyhow::Error {
             anyhow!("{what}: {last}: is the server running where the kubeconfig says?")
         }
     }
+}
+
+/// Percent-encoding of everything but the unreserved characters.
+pub fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }

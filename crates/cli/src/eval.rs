@@ -36,7 +36,7 @@ pub fn run(command: &Eval) -> anyhow::Result<ExitCode> {
             Box::new(File::open(&command.flows).with_context(|| format!("cannot read `{name}`"))?)
         }
     };
-    let mut input = input::read(&command.manifests.files)?;
+    let mut input = input::read(&command.manifests)?;
     let objects = world::objects(&mut input)?;
     let world = World::from_objects(&objects);
     world::say_closed(&input, &world);

@@ -90,23 +90,11 @@ fn path(command: &Flows) -> String {
     ];
     query.extend(texts.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))));
     let pairs: Vec<String> =
-        query.iter().map(|(name, text)| format!("{name}={}", escaped(text))).collect();
+        query.iter().map(|(name, text)| format!("{name}={}", client::escaped(text))).collect();
     match pairs.as_slice() {
         [] => flow::PATH.to_owned(),
         pairs => format!("{}?{}", flow::PATH, pairs.join("&")),
     }
-}
-
-/// Percent-encoding of everything but the unreserved characters.
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Manifests from files, folders and stdin.
+//! Where every command gets its objects: files, folders and stdin, a live server, or both, in which
+//! case files lie on top of what the server holds.
 //!
 //! Texts are kept beside the objects, so that a complaint that comes later, from the policy engine,
 //! can still show the line it is about.
@@ -9,8 +10,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use bulkhead_api::ObjectKey;
 use bulkhead_api::manifest::{self, Diagnostic, Manifests, Source, TEXT_BYTES_MAX};
+use bulkhead_api::{Object, ObjectKey};
+
+use crate::args;
+use crate::live;
 
 /// Deepest folder that is searched; a loop of links ends here.
 const FOLDER_DEPTH_MAX: usize = 32;
@@ -19,13 +23,24 @@ const FOLDER_DEPTH_MAX: usize = 32;
 pub struct Input {
     pub manifests: Manifests,
     pub n_files: usize,
+    /// What the server holds and no file replaces.
+    live: Vec<Object>,
     texts: BTreeMap<String, String>,
     places: HashMap<ObjectKey, Source>,
 }
 
-/// Reads every path. An `Err` is a path that cannot be read; what is wrong *in* a file is a
-/// diagnostic.
-pub fn read(paths: &[PathBuf]) -> anyhow::Result<Input> {
+/// Reads what a command line names. An `Err` is a path or a server that cannot be read; what is
+/// wrong *in* a file is a diagnostic.
+pub fn read(from: &args::Manifests) -> anyhow::Result<Input> {
+    let mut input = read_files(&from.files)?;
+    if let Some(url) = &from.server {
+        let live = live::objects(url.as_deref(), &from.access)?;
+        input.live = live.into_iter().filter(|o| !input.places.contains_key(&o.key())).collect();
+    }
+    Ok(input)
+}
+
+fn read_files(paths: &[PathBuf]) -> anyhow::Result<Input> {
     let mut files = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
@@ -110,7 +125,20 @@ fn shown(path: &Path) -> String {
 }
 
 impl Input {
-    /// Where `field` of an object is written; `None` for objects that no file declares.
+    /// Everything that was read, files first.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.manifests.objects.iter().map(|loaded| &loaded.object).chain(&self.live)
+    }
+
+    /// As [`Input::objects`], moved out.
+    pub fn take_objects(&mut self) -> Vec<Object> {
+        let loaded = std::mem::take(&mut self.manifests.objects);
+        let live = std::mem::take(&mut self.live);
+        loaded.into_iter().map(|loaded| loaded.object).chain(live).collect()
+    }
+
+    /// Where `field` of an object is written; `None` for objects that no file declares, such as those
+    /// of a server.
     pub fn place(&self, key: &ObjectKey, field: &str) -> Option<Source> {
         let object = self.places.get(key)?;
         let text = self.texts.get(&*object.file)?;

@@ -1,7 +1,8 @@
 //! `bulkhead`: asks the policy engine about manifests on disk, and a live server about its flows.
 //!
-//! Reading order is the order of a run: [`args`] is what may be asked, [`input`] reads manifests,
-//! [`world`] makes engines of them, and each command answers in a module of its own.
+//! Reading order is the order of a run: [`args`] is what may be asked, [`input`] reads
+//! manifests and servers, [`world`] makes engines of them, and each command answers in a module of
+//! its own.
 //!
 //! Invariant: exit status 0 is a complete answer, 1 is something to correct in the input or around
 //! the command, 2 is a command line that cannot be understood. Answers go to stdout, complaints to
@@ -13,6 +14,7 @@ mod client;
 mod eval;
 mod flows;
 mod input;
+mod live;
 mod node;
 mod output;
 mod why;

@@ -24,7 +24,7 @@ use story::{EndStory, Story};
 
 pub fn run(command: &Why) -> anyhow::Result<ExitCode> {
     let target = target::parse(&command.dst)?;
-    let mut input = input::read(&command.manifests.files)?;
+    let mut input = input::read(&command.manifests)?;
     let world = World::from_objects(&world::objects(&mut input)?);
     world::say_closed(&input, &world);
     let directory = Directory::of(&world);

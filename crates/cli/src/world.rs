@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::bail;
+use bulkhead_api::expand::{Remark, expand};
 use bulkhead_api::manifest::Severity;
 use bulkhead_api::{Object, addressing};
 use bulkhead_policy::{Engine, Event, NodeProgram, World};
@@ -59,7 +60,8 @@ pub enum AskError {
     NoPort(Protocol),
 }
 
-/// The objects with addresses for all, or an error where the manifests cannot be trusted.
+/// The objects with a pod for every owner and addresses for all, or an error where the manifests
+/// cannot be trusted.
 ///
 /// A document that is no object stops everything: leaving out a policy could turn a deny into an
 /// allow. What the policy engine cannot understand is read closed, as on a live server, and said.
@@ -72,10 +74,23 @@ pub fn objects(input: &mut Input) -> anyhow::Result<Vec<Object>> {
     if input.manifests.has_errors() {
         bail!("the manifests have errors, so no verdict about them can be trusted");
     }
-    let loaded = std::mem::take(&mut input.manifests.objects);
-    let mut objects: Vec<Object> = loaded.into_iter().map(|loaded| loaded.object).collect();
-    addressing::assign(&mut objects);
+    let mut objects = input.take_objects();
+    for remark in populate(&mut objects) {
+        if remark.severity != Severity::Note {
+            let place = input.place(&remark.object, remark.field);
+            let place = place.map(|source| format!("{source}: ")).unwrap_or_default();
+            output::complain(&format!("warning: {place}{}: {}", remark.object, remark.message));
+        }
+    }
     Ok(objects)
+}
+
+/// Adds a pod for every owner that has none, and gives addresses to all.
+pub fn populate(objects: &mut Vec<Object>) -> Vec<Remark> {
+    let expansion = expand(objects.iter());
+    objects.extend(expansion.pods.into_iter().map(|(_, pod)| pod));
+    addressing::assign(objects);
+    expansion.remarks
 }
 
 /// Says what the policy engine could not understand and therefore reads closed.

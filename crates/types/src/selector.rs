@@ -20,6 +20,7 @@
 mod canonical;
 mod error;
 mod expr;
+mod implies;
 mod parse;
 mod restrict;
 #[cfg(test)]
@@ -74,6 +75,17 @@ impl Selector {
     /// What any matching label set must satisfy; for indexing.
     pub fn restrictions(&self) -> Restrictions {
         restrict::restrictions(&self.expr)
+    }
+
+    /// Whether everything that this selector matches, `wide` matches too. `true` is a proof; `false`
+    /// only means that none was found.
+    pub fn implies(&self, wide: &Selector) -> bool {
+        implies::implies(&self.expr, &wide.expr)
+    }
+
+    /// Whether nothing matches both. `true` is a proof; `false` only means that none was found.
+    pub fn excludes(&self, other: &Selector) -> bool {
+        implies::excludes(&self.expr, &other.expr)
     }
 
     /// The conjunction, in the given order; `all()` operands are left out.

@@ -10,7 +10,7 @@ use bulkhead_types::{Direction, Labels, PolicyKind, Selector};
 
 use super::Pen;
 
-pub fn check(objects: &[&Object], world: &World, pen: &mut Pen<'_>) {
+pub fn check(objects: &[Object], world: &World, pen: &mut Pen<'_>) {
     for object in objects {
         inert_rules(object, pen);
         empty_peers(object, pen);
@@ -147,7 +147,7 @@ struct Everybody {
 }
 
 impl Everybody {
-    fn of(objects: &[&Object]) -> Self {
+    fn of(objects: &[Object]) -> Self {
         let mut inventory = Inventory::default();
         for object in objects {
             inventory.upsert(object);

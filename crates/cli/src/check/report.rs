@@ -29,7 +29,7 @@ pub fn text(
     writeln!(
         out,
         "{} in {}: {}, {}, {}",
-        counted(input.manifests.objects.len(), "object"),
+        counted(input.objects().count(), "object"),
         counted(input.n_files, "file"),
         counted(errors, "error"),
         counted(warnings, "warning"),
@@ -45,7 +45,7 @@ fn counted(n: usize, noun: &str) -> String {
 pub fn json(out: &mut impl Write, input: &Input, findings: &[Finding]) -> io::Result<()> {
     let [errors, warnings, notes] = counts(findings);
     let report = json!({
-        "objects": input.manifests.objects.len(),
+        "objects": input.objects().count(),
         "files": input.n_files,
         "errors": errors,
         "warnings": warnings,

@@ -315,3 +315,110 @@ mod laws {
         }
     }
 }
+
+fn mk_selector(text: &str) -> Selector {
+    Selector::parse(text).unwrap()
+}
+
+#[test]
+fn a_narrower_selector_implies_a_wider_one_and_not_the_other_way_round() {
+    let pairs = [
+        ("a == 'x'", "has(a)"),
+        ("a == 'x'", "all()"),
+        ("a == 'x'", "a in {'x', 'y'}"),
+        ("a == 'x' && b == 'y'", "a == 'x'"),
+        ("a == 'x' && b == 'y' && has(c)", "has(c) && has(a)"),
+        ("a == 'x'", "a == 'x' || b == 'y'"),
+        ("a == 'x'", "a != 'y'"),
+        ("a == 'xyz'", "a starts with 'x'"),
+        ("a starts with 'xy'", "a starts with 'x'"),
+        ("a ends with 'xy'", "a contains 'x'"),
+        ("a in {'x', 'y'}", "a not in {'z'}"),
+        ("!has(a)", "a != 'x'"),
+        ("a not in {'x', 'y'}", "a != 'x'"),
+        ("!has(a) && !has(b)", "!has(a)"),
+        ("a == 'x' && has(b)", "(a == 'x' || a == 'y') && has(b)"),
+    ];
+    for (narrow, wide) in pairs {
+        let (narrow, wide) = (mk_selector(narrow), mk_selector(wide));
+        assert!(narrow.implies(&wide), "{narrow:?} => {wide:?}");
+        assert!(!wide.implies(&narrow), "{wide:?} => {narrow:?}");
+    }
+}
+
+#[test]
+fn selectors_that_share_nothing_exclude_one_another() {
+    let pairs = [
+        ("a == 'x'", "a == 'y'"),
+        ("a == 'x' && has(b)", "!has(b)"),
+        ("a in {'x', 'y'}", "a not in {'x', 'y', 'z'}"),
+        ("a == 'x'", "a starts with 'y'"),
+        ("a != 'x'", "a == 'x'"),
+        ("a == 'x' || a == 'y'", "a == 'z'"),
+    ];
+    for (one, other) in pairs {
+        let (one, other) = (mk_selector(one), mk_selector(other));
+        assert!(one.excludes(&other) && other.excludes(&one), "{one:?} and {other:?}");
+    }
+    let pairs = [("a == 'x'", "b == 'y'"), ("a == 'x'", "has(a)"), ("a != 'x'", "a != 'y'")];
+    for (one, other) in pairs {
+        let (one, other) = (mk_selector(one), mk_selector(other));
+        assert!(!one.excludes(&other) && !other.excludes(&one), "{one:?} and {other:?}");
+    }
+}
+
+/// Over every label set of two keys and three values, a claimed proof holds.
+#[test]
+fn proofs_hold_of_every_label_set() {
+    let atoms = [
+        "a == 'x'",
+        "a == 'xy'",
+        "a != 'x'",
+        "has(a)",
+        "!has(a)",
+        "a in {'x', 'y'}",
+        "a not in {'x'}",
+        "a starts with 'x'",
+        "a ends with 'y'",
+        "a contains 'y'",
+        "b == 'x'",
+        "!has(b)",
+        "all()",
+    ];
+    let mut texts: Vec<String> = atoms.iter().map(|atom| (*atom).to_owned()).collect();
+    for one in atoms {
+        for other in atoms {
+            texts.push(format!("{one} && {other}"));
+            texts.push(format!("{one} || {other}"));
+            texts.push(format!("!({one} && {other})"));
+        }
+    }
+    let selectors: Vec<Selector> = texts.iter().map(|text| mk_selector(text)).collect();
+    let values = [None, Some("x"), Some("y"), Some("xy")];
+    let mut label_sets = Vec::new();
+    for a in values {
+        for b in values {
+            let pairs = [("a", a), ("b", b)].into_iter();
+            let labels: crate::Labels =
+                pairs.filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
+            label_sets.push(labels);
+        }
+    }
+    let (mut n_implied, mut n_excluded) = (0, 0);
+    let matched: Vec<Vec<bool>> =
+        selectors.iter().map(|s| label_sets.iter().map(|l| s.matches(l)).collect()).collect();
+    for (one, of_one) in selectors.iter().zip(&matched) {
+        for (other, of_other) in selectors.iter().zip(&matched) {
+            let mut pairs = of_one.iter().zip(of_other);
+            if one.implies(other) {
+                n_implied += 1;
+                assert!(pairs.clone().all(|(a, b)| !a || *b), "{one:?} => {other:?}");
+            }
+            if one.excludes(other) {
+                n_excluded += 1;
+                assert!(pairs.all(|(a, b)| !a || !b), "{one:?} and {other:?}");
+            }
+        }
+    }
+    assert!(n_implied > 20_000 && n_excluded > 2_000, "{n_implied} {n_excluded}");
+}
