@@ -180,6 +180,7 @@ impl Controller {
             generation: placed.generation,
             errors: placed.errors,
             is_rewritten: placed.is_rewritten,
+            standing: placed.standing,
         };
         let policies =
             output.policies.into_iter().map(|(key, placed)| (key, placed.map(place))).collect();
@@ -220,10 +221,16 @@ impl Controller {
 }
 
 /// Whether two states differ only in what no program is made of: bookkeeping, and the status of
-/// everything but pods.
+/// everything but pods and the addresses of nodes.
 fn says_the_same(old: &Stored, new: &Stored) -> bool {
-    const METADATA: [&str; 3] =
-        ["/metadata/labels", "/metadata/generation", "/metadata/annotations"];
+    const METADATA: [&str; 5] = [
+        "/metadata/labels",
+        "/metadata/generation",
+        "/metadata/annotations",
+        "/metadata/ownerReferences",
+        // Of nodes; all else in their status is bookkeeping.
+        "/status/addresses",
+    ];
     let (before, after) = (&old.value, &new.value);
     let is_same = |pointer: &&str| before.pointer(pointer) == after.pointer(pointer);
     let is_said =

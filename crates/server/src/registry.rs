@@ -57,6 +57,18 @@ pub struct Placement {
     pub errors: Vec<String>,
     /// Its rules are new: whatever a node enforced of it before does not count.
     pub is_rewritten: bool,
+    pub standing: Standing,
+}
+
+/// Whether a policy is to be enforced at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    #[default]
+    InForce,
+    /// It says what an enforced policy is to become; no packet meets it.
+    Staged,
+    /// It has ceased to apply; the words say when.
+    Expired(String),
 }
 
 /// How a node is seen at some moment.

@@ -9,6 +9,8 @@ use bulkhead_policy::{Engine, Severity};
 use bulkhead_types::{PolicyRef, Revision};
 use bulkhead_wire::ProgramDelta;
 
+use crate::registry::Standing;
+
 #[derive(Debug)]
 pub struct Compiler {
     engine: Engine,
@@ -38,6 +40,7 @@ pub struct Placed {
     pub errors: Vec<String>,
     /// Whether its rules are new, so that no node can have enforced them before.
     pub is_rewritten: bool,
+    pub standing: Standing,
 }
 
 impl Compiler {
@@ -90,6 +93,10 @@ impl Compiler {
             .map(ToString::to_string)
             .collect();
         let nodes = self.engine.nodes_of(policy).map(str::to_owned).collect();
-        Some(Placed { nodes, generation, errors, is_rewritten })
+        let standing = match policy.kind.enforced_twin() {
+            Some(_) => Standing::Staged,
+            None => Standing::InForce,
+        };
+        Some(Placed { nodes, generation, errors, is_rewritten, standing })
     }
 }

@@ -7,7 +7,7 @@ use bulkhead_wire::NodeStatus;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::registry::{NodeFacts, Placement, Presence};
+use crate::registry::{NodeFacts, Placement, Presence, Standing};
 
 /// Nodes or errors that a message names; the rest is counted.
 const NAMED_MAX: usize = 5;
@@ -65,6 +65,12 @@ pub fn progress(
         .collect();
     let lost = listed(lost);
     let mut message = match n_of {
+        _ if placement.standing == Standing::Staged => {
+            "staged: no packet meets it until its enforced kind says the same".to_owned()
+        }
+        _ if let Standing::Expired(since) = &placement.standing => {
+            format!("expired at {since}: it does not apply any more")
+        }
         0 => "selects nothing on any node".to_owned(),
         _ => {
             format!("enforced on {n_nodes} of {n_of} {}", if n_of == 1 { "node" } else { "nodes" })
@@ -84,6 +90,8 @@ pub fn progress(
         () if errors.is_some() => ("False", "Invalid"),
         () if refused.is_some() => ("False", "Refused"),
         () if n_nodes < n_of => ("False", "Pending"),
+        () if placement.standing == Standing::Staged => ("False", "Staged"),
+        () if matches!(placement.standing, Standing::Expired(_)) => ("False", "Expired"),
         () if n_of == 0 => ("True", "NoEndpoints"),
         () => ("True", "Enforced"),
     };

@@ -107,7 +107,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn says(text: &str, expected: &[&str]) {
+pub fn says(text: &str, expected: &[&str]) {
     for word in expected {
         assert!(text.contains(word), "`{word}` is not in:\n{text}");
     }

@@ -1,6 +1,6 @@
 //! Every kind goes through the same life with kubectl.
 
-use crate::kubectl::Kubectl;
+use crate::kubectl::{Kubectl, says};
 
 /// Name of the resource for kubectl, a manifest, and a field path with the value a patch gives it.
 const KINDS: &[(&str, &str, &str, &str)] = &[
@@ -126,4 +126,81 @@ fn every_kind_lives_a_whole_life() {
         has(&kubectl.ok(&format!("delete {resource} x")), "deleted");
         kubectl.fails(&format!("get {resource} x"), "", &["\"x\" not found"]);
     }
+}
+
+const EVERY_NEW_KIND: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: n1-all, labels: {role: edge}}
+spec: {node: n1, interfaceName: '*', expectedIPs: [10.0.0.1], profiles: [open]}
+---
+apiVersion: projectcalico.org/v3
+kind: Profile
+metadata: {name: open}
+spec:
+  ingress: [{action: Allow}]
+  egress: [{action: Allow}]
+---
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec:
+  bpfEnabled: true
+  failsafeInboundHostPorts: [{protocol: tcp, port: 22}]
+---
+apiVersion: projectcalico.org/v3
+kind: StagedGlobalNetworkPolicy
+metadata: {name: later}
+spec: {order: 5, selector: \"app == 'web'\", ingress: [{action: Deny}]}
+---
+apiVersion: projectcalico.org/v3
+kind: StagedNetworkPolicy
+metadata: {name: away, namespace: default}
+spec: {stagedAction: Delete}
+---
+apiVersion: projectcalico.org/v3
+kind: StagedKubernetesNetworkPolicy
+metadata: {name: k8s-later, namespace: default}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec:
+  tier: Admin
+  priority: 7
+  subject: {namespaces: {}}
+  ingress: [{action: Deny, from: [{namespaces: {matchLabels: {env: dev}}}]}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: old-guard}
+spec:
+  priority: 9
+  subject: {namespaces: {}}
+  egress: [{action: Pass, to: [{networks: [10.0.0.0/8]}]}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: BaselineAdminNetworkPolicy
+metadata: {name: default}
+spec: {subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}
+";
+
+#[test]
+fn hosts_staged_and_cluster_policies_are_applied_shown_and_deleted() {
+    let kubectl = Kubectl::new();
+    let file = kubectl.file("kinds.yaml", EVERY_NEW_KIND);
+    let file = file.to_str().unwrap();
+    let applied = kubectl.ok(&format!("apply -f {file}"));
+    assert_eq!(applied.lines().filter(|line| line.ends_with("created")).count(), 9, "{applied}");
+    let again = kubectl.ok(&format!("apply -f {file}"));
+    assert_eq!(again.lines().filter(|line| line.ends_with("unchanged")).count(), 9, "{again}");
+    says(&kubectl.ok("get hep"), &["NODE", "INTERFACE", "n1-all", "10.0.0.1"]);
+    says(&kubectl.ok("get kcnp"), &["PRIORITY", "guard", "Admin", "7"]);
+    says(&kubectl.ok("get anp,banp"), &["old-guard", "default"]);
+    says(&kubectl.ok("get snp"), &["ACTION", "away", "Delete"]);
+    says(&kubectl.ok("get sgnp,sknp -A"), &["later", "k8s-later", "Set"]);
+    says(&kubectl.ok("explain clusternetworkpolicy.spec"), &["subject", "priority"]);
+    says(&kubectl.ok(&format!("delete -f {file}")), &["guard", "deleted"]);
+    assert_eq!(kubectl.ok("get kcnp,anp,banp,hep -o name"), "");
 }

@@ -154,3 +154,22 @@ fn a_node_is_ready_refusing_or_lost() {
     let lost = NodeFacts { session: None, heard: None, ..here };
     assert_eq!(ready(&lost), "Unknown AgentLost");
 }
+
+#[test]
+fn a_staged_policy_is_not_enforced_and_says_so() {
+    let moment = mk_moment();
+    let staged = Placement { standing: Standing::Staged, ..mk_placement(&[]) };
+    let message = "staged: no packet meets it until its enforced kind says the same";
+    check(&staged, &[], &moment, &format!("False Staged: {message}"));
+    let twin = mk_placement(&[("n1", 5)]);
+    check(&twin, &[("n1", mk_node(&moment, 5))], &moment, "True Enforced: enforced on 1 of 1 node");
+}
+
+#[test]
+fn an_expired_policy_says_since_when() {
+    let moment = mk_moment();
+    let standing = Standing::Expired("2026-01-01T00:00:00Z".to_owned());
+    let expired = Placement { standing, ..mk_placement(&[]) };
+    let message = "expired at 2026-01-01T00:00:00Z: it does not apply any more";
+    check(&expired, &[], &moment, &format!("False Expired: {message}"));
+}
