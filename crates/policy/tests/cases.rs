@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use bulkhead_api::Object;
+use bulkhead_policy::lower::moment;
+use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event, NodeProgram, Severity, World};
 use bulkhead_testbed::cases::{self, Case, CaseFile, Row, together};
 use bulkhead_types::{Direction, Verdict};
 
 /// What the project promises; a lost file shall not go unnoticed.
-const CASES_MIN: usize = 300;
+const CASES_MIN: usize = 400;
 const NODE: &str = "case";
 
 fn folder() -> PathBuf {
@@ -34,25 +36,36 @@ fn every_case_holds_in_both_engines() {
 fn check(file: &CaseFile, case: &Case) -> Vec<String> {
     let objects = file.objects_of(case);
     let world = World::from_objects(&objects);
-    let staged = world.staged();
-    let program = compile(&objects);
-    let mut faults: Vec<String> = world
-        .diagnostics()
-        .iter()
-        .filter(|d| d.severity == Severity::Error)
-        .map(|d| format!("{}:{}: {}: {d}", file.path.display(), case.line, d.object))
-        .collect();
+    let mut faults = complaints(&world, file, case);
     for row in &case.rows {
-        let world = if row.traffic.staged { &staged } else { &world };
+        let now = row.at.as_deref().map(|text| moment(text).expect("a moment"));
+        let world = now.map_or_else(|| world.clone(), |now| world.clone().at(now));
+        let world = if row.traffic.staged { world.staged() } else { world };
         let slow =
             |id: &_, direction, packet: &_| world.decide_named(id, direction, packet, &row.names);
-        let fast = |id: &_, direction, packet: &_| program.decide(id, direction, packet);
         faults.extend(compare(file, case, row, "decide", slow));
         if !row.traffic.staged && row.names.is_empty() {
+            let program = compile(&objects, now);
+            let fast = |id: &_, direction, packet: &_| program.decide(id, direction, packet);
             faults.extend(compare(file, case, row, "compiled", fast));
         }
     }
     faults
+}
+
+/// What is said of the case's objects and was not announced, and what was announced and is not said.
+fn complaints(world: &World, file: &CaseFile, case: &Case) -> Vec<String> {
+    let at = format!("{}:{}", file.path.display(), case.line);
+    let errors = world.diagnostics().iter().filter(|d| d.severity == Severity::Error);
+    let said: Vec<String> = errors.map(|d| format!("{}: {d}", d.object)).collect();
+    let is_announced = |said: &&String| case.broken.iter().any(|words| said.contains(words));
+    let is_said = |words: &&String| said.iter().any(|said| said.contains(*words));
+    let surprises = said.iter().filter(|said| !is_announced(said));
+    let missing = case.broken.iter().filter(|words| !is_said(words));
+    surprises
+        .map(|said| format!("{at}: {said}"))
+        .chain(missing.map(|words| format!("{at}: nobody says `{words}` but {said:?}")))
+        .collect()
 }
 
 fn compare(
@@ -79,14 +92,21 @@ fn compare(
     ))
 }
 
-fn compile(objects: &[Object]) -> NodeProgram {
+fn compile(objects: &[Object], now: Option<Moment>) -> NodeProgram {
     let mut engine = Engine::new();
     for object in objects {
         let mut object = object.clone();
-        if let Object::Pod(pod) = &mut object {
-            pod.spec.get_or_insert_default().node_name = Some(NODE.to_owned());
+        match &mut object {
+            Object::Pod(pod) => {
+                pod.spec.get_or_insert_default().node_name = Some(NODE.to_owned());
+            }
+            Object::Workload(workload) => workload.spec.node_name = Some(NODE.to_owned()),
+            _ => {}
         }
         engine.apply(Event::Upsert(object));
+    }
+    if let Some(now) = now {
+        engine.advance(now);
     }
     engine.take_changes();
     engine.program(NODE).map(|program| (*program).clone()).unwrap_or_default()

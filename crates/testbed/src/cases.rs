@@ -17,7 +17,11 @@
 //! `ICMP 8` (type), `ICMPv6 128.0` (type and code) or `protocol 47`. `decided by` names the end and
 //! the rule; `nothing` is a connection that no policy has a word about. `to` may say under which
 //! names the sender looked the address up: `192.0.2.1 as example.com, www.example.com`. Traffic that
-//! ends in `staged` is judged in the staged reading.
+//! ends in `staged` is judged in the staged reading, in `at 2030-01-01T00:00:00Z` at that moment.
+//!
+//! Two lines of prose have a meaning. `Broken: words` expects a complaint with these words about the
+//! section's policies, which otherwise must be sound. `Offline: why` says that the section is not for
+//! the data plane; sections that are broken, staged, timed or looked up by name must say so.
 //!
 //! Invariant: a file that cannot be read whole is an error with its line; no row is passed over.
 
@@ -42,6 +46,10 @@ pub struct CaseFile {
 pub struct Case {
     pub sentence: String,
     pub line: usize,
+    /// Why no kernel can show it.
+    pub offline: Option<String>,
+    /// Words of complaints that the policies must bring about.
+    pub broken: Vec<String>,
     pub policies: Vec<Object>,
     pub rows: Vec<Row>,
 }
@@ -54,6 +62,8 @@ pub struct Row {
     /// Under which the sender looked `to` up.
     pub names: Names,
     pub traffic: Traffic,
+    /// RFC 3339; policies that expire do not apply from their moment on.
+    pub at: Option<String>,
     pub verdict: Decision,
     pub decided_by: String,
 }
@@ -136,13 +146,15 @@ impl Reader<'_> {
                         self.file.cases.push(Case {
                             sentence: row.trim_start_matches("## ").to_owned(),
                             line,
+                            offline: None,
+                            broken: Vec::new(),
                             policies: Vec::new(),
                             rows: Vec::new(),
                         });
                     }
                 }
                 (None, row) if row.starts_with('|') => self.row(line, row)?,
-                _ => {}
+                (None, row) => self.mark(row),
             }
         }
         self.whole()
@@ -167,6 +179,16 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn mark(&mut self, row: &str) {
+        let Some(case) = self.file.cases.last_mut() else { return };
+        if let Some(why) = row.strip_prefix("Offline: ") {
+            case.offline = Some(why.to_owned());
+        }
+        if let Some(words) = row.strip_prefix("Broken: ") {
+            case.broken.push(words.to_owned());
+        }
+    }
+
     fn row(&mut self, line: usize, text: &str) -> Result<(), CaseError> {
         let cells: Vec<&str> = text.trim_matches('|').split('|').map(str::trim).collect();
         let [from, to, traffic, verdict, decided_by] = cells.as_slice() else {
@@ -180,13 +202,17 @@ impl Reader<'_> {
             "deny" => Decision::Deny,
             other => return Err(self.error(line, format!("`{other}` is neither allow nor deny"))),
         };
+        let (traffic, at) = match traffic.split_once(" at ") {
+            Some((traffic, at)) => (traffic, Some(at.to_owned())),
+            None => (*traffic, None),
+        };
         let traffic = Traffic::parse(traffic).map_err(|message| self.error(line, message))?;
         let (to, names) = match to.split_once(" as ") {
             Some((to, names)) => (to, Names::new(names.split(',').map(str::trim))),
             None => (*to, Names::default()),
         };
         let (from, to, decided_by) = ((*from).to_owned(), to.to_owned(), (*decided_by).to_owned());
-        let row = Row { line, from, to, names, traffic, verdict, decided_by };
+        let row = Row { line, from, to, names, traffic, at, verdict, decided_by };
         match self.file.cases.last_mut() {
             Some(case) => case.rows.push(row),
             None => return Err(self.error(line, "a table stands under a `## ` heading")),
@@ -203,8 +229,22 @@ impl Reader<'_> {
             if !has(Decision::Allow) || !has(Decision::Deny) {
                 return Err(self.error(case.line, "a case needs an allow and its deny twin"));
             }
+            if case.offline.is_none()
+                && (!case.broken.is_empty() || case.rows.iter().any(Row::is_offline))
+            {
+                return Err(
+                    self.error(case.line, "say why it is not for the data plane: `Offline: why`")
+                );
+            }
         }
         Ok(self.file)
+    }
+}
+
+impl Row {
+    /// Whether it asks what no packet can show.
+    fn is_offline(&self) -> bool {
+        self.traffic.staged || self.at.is_some() || !self.names.is_empty()
     }
 }
 
@@ -273,8 +313,11 @@ impl CaseFile {
     }
 
     fn owner(&self, address: IpAddr) -> Option<EndpointId> {
-        let owner = self.world.iter().find(|o| addressing::addresses(o).contains(&address))?;
-        endpoint(owner)
+        let has_it = |o: &&Object| match o {
+            Object::Pod(pod) if !addressing::has_own_network(pod) => false,
+            o => addressing::addresses(o).contains(&address),
+        };
+        endpoint(self.world.iter().find(has_it)?)
     }
 }
 
