@@ -4,13 +4,16 @@
 //! the kernel must agree with, and it keeps a [`Trace`] of everything it looked at, so that the
 //! answer can be explained.
 
+mod host;
 mod matching;
+pub mod path;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod world;
 
-pub use trace::{Criterion, End, PolicyTrace, RuleTrace, TierTrace, Trace};
+pub use path::{Asked, Leg, Way};
+pub use trace::{Criterion, End, PolicyTrace, ProfileTrace, RuleTrace, TierTrace, Trace};
 pub use world::{Judgement, Reading, World};
 
 use bulkhead_types::{Decision, Direction, EndpointId, NO_NAMES, Names, Packet, RuleRef, Verdict};
@@ -85,7 +88,7 @@ impl World {
         trace
     }
 
-    fn judge_tier(
+    pub(super) fn judge_tier(
         &self,
         tier: &Tier,
         policies: &[&Policy],

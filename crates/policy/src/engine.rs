@@ -15,6 +15,7 @@
 mod derived;
 mod expiry;
 mod flush;
+mod hosts;
 mod members;
 mod policies;
 mod programs;
@@ -209,6 +210,10 @@ impl Engine {
             said.extend(more);
             self.put_tier(tier);
         }
+        if let Object::HostEndpoint(_) = object {
+            // Profiles have a part in it, so the facts keep it.
+            return;
+        }
         self.say(object.key(), said);
     }
 
@@ -244,13 +249,10 @@ impl Engine {
                 let members = self.of_account.get(&(namespace, name)).cloned();
                 self.sync_members(members.unwrap_or_default());
             }
-            Touched::Node(name) => {
-                self.derived.touch_nodes();
-                self.touch_node(&name);
-            }
             Touched::Services(services) => {
                 services.iter().for_each(|service| self.derived.touch_service(service));
             }
+            Touched::Hosts(touched) => self.sync_hosts(touched),
         }
     }
 

@@ -6,17 +6,24 @@
 //! is ignored, so no workload can label its way into another namespace.
 
 mod endpoint;
+mod host;
+mod hosts;
 mod inventory;
 mod network_set;
 mod node;
+mod profile;
 mod service;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use endpoint::{Endpoint, NamedPort};
+pub use host::{DEFAULT_ALLOW, HostEndpoint};
+pub use hosts::{Hosts, TouchedHosts};
 pub use inventory::{Inventory, Touched};
 pub use network_set::NetworkSet;
 pub use node::NodeFacts;
+pub use profile::Profile;
 pub use service::{Backends, Services};
 
 use bulkhead_types::Labels;

@@ -22,6 +22,7 @@ mod diagnostic;
 mod domains;
 mod expiry;
 mod fields;
+mod host;
 mod http;
 mod kubernetes;
 mod peers;
@@ -38,6 +39,7 @@ pub use diagnostic::{Diagnostic, Notes, Severity};
 pub use domains::of_set;
 pub use expiry::{expired, moment};
 pub use fields::net;
+pub use host::profile_rules;
 
 use crate::rule::{Policy, Tier};
 

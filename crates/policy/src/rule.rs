@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::{Direction, Names, PolicyRef, PortRange, Protocol, Selector};
+use bulkhead_types::{Direction, HostStage, Names, PolicyRef, PortRange, Protocol, Selector};
 use ipnet::IpNet;
 
 /// A tier or policy position: lower is earlier, unset is last.
@@ -254,6 +254,21 @@ impl Policy {
     /// Whether the policy no longer applies at the given moment.
     pub fn is_expired(&self, now: Moment) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Whether such a policy judges at that stage of a host endpoint's packets. Workloads ask as
+    /// [`HostStage::Normal`] does.
+    pub fn is_asked_at(self, stage: HostStage) -> bool {
+        match stage {
+            HostStage::Untracked => self == Stage::Untracked,
+            HostStage::PreDnat => self == Stage::PreDnat,
+            HostStage::Normal => matches!(self, Stage::Normal | Stage::NormalAndForward),
+            HostStage::Forward => self == Stage::NormalAndForward,
+        }
     }
 }
 

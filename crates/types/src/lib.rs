@@ -5,6 +5,7 @@
 
 pub mod direction;
 pub mod endpoint;
+pub mod host;
 pub mod labels;
 pub mod names;
 pub mod packet;
@@ -16,6 +17,7 @@ pub mod verdict;
 
 pub use direction::Direction;
 pub use endpoint::{EndpointId, EndpointKind};
+pub use host::{FailsafePort, HostInterface, HostStage, ToHost};
 pub use labels::Labels;
 pub use names::{NO_NAMES, Names};
 pub use packet::Packet;

@@ -1,6 +1,6 @@
 //! What was looked at on the way to a verdict.
 
-use bulkhead_types::{Direction, EndpointId, Packet, PolicyRef, Verdict};
+use bulkhead_types::{Direction, EndpointId, HostStage, Packet, PolicyRef, Verdict};
 
 use crate::rule::Action;
 
@@ -12,7 +12,17 @@ pub struct Trace {
     pub packet: Packet,
     /// Tiers with a policy that applies, up to and including the one that decided.
     pub tiers: Vec<TierTrace>,
+    /// Profiles with rules that were read because no tier decided; host endpoints only.
+    pub profiles: Vec<ProfileTrace>,
     pub verdict: Verdict,
+    /// The stage at which a host endpoint judged; `None` for workloads.
+    pub stage: Option<HostStage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileTrace {
+    pub name: String,
+    pub rules: Vec<RuleTrace>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +93,15 @@ pub enum Criterion {
 
 impl Trace {
     pub(super) fn new(endpoint: EndpointId, direction: Direction, packet: Packet) -> Self {
-        Self { endpoint, direction, packet, tiers: Vec::new(), verdict: Verdict::unknown() }
+        Self {
+            endpoint,
+            direction,
+            packet,
+            tiers: Vec::new(),
+            profiles: Vec::new(),
+            verdict: Verdict::unknown(),
+            stage: None,
+        }
     }
 }
 

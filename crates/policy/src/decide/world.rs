@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bulkhead_api::Object;
-use bulkhead_types::{Direction, EndpointId, Labels, NO_NAMES, Names, Packet, PolicyRef};
+use bulkhead_types::{
+    Direction, EndpointId, HostStage, Labels, NO_NAMES, Names, Packet, PolicyRef,
+};
 use ipnet::IpNet;
 
 use super::trace::Trace;
@@ -15,13 +17,15 @@ use crate::rule::{DomainPattern, Moment, Policy, ServiceRef, Staged, Tier};
 /// Everything that was declared, lowered once and otherwise untouched.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    inventory: Inventory,
+    pub(super) inventory: Inventory,
     tiers: BTreeMap<String, Tier>,
     /// Staged ones too, whichever the reading.
     policies: Vec<Policy>,
     reading: Reading,
     diagnostics: Vec<Diagnostic>,
     carriers: Vec<Carrier>,
+    /// Which node has an address of its own.
+    pub(super) node_of: BTreeMap<IpAddr, String>,
 }
 
 /// Which policies count.
@@ -69,6 +73,23 @@ impl World {
             }
         }
         let inventory = &world.inventory;
+        for host in inventory.hosts.written() {
+            world.diagnostics.extend(inventory.hosts.diagnostics(host));
+        }
+        for (name, node) in &inventory.nodes {
+            for address in &node.addresses {
+                world.node_of.entry(*address).or_insert_with(|| name.clone());
+            }
+        }
+        for (address, node) in inventory.hosts.addresses() {
+            world.node_of.entry(address).or_insert_with(|| node.to_owned());
+        }
+        world.carriers.extend(inventory.hosts.iter().map(|host| Carrier {
+            labels: inventory.hosts.labels_of(host),
+            nets: host.addresses.iter().copied().map(IpNet::from).collect(),
+            domains: Vec::new(),
+            ports: host.ports.clone(),
+        }));
         world.carriers.extend(inventory.endpoints.values().map(|endpoint| Carrier {
             labels: inventory.labels_of(endpoint),
             nets: endpoint.addresses.iter().copied().map(IpNet::from).collect(),
@@ -175,10 +196,20 @@ impl World {
 
     /// The tiers that have a policy for this endpoint and direction, in order, with these policies.
     pub fn stack(&self, endpoint: &Endpoint, direction: Direction) -> Vec<(Tier, Vec<&Policy>)> {
-        let labels = self.inventory.labels_of(endpoint);
+        self.stack_of(&self.inventory.labels_of(endpoint), direction, HostStage::Normal)
+    }
+
+    /// As [`World::stack`], of whatever has these labels, at a stage.
+    pub(super) fn stack_of(
+        &self,
+        labels: &Labels,
+        direction: Direction,
+        stage: HostStage,
+    ) -> Vec<(Tier, Vec<&Policy>)> {
         let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
         for policy in self.policies_in_force() {
-            if policy.rules(direction).is_some() && policy.subject.matches(&labels) {
+            let is_asked = policy.stage.is_asked_at(stage) && policy.rules(direction).is_some();
+            if is_asked && policy.subject.matches(labels) {
                 by_tier.entry(&policy.tier).or_default().push(policy);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use bulkhead_types::{Direction, EndpointId};
+use bulkhead_types::{Direction, EndpointId, HostStage};
 use bulkhead_wire::{EndpointProgram, Judges, ProgramId};
 use ipnet::IpNet;
 
@@ -160,7 +160,7 @@ impl Engine {
             let mut judge = |direction| {
                 let program = Program::new(
                     direction,
-                    self.stack(id, direction),
+                    self.stack(id, direction, HostStage::Normal),
                     Rest::Allowed { profile: profile_name(&endpoint.id.namespace) },
                     Family::of(address),
                     class.map_or(&[], |class| class),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bulkhead_api::ObjectKey;
-use bulkhead_types::{EndpointId, Labels};
+use bulkhead_types::{EndpointId, EndpointKind, Labels};
 use ipnet::IpNet;
 
 use super::{Engine, Work};
@@ -63,6 +63,16 @@ impl Engine {
 
     fn wanted(&self, key: &MemberKey) -> Option<Wanted> {
         Some(match key {
+            MemberKey::Endpoint(id) if id.kind == EndpointKind::Host => {
+                let host = self.inventory.hosts.get(id)?;
+                Wanted {
+                    labels: self.inventory.hosts.labels_of(host),
+                    prefixes: host.addresses.iter().copied().map(IpNet::from).collect(),
+                    ports: host.ports.clone(),
+                    namespace: String::new(),
+                    account: None,
+                }
+            }
             MemberKey::Endpoint(id) => {
                 let endpoint = self.inventory.endpoints.get(id)?;
                 Wanted {

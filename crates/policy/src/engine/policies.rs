@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use bulkhead_types::{Direction, PolicyRef};
+use bulkhead_types::{Direction, HostStage, PolicyRef};
 
 use super::{Engine, Work};
 use crate::resolve::{Grants, ProgramTier};
@@ -130,8 +130,13 @@ impl Engine {
     }
 
     /// The tiers that judge an endpoint in one direction, in order. A tier without a policy for it
-    /// is not there.
-    pub(super) fn stack(&self, member: MemberId, direction: Direction) -> Vec<ProgramTier> {
+    /// is not there. Workloads are judged at the normal stage.
+    pub(super) fn stack(
+        &self,
+        member: MemberId,
+        direction: Direction,
+        stage: HostStage,
+    ) -> Vec<ProgramTier> {
         let mut held: Vec<(&Held, &Arc<Grants>)> = self
             .selectors
             .matches(member)
@@ -139,6 +144,7 @@ impl Engine {
             .flatten()
             .filter_map(|id| self.policies.get(id))
             .filter(|held| held.policy.staged.is_none())
+            .filter(|held| held.policy.stage.is_asked_at(stage))
             .filter_map(|held| Some((held, held.list(direction)?)))
             .collect();
         held.sort_by(|(a, _), (b, _)| {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bulkhead_types::EndpointId;
+use bulkhead_types::{EndpointId, EndpointKind};
 use bulkhead_wire::{Judges, ProgramId};
 use ipnet::IpNet;
 
@@ -33,9 +33,10 @@ impl Engine {
         self.watched.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Every endpoint that is judged somewhere.
+    /// Every workload that is judged somewhere.
     pub fn judged(&self) -> impl Iterator<Item = &EndpointId> {
-        self.placed.values().map(|placed| &placed.id)
+        let is_host = |id: &&EndpointId| id.kind == EndpointKind::Host;
+        self.placed.values().map(|placed| &placed.id).filter(move |id| !is_host(id))
     }
 
     /// The programs that judge each address of an endpoint; none for one without node or address.

@@ -98,7 +98,7 @@ fn pod_addresses(pod: &Pod, notes: &mut Notes) -> Vec<IpAddr> {
     addresses(&texts, "status.podIPs", notes)
 }
 
-fn addresses(texts: &[String], field: &str, notes: &mut Notes) -> Vec<IpAddr> {
+pub(super) fn addresses(texts: &[String], field: &str, notes: &mut Notes) -> Vec<IpAddr> {
     let mut addresses = Vec::with_capacity(texts.len());
     for (position, text) in texts.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
         match text.parse::<IpAddr>() {
@@ -147,7 +147,7 @@ fn named_port(
     Some(NamedPort { name: name.to_owned(), protocol, port })
 }
 
-fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+pub(super) fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
     list.sort_unstable();
     list.dedup();
     list

@@ -7,8 +7,8 @@ use bulkhead_api::{Object, ObjectKey};
 use bulkhead_types::{EndpointId, EndpointKind, Labels};
 
 use super::{
-    Backends, Endpoint, KUBERNETES_NAME, NAME, NAMESPACE, NAMESPACE_PREFIX, NetworkSet, NodeFacts,
-    ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, Services,
+    Backends, Endpoint, Hosts, KUBERNETES_NAME, NAME, NAMESPACE, NAMESPACE_PREFIX, NetworkSet,
+    NodeFacts, ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, Services, TouchedHosts,
 };
 use crate::lower::{Diagnostic, Notes};
 use crate::rule::ServiceRef;
@@ -21,6 +21,7 @@ pub struct Inventory {
     pub network_sets: BTreeMap<ObjectKey, NetworkSet>,
     pub nodes: BTreeMap<String, NodeFacts>,
     pub services: Services,
+    pub hosts: Hosts,
 }
 
 /// What a changed object may move.
@@ -34,9 +35,10 @@ pub enum Touched {
     Namespace(String),
     /// The labels that the account's endpoints inherit: namespace, name.
     ServiceAccount(String, String),
-    Node(String),
     /// What stands behind these services.
     Services(BTreeSet<ServiceRef>),
+    /// Host endpoints and what they depend on; the node, if the object is one.
+    Hosts(TouchedHosts),
 }
 
 impl Inventory {
@@ -45,6 +47,12 @@ impl Inventory {
         let key = object.key();
         let mut notes = Notes::new(key.clone());
         let labels = || object.metadata().labels.clone().unwrap_or_default();
+        if let Object::Node(node) = object {
+            self.nodes.insert(key.name.clone(), NodeFacts::new(node, &mut notes));
+        }
+        if let Some(touched) = self.hosts.upsert(object, &self.nodes, &mut notes) {
+            return (Touched::Hosts(touched), notes.into_vec());
+        }
         let touched = match object {
             Object::Namespace(_) => {
                 self.namespaces.insert(key.name.clone(), labels());
@@ -53,10 +61,6 @@ impl Inventory {
             Object::ServiceAccount(_) => {
                 self.service_accounts.insert((key.namespace.clone(), key.name.clone()), labels());
                 Touched::ServiceAccount(key.namespace, key.name)
-            }
-            Object::Node(node) => {
-                self.nodes.insert(key.name.clone(), NodeFacts::new(node, &mut notes));
-                Touched::Node(key.name)
             }
             Object::Service(service) => {
                 Touched::Services([self.services.put(service, &key, &mut notes)].into())
@@ -89,6 +93,12 @@ impl Inventory {
     }
 
     pub fn remove(&mut self, key: &ObjectKey) -> Touched {
+        if key.kind == Kind::Node {
+            self.nodes.remove(&key.name);
+        }
+        if let Some(touched) = self.hosts.remove(key, &self.nodes) {
+            return Touched::Hosts(touched);
+        }
         let ObjectKey { kind, namespace, name } = key.clone();
         match kind {
             Kind::Namespace => {
@@ -98,10 +108,6 @@ impl Inventory {
             Kind::ServiceAccount => {
                 self.service_accounts.remove(&(namespace.clone(), name.clone()));
                 Touched::ServiceAccount(namespace, name)
-            }
-            Kind::Node => {
-                self.nodes.remove(&name);
-                Touched::Node(name)
             }
             Kind::Service => Touched::Services([self.services.remove(key)].into()),
             Kind::EndpointSlice => Touched::Services(self.services.remove_slice(key)),

@@ -7,7 +7,7 @@ use bulkhead_types::{Direction, PolicyKind, PolicyRef, Selector};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::place::{End, Place};
-use super::{Notes, domains, fields, http, scope, services};
+use super::{Notes, domains, fields, host, http, scope, services};
 use crate::rule::{Action, Family, Order, Policy, Rule, Side, Stage, Tier, TierDefault};
 
 pub const DEFAULT_TIER: &str = "default";
@@ -72,12 +72,13 @@ pub fn global_network_policy(
     if !intact {
         close(&mut lowered);
     }
-    for (set, field) in [(spec.do_not_track, "spec.doNotTrack"), (spec.pre_dnat, "spec.preDNAT")] {
-        if set == Some(true) {
-            notes
-                .warning(field, "such a policy is for host endpoints: no workload is judged by it");
-            (lowered.ingress, lowered.egress) = (None, None);
-        }
+    let (stage, is_sound) = host::stage(spec, notes);
+    lowered.stage = stage;
+    if stage == Stage::PreDnat {
+        lowered.egress = None;
+    }
+    if !is_sound {
+        close(&mut lowered);
     }
     lowered
 }
@@ -142,7 +143,7 @@ pub fn close(policy: &mut Policy) {
     }
 }
 
-fn rules(
+pub(super) fn rules(
     rules: &[calico::Rule],
     namespace: Option<&str>,
     direction: Direction,

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{check, clean, lower, mk_gnp, mk_np};
 
-use crate::rule::{Order, Tier, TierDefault};
+use super::show;
+use crate::rule::{Order, Stage, Tier, TierDefault};
 
 // === tiers ===
 
@@ -127,17 +128,47 @@ fn types_default_to_the_directions_that_have_rules() {
 }
 
 #[test]
-fn policies_for_host_endpoints_do_not_judge_workloads() {
-    for spec in [
-        json!({"doNotTrack": true, "applyOnForward": true, "ingress": [{"action": "Deny"}]}),
-        json!({"preDNAT": true, "applyOnForward": true, "ingress": [{"action": "Deny"}]}),
+fn flags_say_at_which_stage_a_global_policy_is_asked() {
+    let on_forward = |flag: &str| json!({flag: true, "applyOnForward": true});
+    for (spec, stage) in [
+        (json!({}), Stage::Normal),
+        (json!({"applyOnForward": true}), Stage::NormalAndForward),
+        (on_forward("doNotTrack"), Stage::Untracked),
+        (on_forward("preDNAT"), Stage::PreDnat),
     ] {
-        let (policy, said) = lower(mk_gnp(spec));
-        assert_eq!((policy.ingress, policy.egress), (None, None));
-        assert_eq!(said.len(), 1, "{said:?}");
+        assert_eq!(clean(mk_gnp(spec.clone())).stage, stage, "{spec}");
     }
-    let policy = clean(mk_gnp(json!({"applyOnForward": true, "ingress": [{"action": "Deny"}]})));
-    assert!(policy.ingress.is_some(), "applyOnForward alone changes nothing for workloads");
+}
+
+#[test]
+fn flags_that_contradict_one_another_close_the_policy_at_its_stage() {
+    let allow = json!([{"action": "Allow"}]);
+    for (spec, stage, said_of) in [
+        (json!({"doNotTrack": true}), Stage::Untracked, "spec.applyOnForward"),
+        (json!({"preDNAT": true}), Stage::PreDnat, "spec.applyOnForward"),
+        (
+            json!({"doNotTrack": true, "preDNAT": true, "applyOnForward": true}),
+            Stage::Untracked,
+            "spec.preDNAT",
+        ),
+        (
+            json!({"preDNAT": true, "applyOnForward": true, "types": ["Ingress", "Egress"]}),
+            Stage::PreDnat,
+            "spec.egress",
+        ),
+    ] {
+        let mut spec = spec;
+        spec["ingress"] = allow.clone();
+        let (policy, said) = lower(mk_gnp(spec.clone()));
+        assert_eq!(policy.stage, stage, "{spec}");
+        assert_eq!(
+            show::rules(policy.ingress.as_deref()),
+            show::owned(Some(&["0 deny"])),
+            "{spec}"
+        );
+        assert!(policy.stage != Stage::PreDnat || policy.egress.is_none(), "{spec}");
+        assert!(said.iter().any(|said| said.starts_with(&format!("error {said_of}"))), "{said:?}");
+    }
 }
 
 // === rules ===
