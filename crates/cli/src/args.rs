@@ -1,8 +1,12 @@
 //! The command line, as text.
 
+mod reach;
+
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+
+pub use reach::{Picture, Reach};
 
 /// Label-based microsegmentation: check, try and explain policies, and watch what they decide.
 #[derive(Debug, Parser)]
@@ -20,6 +24,8 @@ pub enum Command {
     Eval(Eval),
     /// Explain which rule decides about a connection, tier by tier, at both ends.
     Why(Why),
+    /// Show every connection that manifests allow, exactly.
+    Reach(Reach),
     /// List or follow the flows that a live server has seen.
     Flows(Flows),
     /// Manage the nodes of a live server.

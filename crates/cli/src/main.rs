@@ -17,6 +17,7 @@ mod input;
 mod live;
 mod node;
 mod output;
+mod reach;
 mod why;
 mod world;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::run(command),
         Command::Eval(command) => eval::run(command),
         Command::Why(command) => why::run(command),
+        Command::Reach(command) => reach::run(command),
         Command::Flows(command) => flows::run(command),
         Command::Node { command: NodeCommand::Token(command) } => node::token(command),
     };

@@ -11,7 +11,7 @@ use anyhow::bail;
 use bulkhead_api::expand::{Remark, expand};
 use bulkhead_api::manifest::Severity;
 use bulkhead_api::{Object, addressing};
-use bulkhead_policy::{Engine, Event, NodeProgram, World};
+use bulkhead_policy::{Changes, Diagnostic, Engine, Event, NodeProgram, World};
 use bulkhead_types::{Direction, EndpointId, Packet, Protocol, Verdict};
 
 use crate::input::Input;
@@ -95,7 +95,11 @@ pub fn populate(objects: &mut Vec<Object>) -> Vec<Remark> {
 
 /// Says what the policy engine could not understand and therefore reads closed.
 pub fn say_closed(input: &Input, world: &World) {
-    for found in world.diagnostics() {
+    say_closed_in(input, world.diagnostics());
+}
+
+pub fn say_closed_in<'a>(input: &Input, found: impl IntoIterator<Item = &'a Diagnostic>) {
+    for found in found {
         if found.severity == bulkhead_policy::Severity::Error {
             let place = input.place(&found.object, &found.field);
             let place = place.map(|source| format!("{source}: ")).unwrap_or_default();
@@ -249,19 +253,25 @@ const NODE: &str = "offline";
 
 impl Program {
     pub fn of(objects: &[Object]) -> Self {
-        let mut engine = Engine::new();
-        for object in objects {
-            let mut object = object.clone();
-            place(&mut object);
-            engine.apply(Event::Upsert(object));
-        }
-        engine.take_changes();
+        let (mut engine, _) = engine(objects);
         Self { tables: engine.program(NODE).unwrap_or_default() }
     }
 
     pub fn decide(&self, endpoint: &EndpointId, direction: Direction, packet: &Packet) -> Verdict {
         self.tables.decide(endpoint, direction, packet)
     }
+}
+
+/// The engine of an offline world, and all that it had to say.
+pub fn engine(objects: &[Object]) -> (Engine, Changes) {
+    let mut engine = Engine::new();
+    for object in objects {
+        let mut object = object.clone();
+        place(&mut object);
+        engine.apply(Event::Upsert(object));
+    }
+    let changes = engine.take_changes();
+    (engine, changes)
 }
 
 fn place(object: &mut Object) {

@@ -40,6 +40,8 @@ pub mod emit;
 
 pub mod engine;
 
+pub mod reach;
+
 pub mod decide;
 
 pub mod explain;

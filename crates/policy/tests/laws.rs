@@ -4,6 +4,7 @@
 //! - `agreement`: the compiled program says what the slow reading of the rules says.
 //! - `life`: whatever happened and in whatever order, the engine is where a fresh one would be.
 //! - `deltas`: what is sent is what changed, no more and no less.
+//! - `reach`: for all packets at once the answer is what it is for each, before and after a change.
 //! - `closed`: what is nonsense is named, and opens nothing.
 //!
 //! `BULKHEAD_LAW_SEED` draws other worlds, `BULKHEAD_LAW_TIMES` as many times more of them;
@@ -24,6 +25,8 @@ mod deltas;
 mod life;
 #[path = "laws/programs_of.rs"]
 mod programs_of;
+#[path = "laws/reach.rs"]
+mod reach;
 
 use std::fmt::Debug;
 

@@ -1,0 +1,79 @@
+//! Workloads by name.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bulkhead_api::Object;
+use bulkhead_api::owner::Owner;
+use bulkhead_types::EndpointId;
+
+/// Which workload each endpoint belongs to.
+#[derive(Debug, Default)]
+pub struct Owners {
+    of_endpoint: HashMap<EndpointId, String>,
+    /// Workloads by what people may call them.
+    by_name: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OwnerError {
+    #[error("`{0}` is no workload of these manifests")]
+    Unknown(String),
+    #[error("`{name}` can be each of {}: write one of them", .all.join(", "))]
+    Ambiguous { name: String, all: Vec<String> },
+}
+
+impl Owners {
+    pub fn of(objects: &[Object]) -> Self {
+        let mut owners = Self::default();
+        for object in objects {
+            let (Some(endpoint), Some(owner)) = (endpoint_of(object), Owner::of(object)) else {
+                continue;
+            };
+            let shown = owner.to_string();
+            let short = match owner.namespace.as_str() {
+                "" => owner.name,
+                namespace => format!("{namespace}/{}", owner.name),
+            };
+            for name in [shown.clone(), short, endpoint.to_string()] {
+                owners.by_name.entry(name).or_default().insert(shown.clone());
+            }
+            owners.of_endpoint.insert(endpoint, shown);
+        }
+        owners
+    }
+
+    pub fn name_of(&self, endpoint: &EndpointId) -> String {
+        self.of_endpoint.get(endpoint).cloned().unwrap_or_else(|| endpoint.to_string())
+    }
+
+    pub fn endpoints_of(&self, workload: &str) -> BTreeSet<&EndpointId> {
+        let known = self.of_endpoint.iter();
+        known.filter(|(_, name)| *name == workload).map(|(endpoint, _)| endpoint).collect()
+    }
+
+    /// The workload that is called so: as it is shown, without its kind, or by one of its pods. A
+    /// name without a slash is in the namespace `default`.
+    pub fn find(&self, name: &str) -> Result<String, OwnerError> {
+        let full = match name.contains('/') {
+            true => name.to_owned(),
+            false => format!("default/{name}"),
+        };
+        let found = self.by_name.get(name).or_else(|| self.by_name.get(&full));
+        let found: Vec<String> = found.into_iter().flatten().cloned().collect();
+        match found.as_slice() {
+            [] => Err(OwnerError::Unknown(name.to_owned())),
+            [one] => Ok(one.clone()),
+            _ => Err(OwnerError::Ambiguous { name: name.to_owned(), all: found }),
+        }
+    }
+}
+
+fn endpoint_of(object: &Object) -> Option<EndpointId> {
+    let key = object.key();
+    match object {
+        Object::Pod(_) => Some(EndpointId::pod(key.namespace, key.name)),
+        Object::Workload(_) => Some(EndpointId::workload(key.namespace, key.name)),
+        Object::HostEndpoint(_) => Some(EndpointId::host(key.name)),
+        _ => None,
+    }
+}

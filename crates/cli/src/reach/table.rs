@@ -1,0 +1,79 @@
+//! Connections for people: one line each, aligned.
+
+use std::io::Write;
+
+use bulkhead_policy::reach::{Connection, End, Extent, Matrix, Pods, Traffic};
+
+use super::json::end;
+use crate::output::Paint;
+
+pub fn write(out: &mut impl Write, matrix: &Matrix, paint: Paint) -> anyhow::Result<()> {
+    let mut rows: Vec<[String; 3]> = matrix.connections.iter().map(row).collect();
+    rows.extend(matrix.within.iter().map(|within| {
+        let among = format!("{} (among its own)", within.workload);
+        [among.clone(), within.workload.to_string(), shown(&within.allowed, within.extent)]
+    }));
+    if rows.is_empty() {
+        writeln!(out, "nothing can reach anything")?;
+        return Ok(());
+    }
+    write_rows(out, ["SOURCE", "DESTINATION", "ALLOWED"], &rows, paint)
+}
+
+fn row(connection: &Connection) -> [String; 3] {
+    let allowed = shown(&connection.allowed, connection.extent);
+    [end(&connection.src), end(&connection.dst), allowed]
+}
+
+/// Traffic with the part of the pairs that it holds of.
+pub fn shown(traffic: &Traffic, extent: Extent) -> String {
+    let mut text = traffic.in_short();
+    if extent.pods == Pods::Some {
+        text.push_str(" (some pods)");
+    }
+    if let Some(is_v4) = extent.is_v4 {
+        text.push_str(if is_v4 { " (IPv4)" } else { " (IPv6)" });
+    }
+    text
+}
+
+/// Columns as wide as what is in them; the last one is free.
+pub fn write_rows<const N: usize>(
+    out: &mut impl Write,
+    head: [&str; N],
+    rows: &[[String; N]],
+    paint: Paint,
+) -> anyhow::Result<()> {
+    let mut widths = head.map(|title| title.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut line = |cells: [&str; N], is_head: bool| -> anyhow::Result<()> {
+        let mut text = String::new();
+        for (position, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            if position > 0 {
+                text.push_str("  ");
+            }
+            text.push_str(cell);
+            if position + 1 < N {
+                let missing = width.saturating_sub(cell.chars().count());
+                text.extend(std::iter::repeat_n(' ', missing));
+            }
+        }
+        let text = if is_head { paint.faint(&text) } else { text };
+        writeln!(out, "{text}")?;
+        Ok(())
+    };
+    line(head, true)?;
+    for row in rows {
+        line(row.each_ref().map(String::as_str), false)?;
+    }
+    Ok(())
+}
+
+/// Whether the end is outside.
+pub fn is_outside(end: &End) -> bool {
+    matches!(end, End::Outside(_))
+}

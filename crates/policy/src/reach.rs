@@ -1,0 +1,186 @@
+//! Who can reach whom, for all packets at once: exact, symbolic over addresses, protocols and ports.
+//!
+//! ```text
+//! Engine: programs, classes ─▶ slots ─┬▶ parts: who, with which traffic ─▶ connections, differences
+//!                rows ─▶ answers ─────┘
+//! ```
+//!
+//! A pair of addresses may talk as far as the source's egress row for the destination's class and
+//! the destination's ingress row for the source's class both allow. Both depend only on programs
+//! and classes, so the question is asked once for each of these and never pod by pod.
+//!
+//! [`Reach`] stands beside an engine and follows its changes: [`Reach::follow`] recomputes what a
+//! change touches and says which pairs it altered.
+//!
+//! Invariant: for every packet between two slots, `NodeProgram::decide` allows at both ends that
+//! are endpoints if and only if the packet is in the pair's traffic.
+
+mod answers;
+mod blast;
+mod change;
+mod difference;
+mod grounds;
+mod matrix;
+mod outside;
+mod pool;
+mod slots;
+mod traffic;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use bulkhead_types::{Direction, EndpointId};
+use bulkhead_wire::{Judges, ProgramId};
+use ipnet::IpNet;
+use roaring::RoaringBitmap;
+
+use crate::engine::{Engine, Watched};
+use crate::select::{Class, GroupId};
+use answers::Answers;
+pub use answers::Parts;
+pub use blast::{Blast, Origin, Reached, Way};
+pub use change::{Altered, Change};
+pub use difference::{Allowance, Difference, DifferenceKind};
+pub use grounds::Ground;
+pub use matrix::{Connection, End, Extent, Matrix, Pods, Within};
+pub use outside::Range;
+pub use pool::{TrafficId, TrafficPool};
+use slots::Slots;
+pub use slots::{Place, Slot};
+pub use traffic::{Piece, Sources, Traffic};
+pub use words::Allowed;
+
+/// All connections that a world allows, ready to be asked.
+#[derive(Debug, Default)]
+pub struct Reach {
+    slots: Slots,
+    answers: Answers,
+}
+
+/// What an end is to others: everything that its row or column depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    judges: Option<Judges>,
+    class: Class,
+    is_v4: bool,
+}
+
+impl Reach {
+    /// Reads the whole engine, as of its last `take_changes`.
+    pub fn of(engine: &Engine) -> Self {
+        let mut reach = Self::default();
+        let endpoints = engine.judged().cloned().collect();
+        let prefixes = engine.prefixes().chain(outside::roots()).collect();
+        reach.follow(engine, &Watched { endpoints, prefixes });
+        reach
+    }
+
+    pub fn pool(&self) -> &TrafficPool {
+        &self.answers.pool
+    }
+
+    pub fn slot(&self, id: u32) -> Option<&Slot> {
+        self.slots.get(id)
+    }
+
+    pub fn slots(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        self.slots.all()
+    }
+
+    /// The slots of an endpoint, one for each address.
+    pub fn slots_of(&self, endpoint: &EndpointId) -> &[u32] {
+        self.slots.of_endpoint(endpoint)
+    }
+
+    /// The slot that holds an address of the outside.
+    pub fn slot_outside(&self, address: IpAddr) -> Option<u32> {
+        let address = IpNet::from(address);
+        (0..=address.prefix_len())
+            .rev()
+            .filter_map(|length| IpNet::new(address.addr(), length).ok())
+            .find_map(|prefix| self.slots.of_prefix(&prefix.trunc()))
+    }
+
+    /// What may pass from one slot to the other; nothing between IP versions.
+    pub fn pair(&mut self, src: u32, dst: u32) -> TrafficId {
+        let (Some(a), Some(b)) = (self.slots.get(src), self.slots.get(dst)) else {
+            return TrafficId::NOTHING;
+        };
+        if a.is_v4() != b.is_v4() {
+            return TrafficId::NOTHING;
+        }
+        let says = |program: Option<ProgramId>, class: &[GroupId]| {
+            let traffic = program.map(|program| self.answers.traffic(program, class, &self.slots));
+            traffic.unwrap_or(TrafficId::EVERYTHING)
+        };
+        let egress = says(a.program(Direction::Egress), &b.class);
+        let ingress = says(b.program(Direction::Ingress), &a.class);
+        self.answers.pool.meet(egress, ingress)
+    }
+
+    /// Who can reach the slot, and with what; itself included.
+    pub fn column(&mut self, dst: u32) -> Parts {
+        match self.key(dst) {
+            Some(key) => self.side(&key, Direction::Ingress, None),
+            None => Parts::new(),
+        }
+    }
+
+    /// Whom the slot can reach, and with what; itself included.
+    pub fn row(&mut self, src: u32) -> Parts {
+        match self.key(src) {
+            Some(key) => self.side(&key, Direction::Egress, None),
+            None => Parts::new(),
+        }
+    }
+
+    fn key(&self, id: u32) -> Option<Key> {
+        let slot = self.slots.get(id)?;
+        Some(Key { judges: slot.judges, class: slot.class.clone(), is_v4: slot.is_v4() })
+    }
+
+    /// The column (`Ingress`) or row (`Egress`) of whatever has the key, as far as `within` goes.
+    fn side(&mut self, key: &Key, direction: Direction, within: Option<&RoaringBitmap>) -> Parts {
+        let family = self.slots.family(key.is_v4);
+        let within = within.map_or_else(|| family.clone(), |within| within & family);
+        if within.is_empty() {
+            return Parts::new();
+        }
+        let (own, others) = match direction {
+            Direction::Ingress => (key.judges.map(|judges| judges.ingress), Direction::Egress),
+            Direction::Egress => (key.judges.map(|judges| judges.egress), Direction::Ingress),
+        };
+        match own {
+            // Nobody judges outside; what the outside does among itself is nobody's business.
+            None => self.answers.by_local(
+                others,
+                &key.class,
+                &self.slots,
+                &(within - &self.slots.outside),
+            ),
+            Some(program) => {
+                let own = self.answers.by_remote(program, &self.slots, &within);
+                let theirs = self.answers.by_local(others, &key.class, &self.slots, &within);
+                self.answers.both(&own, &theirs)
+            }
+        }
+    }
+
+    /// Every slot that stands for the same, with one of them: pods of a kind cost once.
+    pub fn blocks(&self) -> Vec<(u32, RoaringBitmap)> {
+        let mut blocks: HashMap<Key, RoaringBitmap> = HashMap::new();
+        for (id, _) in self.slots.all() {
+            if let Some(key) = self.key(id) {
+                blocks.entry(key).or_default().insert(id);
+            }
+        }
+        let mut blocks: Vec<(u32, RoaringBitmap)> =
+            blocks.into_values().filter_map(|block| Some((block.min()?, block))).collect();
+        blocks.sort_unstable_by_key(|(first, _)| *first);
+        blocks
+    }
+}
