@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
-pub use reach::{Picture, Reach};
+pub use reach::{Blast, Diff, Picture, Reach};
 
 /// Label-based microsegmentation: check, try and explain policies, and watch what they decide.
 #[derive(Debug, Parser)]
@@ -26,6 +26,10 @@ pub enum Command {
     Why(Why),
     /// Show every connection that manifests allow, exactly.
     Reach(Reach),
+    /// Show who can reach whom differently, exactly, when manifests change.
+    Diff(Diff),
+    /// Show how far a compromised workload reaches, hop by hop, and by which rules.
+    Blast(Blast),
     /// List or follow the flows that a live server has seen.
     Flows(Flows),
     /// Manage the nodes of a live server.
@@ -36,7 +40,7 @@ pub enum Command {
 }
 
 /// Where objects come from: files, a live server, or files on top of a live server.
-#[derive(Debug, Arguments)]
+#[derive(Debug, Default, Arguments)]
 pub struct Manifests {
     /// Manifests: a file, a folder (searched for *.yaml, *.yml and *.json) or `-` for stdin.
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present = "server")]
@@ -102,7 +106,7 @@ pub struct Why {
     pub output: Output,
 }
 
-#[derive(Debug, Arguments)]
+#[derive(Debug, Default, Arguments)]
 pub struct Server {
     /// How to reach the server [default: $KUBECONFIG, then ~/.kube/config].
     #[arg(long, value_name = "FILE")]

@@ -9,8 +9,10 @@
 //! stderr.
 
 mod args;
+mod blast;
 mod check;
 mod client;
+mod diff;
 mod eval;
 mod flows;
 mod input;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         Command::Eval(command) => eval::run(command),
         Command::Why(command) => why::run(command),
         Command::Reach(command) => reach::run(command),
+        Command::Diff(command) => diff::run(command),
+        Command::Blast(command) => blast::run(command),
         Command::Flows(command) => flows::run(command),
         Command::Node { command: NodeCommand::Token(command) } => node::token(command),
     };

@@ -6,13 +6,14 @@
 pub mod graph;
 mod json;
 pub mod owners;
+mod staged;
 pub mod table;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 
-use bulkhead_api::Object;
 use bulkhead_policy::Engine;
 use bulkhead_policy::reach::{self, Matrix};
 
@@ -20,6 +21,7 @@ use crate::args::{Manifests, Picture, Reach};
 use crate::output::{self, Paint};
 use crate::{input, world};
 
+pub use json::{AllowedJson, allowed_json, end};
 use owners::Owners;
 
 /// A world that can be asked who reaches whom.
@@ -27,11 +29,10 @@ pub struct Asked {
     pub engine: Engine,
     pub reach: reach::Reach,
     pub owners: Owners,
-    pub objects: Vec<Object>,
 }
 
 pub fn run(command: &Reach) -> anyhow::Result<ExitCode> {
-    let mut asked = Asked::read(&command.manifests)?;
+    let mut asked = Asked::read(&command.manifests, reading(command.staged))?;
     let focus = asked.focus(&command.focus)?;
     let matrix = asked.matrix(focus.as_ref());
     let mut out = output::answers();
@@ -45,15 +46,29 @@ pub fn run(command: &Reach) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Which policies count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    Enforced,
+    Staged,
+}
+
+pub fn reading(is_staged: bool) -> Reading {
+    if is_staged { Reading::Staged } else { Reading::Enforced }
+}
+
 impl Asked {
-    pub fn read(from: &Manifests) -> anyhow::Result<Self> {
+    pub fn read(from: &Manifests, reading: Reading) -> anyhow::Result<Self> {
         let mut input = input::read(from)?;
-        let objects = world::objects(&mut input)?;
+        let mut objects = world::objects(&mut input)?;
+        if reading == Reading::Staged {
+            objects = staged::enforced(objects);
+        }
         let (engine, changes) = world::engine(&objects);
         world::say_closed_in(&input, changes.diagnostics.values().flatten());
         let reach = reach::Reach::of(&engine);
         let owners = Owners::of(&objects);
-        Ok(Self { engine, reach, owners, objects })
+        Ok(Self { engine, reach, owners })
     }
 
     pub fn matrix(&mut self, focus: Option<&BTreeSet<String>>) -> Matrix {

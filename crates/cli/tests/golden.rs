@@ -148,3 +148,32 @@ fn what_is_read_closed_is_said() {
 fn check_knows_what_a_server_would_refuse() {
     golden("check-names", &["check", "-f", "broken/names.yaml"], "");
 }
+
+#[test]
+fn reach_lists_every_connection() {
+    golden("reach-json", &["reach", "-f", "shop", "--output", "json"], "");
+    golden("reach-focus", &["reach", "-f", "shop", "--focus", "shop/db"], "");
+    golden("reach-mermaid", &["reach", "-f", "shop", "--output", "mermaid"], "");
+    golden("reach-dot", &["reach", "-f", "shop", "--output", "dot"], "");
+    golden("reach-unknown", &["reach", "-f", "shop", "--focus", "shop/cache"], "");
+}
+
+#[test]
+fn diff_tells_what_is_added_removed_and_altered() {
+    golden("diff-same", &["diff", "shop", "shop", "--exit-code"], "");
+    golden("diff-table", &["diff", "shop", "shop/world.yaml", "--exit-code"], "");
+    golden("diff-json", &["diff", "shop", "shop/world.yaml", "--output", "json"], "");
+    golden("diff-staged", &["diff", "--staged", "-f", "shop", "staged.yaml"], "");
+    golden("diff-nothing", &["diff", "shop"], "");
+}
+
+#[test]
+fn blast_goes_hop_by_hop() {
+    golden("blast-table", &["blast", "-f", "shop", "--from", "ops/scan"], "");
+    golden("blast-json", &["blast", "-f", "shop", "--from", "203.0.113.9", "--output", "json"], "");
+    golden(
+        "blast-depth",
+        &["blast", "-f", "shop", "--from", "ops/scan", "--depth", "1", "--output", "mermaid"],
+        "",
+    );
+}

@@ -14,6 +14,9 @@ pub struct Reach {
     /// share it.
     #[arg(long, value_name = "WORKLOAD")]
     pub focus: Vec<String>,
+    /// As it would be once every staged policy was enforced.
+    #[arg(long)]
+    pub staged: bool,
     #[arg(long, value_enum, default_value_t = Picture::Table)]
     pub output: Picture,
 }
@@ -33,11 +36,17 @@ pub enum Picture {
 #[derive(Debug, Arguments)]
 pub struct Diff {
     /// Manifests as they were: a file, a folder or `-`.
-    #[arg(value_name = "OLD")]
-    pub old: PathBuf,
+    #[arg(value_name = "OLD", required_unless_present = "staged")]
+    pub old: Option<PathBuf>,
     /// Manifests as they are to be.
-    #[arg(value_name = "NEW")]
-    pub new: PathBuf,
+    #[arg(value_name = "NEW", required_unless_present = "staged")]
+    pub new: Option<PathBuf>,
+    /// Compare the manifests of `-f` with themselves once every staged policy was enforced.
+    #[arg(long, conflicts_with_all = ["old", "new"], requires = "files")]
+    pub staged: bool,
+    /// With `--staged`: a file, a folder or `-`.
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., requires = "staged")]
+    pub files: Vec<PathBuf>,
     /// End with status 1 if anything differs.
     #[arg(long)]
     pub exit_code: bool,

@@ -1,6 +1,7 @@
 //! Workloads by name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bulkhead_api::Object;
 use bulkhead_api::owner::Owner;
@@ -46,9 +47,19 @@ impl Owners {
         self.of_endpoint.get(endpoint).cloned().unwrap_or_else(|| endpoint.to_string())
     }
 
-    pub fn endpoints_of(&self, workload: &str) -> BTreeSet<&EndpointId> {
-        let known = self.of_endpoint.iter();
-        known.filter(|(_, name)| *name == workload).map(|(endpoint, _)| endpoint).collect()
+    /// The endpoints of each workload.
+    pub fn members(&self) -> BTreeMap<Arc<str>, Vec<EndpointId>> {
+        let mut members: BTreeMap<Arc<str>, Vec<EndpointId>> = BTreeMap::new();
+        for (endpoint, name) in &self.of_endpoint {
+            match members.get_mut(name.as_str()) {
+                Some(known) => known.push(endpoint.clone()),
+                None => {
+                    members.insert(name.as_str().into(), vec![endpoint.clone()]);
+                }
+            }
+        }
+        members.values_mut().for_each(|endpoints| endpoints.sort_unstable());
+        members
     }
 
     /// The workload that is called so: as it is shown, without its kind, or by one of its pods. A

@@ -30,7 +30,7 @@ impl Reach {
         let mut grounds = Vec::new();
         for (out, one) in &egress {
             for (into, other) in &ingress {
-                let allowed = one.and(other);
+                let allowed = one.and(other).of_family(from.is_v4());
                 if !allowed.is_empty() {
                     let (egress, ingress) = (out.clone(), into.clone());
                     grounds.push(Ground { egress, ingress, allowed });

@@ -1,0 +1,161 @@
+//! `bulkhead blast`: how far a compromised workload reaches, hop by hop, and by which rules.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bulkhead_policy::reach::{Blast, End, Origin, Way};
+use serde::Serialize;
+
+use crate::args::{self, Picture};
+use crate::output::{self, Paint};
+use crate::reach::graph::Graph;
+use crate::reach::words::{GroundJson, because};
+use crate::reach::{AllowedJson, Asked, Reading, allowed_json, end, table};
+
+pub fn run(command: &args::Blast) -> anyhow::Result<ExitCode> {
+    let mut asked = Asked::read(&command.manifests, Reading::Enforced)?;
+    let origin = origin(&asked, &command.from)?;
+    let matrix = asked.matrix(None);
+    let members = asked.owners.members();
+    let hops_max = command.depth.unwrap_or(u32::MAX);
+    let blast = asked.reach.blast(&asked.engine, &matrix, &members, &origin, hops_max);
+    let from = match &origin {
+        Origin::Workload(name) => name.to_string(),
+        Origin::Address(address) => address.to_string(),
+    };
+    let mut out = output::answers();
+    match command.output {
+        Picture::Json => write_json(&mut out, &from, &blast)?,
+        Picture::Table => write_text(&mut out, &from, &blast, Paint::for_stdout())?,
+        Picture::Dot => graph(&origin, &blast).write_dot(&mut out)?,
+        Picture::Mermaid => graph(&origin, &blast).write_mermaid(&mut out)?,
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An address that a workload has is that workload.
+fn origin(asked: &Asked, from: &str) -> anyhow::Result<Origin> {
+    let Ok(address) = from.parse::<IpAddr>() else {
+        return Ok(Origin::Workload(asked.owners.find(from)?.into()));
+    };
+    Ok(match asked.engine.endpoint_at(address) {
+        Some(endpoint) => Origin::Workload(asked.owners.name_of(&endpoint.id).into()),
+        None => Origin::Address(address),
+    })
+}
+
+/// Names and order of the keys are a promise.
+#[derive(Debug, Serialize)]
+struct BlastJson<'a> {
+    from: &'a str,
+    reached: Vec<ReachedJson>,
+    outside: Vec<WayJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReachedJson {
+    workload: String,
+    hop: u32,
+    ways: Vec<WayJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct WayJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hop: Option<u32>,
+    src: String,
+    dst: String,
+    allowed: Vec<AllowedJson>,
+    rules: Vec<GroundJson>,
+}
+
+impl WayJson {
+    fn of(hop: Option<u32>, way: &Way) -> Self {
+        Self {
+            hop,
+            src: end(&way.src),
+            dst: end(&way.dst),
+            allowed: allowed_json(&way.allowed, None),
+            rules: way.grounds.iter().map(GroundJson::of).collect(),
+        }
+    }
+}
+
+fn write_json(out: &mut impl Write, from: &str, blast: &Blast) -> anyhow::Result<()> {
+    let reached = blast.reached.iter().map(|reached| ReachedJson {
+        workload: reached.workload.to_string(),
+        hop: reached.hop,
+        ways: reached.ways.iter().map(|way| WayJson::of(None, way)).collect(),
+    });
+    let outside = blast.outside.iter().map(|(hop, way)| WayJson::of(Some(*hop), way));
+    let blast = BlastJson { from, reached: reached.collect(), outside: outside.collect() };
+    serde_json::to_writer(&mut *out, &blast)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+fn write_text(out: &mut impl Write, from: &str, blast: &Blast, paint: Paint) -> anyhow::Result<()> {
+    if blast.reached.is_empty() && blast.outside.is_empty() {
+        writeln!(out, "{from} reaches nothing")?;
+        return Ok(());
+    }
+    let n_hops = blast.reached.iter().map(|reached| reached.hop).max().unwrap_or_default();
+    for hop in 1..=n_hops.max(blast.outside.iter().map(|(hop, _)| *hop).max().unwrap_or_default()) {
+        writeln!(out, "{}", paint.strong(&format!("hop {hop}")))?;
+        for reached in blast.reached.iter().filter(|reached| reached.hop == hop) {
+            for way in &reached.ways {
+                write_way(out, way, paint)?;
+            }
+        }
+        for (_, way) in blast.outside.iter().filter(|(at, _)| *at == hop) {
+            write_way(out, way, paint)?;
+        }
+    }
+    let n_out = blast.outside.len();
+    writeln!(
+        out,
+        "{from} reaches {} in up to {}, with {}",
+        counted(blast.reached.len(), "workload"),
+        counted(usize::try_from(n_hops).unwrap_or(usize::MAX), "hop"),
+        counted(n_out, "way") + " out"
+    )?;
+    Ok(())
+}
+
+fn counted(n: usize, word: &str) -> String {
+    if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
+}
+
+fn write_way(out: &mut impl Write, way: &Way, paint: Paint) -> anyhow::Result<()> {
+    let (src, dst) = (end(&way.src), end(&way.dst));
+    let dst = if table::is_outside(&way.dst) { paint.bad(&dst) } else { dst };
+    writeln!(out, "  {src} -> {dst}: {}", way.allowed.in_short())?;
+    for ground in &way.grounds {
+        let what = match way.grounds.len() {
+            1 => String::new(),
+            _ => format!("{}: ", ground.allowed.in_short()),
+        };
+        for (name, rule) in [("egress", &ground.egress), ("ingress", &ground.ingress)] {
+            if let Some(rule) = rule {
+                let line = format!("    {what}{name} {}", because(rule));
+                writeln!(out, "{}", paint.faint(&line))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn graph(origin: &Origin, blast: &Blast) -> Graph {
+    let mut graph = Graph::default();
+    if let Origin::Workload(name) = origin {
+        graph.mark(&End::Workload(Arc::clone(name)), "red");
+    }
+    let ways = blast.reached.iter().flat_map(|reached| &reached.ways);
+    for way in ways.chain(blast.outside.iter().map(|(_, way)| way)) {
+        graph.connect(&way.src, &way.dst, way.allowed.in_short(), None);
+    }
+    graph
+}

@@ -1,0 +1,160 @@
+//! `bulkhead diff`: who can reach whom differently, exactly.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use bulkhead_policy::reach::{Allowance, Difference, DifferenceKind, End};
+use serde::Serialize;
+
+use crate::args::{Diff, Manifests, Picture};
+use crate::output::{self, Paint};
+use crate::reach::graph::Graph;
+use crate::reach::{AllowedJson, Asked, Reading, allowed_json, end, table};
+
+pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
+    let matrix = |files: &[PathBuf], reading| {
+        let from = Manifests { files: files.to_vec(), ..Manifests::default() };
+        Asked::read(&from, reading).map(|mut asked| asked.matrix(None))
+    };
+    let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+    let (old, new) = match (&command.old, &command.new) {
+        (Some(old), Some(new)) if is_stdin(old) && is_stdin(new) => {
+            bail!("`-` for both OLD and NEW reads stdin twice: give one of them as a file")
+        }
+        (Some(old), Some(new)) => {
+            let old = matrix(std::slice::from_ref(old), Reading::Enforced)?;
+            (old, matrix(std::slice::from_ref(new), Reading::Enforced)?)
+        }
+        _ if command.files.iter().any(is_stdin) => {
+            bail!("`-f -` with `--staged` is read twice: give a file")
+        }
+        _ => (matrix(&command.files, Reading::Enforced)?, matrix(&command.files, Reading::Staged)?),
+    };
+    let found = old.difference(&new);
+    let mut out = output::answers();
+    match command.output {
+        Picture::Json => write_json(&mut out, &found)?,
+        Picture::Table => write_table(&mut out, &found, Paint::for_stdout())?,
+        Picture::Dot => graph(&found).write_dot(&mut out)?,
+        Picture::Mermaid => graph(&found).write_mermaid(&mut out)?,
+    }
+    out.flush()?;
+    match command.exit_code && !found.is_empty() {
+        true => Ok(ExitCode::FAILURE),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Names and order of the keys are a promise.
+#[derive(Debug, Serialize)]
+struct DiffJson {
+    added: Vec<PairJson>,
+    removed: Vec<PairJson>,
+    altered: Vec<PairJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct PairJson {
+    src: String,
+    dst: String,
+    before: Vec<AllowedJson>,
+    after: Vec<AllowedJson>,
+    lost: Vec<AllowedJson>,
+    gained: Vec<AllowedJson>,
+}
+
+fn write_json(out: &mut impl Write, found: &[Difference]) -> anyhow::Result<()> {
+    let of = |kind| {
+        let those = found.iter().filter(|difference| difference.kind() == kind);
+        those.map(PairJson::of).collect()
+    };
+    let diff = DiffJson {
+        added: of(DifferenceKind::Added),
+        removed: of(DifferenceKind::Removed),
+        altered: of(DifferenceKind::Altered),
+    };
+    serde_json::to_writer(&mut *out, &diff)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+impl PairJson {
+    fn of(difference: &Difference) -> Self {
+        let all = |allowance: &Allowance| {
+            let parts = allowance.iter();
+            parts.flat_map(|(extent, traffic)| allowed_json(traffic, Some(*extent))).collect()
+        };
+        Self {
+            src: end(&difference.src),
+            dst: end(&difference.dst),
+            before: all(&difference.before),
+            after: all(&difference.after),
+            lost: allowed_json(&difference.lost(), None),
+            gained: allowed_json(&difference.gained(), None),
+        }
+    }
+}
+
+fn write_table(out: &mut impl Write, found: &[Difference], paint: Paint) -> anyhow::Result<()> {
+    if found.is_empty() {
+        writeln!(out, "nothing changes: everybody reaches the same as before")?;
+        return Ok(());
+    }
+    let rows: Vec<[String; 5]> = found
+        .iter()
+        .map(|difference| {
+            let word = match difference.kind() {
+                DifferenceKind::Added => "added",
+                DifferenceKind::Removed => "removed",
+                DifferenceKind::Altered => "altered",
+            };
+            let ends = [end(&difference.src), end(&difference.dst)];
+            let [src, dst] = ends;
+            [word.to_owned(), src, dst, shown(&difference.before), shown(&difference.after)]
+        })
+        .collect();
+    let head = ["CHANGE", "SOURCE", "DESTINATION", "BEFORE", "AFTER"];
+    table::write_rows(out, head, &rows, paint)?;
+    let count = |kind| found.iter().filter(|difference| difference.kind() == kind).count();
+    writeln!(
+        out,
+        "{} added, {} removed, {} altered",
+        count(DifferenceKind::Added),
+        count(DifferenceKind::Removed),
+        count(DifferenceKind::Altered)
+    )?;
+    Ok(())
+}
+
+fn shown(allowance: &Allowance) -> String {
+    if allowance.is_empty() {
+        return "nothing".to_owned();
+    }
+    let parts = allowance.iter().map(|(extent, traffic)| table::shown(traffic, *extent));
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+/// What comes is green, what goes red, what becomes something else orange.
+fn graph(found: &[Difference]) -> Graph {
+    let mut graph = Graph::default();
+    for difference in found {
+        let colour = match difference.kind() {
+            DifferenceKind::Added => "green",
+            DifferenceKind::Removed => "red",
+            DifferenceKind::Altered => "orange",
+        };
+        let label = match difference.kind() {
+            DifferenceKind::Added => shown(&difference.after),
+            DifferenceKind::Removed => shown(&difference.before),
+            DifferenceKind::Altered => {
+                format!("{} instead of {}", shown(&difference.after), shown(&difference.before))
+            }
+        };
+        let ends: [&End; 2] = [&difference.src, &difference.dst];
+        let [src, dst] = ends;
+        graph.connect(src, dst, label, Some(colour));
+    }
+    graph
+}

@@ -1,0 +1,57 @@
+//! Rules and grounds in words, for people and as JSON.
+
+use bulkhead_policy::explain;
+use bulkhead_policy::reach::Ground;
+use bulkhead_types::{Decision, RuleRef, Verdict};
+use serde::Serialize;
+
+use super::json::{AllowedJson, allowed_json};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroundJson {
+    pub allowed: Vec<AllowedJson>,
+    pub egress: Option<RuleJson>,
+    pub ingress: Option<RuleJson>,
+}
+
+/// As in `eval`: `tier` without `policy` cannot be, for a tier's end allows nothing; neither is a
+/// profile or what a host allows by itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleJson {
+    pub tier: Option<String>,
+    pub policy: Option<String>,
+    pub rule: Option<u32>,
+    pub because: String,
+}
+
+impl GroundJson {
+    pub fn of(ground: &Ground) -> Self {
+        Self {
+            allowed: allowed_json(&ground.allowed, None),
+            egress: ground.egress.as_ref().map(RuleJson::of),
+            ingress: ground.ingress.as_ref().map(RuleJson::of),
+        }
+    }
+}
+
+impl RuleJson {
+    fn of(rule: &RuleRef) -> Self {
+        let because = because(rule);
+        match rule {
+            RuleRef::Rule { tier, policy, index, .. } => Self {
+                tier: Some(tier.clone()),
+                policy: Some(policy.to_string()),
+                rule: Some(*index),
+                because,
+            },
+            _ => Self { tier: None, policy: None, rule: None, because },
+        }
+    }
+}
+
+/// `allowed by rule 0 (ingress) of NetworkPolicy shop/db in tier default`
+pub fn because(rule: &RuleRef) -> String {
+    explain::verdict(&Verdict { decision: Decision::Allow, rule: rule.clone() })
+}
