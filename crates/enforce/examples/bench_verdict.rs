@@ -198,6 +198,7 @@ fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
         id: EndpointId::pod("bench", "endpoint"),
         labels: Labels::new(),
         addresses: BTreeMap::from([(LOCAL, judges)]),
+        staged: BTreeMap::new(),
         interface: None,
     };
     program.endpoints.insert(endpoint.id.clone(), endpoint);

@@ -59,6 +59,8 @@ pub struct EnforceReport {
     pub waiting: Vec<EndpointId>,
     /// Interfaces that pass nothing because no endpoint is matched to them.
     pub closed_interfaces: Vec<String>,
+    /// What of the program decides no packet here, in sentences.
+    pub unheeded: Vec<String>,
     /// Flow records and kernel events that were lost since the start.
     pub lost_records: u64,
 }

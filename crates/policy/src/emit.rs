@@ -4,6 +4,8 @@
 //! (INVARIANT(program-closed) of `wire`).
 
 mod edits;
+mod names;
 mod node;
 
+pub use names::{NAME_ROWS_MAX, NAME_SETS_MAX};
 pub use node::{Emission, NodeState, Painter};

@@ -17,8 +17,10 @@ mod expiry;
 mod flush;
 mod hosts;
 mod members;
+mod names;
 mod policies;
 mod programs;
+mod staged;
 mod view;
 mod work;
 
@@ -42,8 +44,10 @@ use derived::Derived;
 use expiry::Expiry;
 use flush::Placed;
 use members::{Member, MemberKey};
+pub use names::NameIndex;
 use policies::Held;
 use programs::Programs;
+use staged::StagedPolicies;
 pub use view::Watched;
 pub use work::Work;
 
@@ -91,10 +95,12 @@ pub struct Engine {
     subjects: HashMap<SelectorId, BTreeSet<PolicyRef>>,
     in_tier: HashMap<String, BTreeSet<PolicyRef>>,
     expiry: Expiry,
+    staged: StagedPolicies,
 
     selectors: Selectors,
     groups: Groups,
     derived: Derived,
+    names: NameIndex,
     addresses: Addresses,
     lists: Lists,
     programs: Programs,
@@ -185,8 +191,10 @@ impl Engine {
             && self.in_tier.is_empty()
             && self.selectors.is_idle()
             && self.expiry.is_idle()
+            && self.staged.is_idle()
             && self.groups.is_idle()
             && self.derived.is_idle()
+            && self.names.is_idle()
             && self.addresses.is_idle()
             && self.lists.is_idle()
             && self.programs.is_idle()

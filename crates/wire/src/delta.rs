@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
+use crate::names::NameChange;
 use crate::program::{EndpointProgram, NodeProgram};
 use crate::row::Row;
 
@@ -21,6 +22,7 @@ pub struct ProgramDelta {
     pub entries: Change<(ProgramId, ClassId), RowId>,
     pub rows: Change<RowId, Row>,
     pub rules: Change<RuleId, RuleRef>,
+    pub names: NameChange,
 }
 
 /// Keys to set (new or replaced) and keys to unset.
@@ -77,6 +79,7 @@ impl ProgramDelta {
             entries: Change::between(&old.entries, &new.entries),
             rows: Change::between(&old.rows, &new.rows),
             rules: Change::between(&old.rules, &new.rules),
+            names: NameChange::between(&old.names, &new.names),
         }
     }
 
@@ -87,6 +90,7 @@ impl ProgramDelta {
             && self.entries.is_empty()
             && self.rows.is_empty()
             && self.rules.is_empty()
+            && self.names.is_empty()
     }
 
     /// Leaves `program` untouched on error.
@@ -99,6 +103,7 @@ impl ProgramDelta {
         self.entries.apply(&mut program.entries);
         self.rows.apply(&mut program.rows);
         self.rules.apply(&mut program.rules);
+        self.names.apply(&mut program.names);
         program.revision = self.revision;
         Ok(())
     }

@@ -43,6 +43,15 @@ content_id!(
     RuleId
 );
 
+content_id!(
+    /// A group that a name can bring an address into.
+    Tag
+);
+content_id!(
+    /// A set of tags.
+    NameSetId
+);
+
 impl ClassId {
     /// The class of every address that belongs to no group.
     pub const OUTSIDE: ClassId = ClassId(0);

@@ -14,6 +14,7 @@ pub mod flow;
 pub mod id;
 pub mod limits;
 pub mod message;
+pub mod names;
 pub mod program;
 pub mod row;
 pub mod session;
@@ -21,7 +22,8 @@ pub mod session;
 pub use codec::{Codec, DecodeError, MessageError};
 pub use delta::{DeltaError, ProgramDelta};
 pub use flow::{FlowEvent, FlowRecord, Peer};
-pub use id::{ClassId, ProgramId, RowId, RuleId};
+pub use id::{ClassId, NameSetId, ProgramId, RowId, RuleId, Tag};
+pub use names::{NameChange, NameTables, Sight};
 pub use program::{EndpointProgram, Judges, NodeProgram};
 pub use row::{Leaf, Outcome, Row, Span, Spans};
 pub use session::{

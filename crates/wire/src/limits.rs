@@ -16,6 +16,13 @@ pub const RULES_MAX: usize = 1_048_576;
 /// Spans of one protocol of one row, and source-port leaves of one span.
 pub const SPANS_MAX: usize = 65_536;
 
+/// Names and patterns of one node, groups that one of them is listed in, and rows for names.
+pub const PATTERNS_MAX: usize = 65_536;
+pub const TAGS_MAX: usize = 65_536;
+pub const NAME_ENTRIES_MAX: usize = 1_048_576;
+/// A DNS name after `*.`.
+pub const PATTERN_BYTES_MAX: usize = 255;
+
 /// Flow records in one batch.
 pub const FLOWS_PER_BATCH_MAX: usize = 1_024;
 /// Endpoints without an interface that a status names; the count is exact all the same.

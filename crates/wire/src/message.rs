@@ -21,6 +21,8 @@ pub struct NodeProgram {
     pub rows: Vec<Row>,
     #[prost(message, repeated, tag = "6")]
     pub rules: Vec<Rule>,
+    #[prost(message, optional, tag = "20")]
+    pub names: Option<NameTables>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -50,6 +52,65 @@ pub struct ProgramDelta {
     pub set_rules: Vec<Rule>,
     #[prost(fixed64, repeated, tag = "12")]
     pub unset_rules: Vec<u64>,
+    #[prost(message, optional, tag = "20")]
+    pub names: Option<NameChange>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct NameTables {
+    #[prost(message, repeated, tag = "1")]
+    pub patterns: Vec<NamePattern>,
+    #[prost(message, repeated, tag = "2")]
+    pub programs: Vec<Sight>,
+    #[prost(message, repeated, tag = "3")]
+    pub entries: Vec<NameEntry>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct NameChange {
+    #[prost(message, repeated, tag = "1")]
+    pub set_patterns: Vec<NamePattern>,
+    #[prost(string, repeated, tag = "2")]
+    pub unset_patterns: Vec<String>,
+    #[prost(message, repeated, tag = "3")]
+    pub set_programs: Vec<Sight>,
+    #[prost(fixed64, repeated, tag = "4")]
+    pub unset_programs: Vec<u64>,
+    #[prost(message, repeated, tag = "5")]
+    pub set_entries: Vec<NameEntry>,
+    /// `row` is not set in these.
+    #[prost(message, repeated, tag = "6")]
+    pub unset_entries: Vec<NameEntry>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct NamePattern {
+    #[prost(string, tag = "1")]
+    pub pattern: String,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub tags: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Sight {
+    #[prost(fixed64, tag = "1")]
+    pub program: u64,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub tags: Vec<u64>,
+    #[prost(bool, tag = "3")]
+    pub is_cut: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct NameEntry {
+    #[prost(fixed64, tag = "1")]
+    pub program: u64,
+    #[prost(fixed64, tag = "2")]
+    pub class: u64,
+    #[prost(fixed64, tag = "3")]
+    pub set: u64,
+    #[prost(fixed64, tag = "4")]
+    pub row: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -89,6 +150,8 @@ pub struct EndpointProgram {
     pub addresses: Vec<JudgedAddress>,
     #[prost(string, optional, tag = "4")]
     pub interface: Option<String>,
+    #[prost(message, repeated, tag = "10")]
+    pub staged: Vec<JudgedAddress>,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

@@ -1,6 +1,6 @@
 //! One node's whole intent, as tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bulkhead_types::{EndpointId, Labels, Revision, RuleRef};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
+use crate::names::NameTables;
 use crate::row::Row;
 
 /// The two programs that judge one address of an endpoint.
@@ -28,6 +29,8 @@ pub struct EndpointProgram {
     /// Every address of the endpoint with the programs that judge it. A packet from or to an
     /// address that is not listed here does not pass the endpoint's interface.
     pub addresses: BTreeMap<IpAddr, Judges>,
+    /// The addresses that would be judged by other programs if every staged policy were enforced.
+    pub staged: BTreeMap<IpAddr, Judges>,
     /// The host-side interface, where the API names it; otherwise the node finds it by address.
     pub interface: Option<String>,
 }
@@ -48,9 +51,49 @@ pub struct NodeProgram {
     pub entries: BTreeMap<(ProgramId, ClassId), RowId>,
     pub rows: BTreeMap<RowId, Row>,
     pub rules: BTreeMap<RuleId, RuleRef>,
+    pub names: NameTables,
 }
 
 impl NodeProgram {
+    /// The program without what no packet can show: the staged reading, and names. `None` where
+    /// there is nothing of the kind. Deny rules by name are lost with the names: whoever enforces the
+    /// result must say so.
+    pub fn without_hearsay(&self) -> Option<Self> {
+        let of = |addresses: &BTreeMap<IpAddr, Judges>| -> Vec<ProgramId> {
+            addresses.values().flat_map(|judges| [judges.ingress, judges.egress]).collect()
+        };
+        let mut hearsay: BTreeSet<ProgramId> =
+            self.endpoints.values().flat_map(|endpoint| of(&endpoint.staged)).collect();
+        if hearsay.is_empty() && self.names.is_empty() {
+            return None;
+        }
+        for program in self.endpoints.values().flat_map(|endpoint| of(&endpoint.addresses)) {
+            hearsay.remove(&program);
+        }
+        let mut plain = self.clone();
+        plain.names = NameTables::default();
+        plain.endpoints.values_mut().for_each(|endpoint| endpoint.staged.clear());
+        plain.entries.retain(|(program, _), _| !hearsay.contains(program));
+        let rows: BTreeSet<RowId> = plain.entries.values().copied().collect();
+        plain.rows.retain(|row, _| rows.contains(row));
+        let rules = plain.rules_of(&rows);
+        plain.rules.retain(|rule, _| rules.contains(rule));
+        Some(plain)
+    }
+
+    /// The rules that decide about nothing but addresses that were looked up under a name.
+    pub fn rules_by_name(&self) -> Vec<&RuleRef> {
+        let plain = self.rules_of(&self.entries.values().copied().collect());
+        let named = self.rules_of(&self.names.entries.values().copied().collect());
+        named.difference(&plain).filter_map(|rule| self.rules.get(rule)).collect()
+    }
+
+    fn rules_of(&self, rows: &BTreeSet<RowId>) -> BTreeSet<RuleId> {
+        let rows = rows.iter().filter_map(|row| self.rows.get(row));
+        let leaves = rows.flat_map(|row| row.all()).flat_map(|spans| spans.leaves());
+        leaves.map(|leaf| leaf.rule).collect()
+    }
+
     /// Content without the revision, as 64 bits: equal programs have equal digests in every process.
     pub fn digest(&self) -> u64 {
         let unnumbered = crate::message::NodeProgram { revision: 0, ..self.to_message() };

@@ -14,8 +14,9 @@ use bulkhead_wire::delta::Change;
 use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{
     Ack, ClassId, Codec, EndpointProgram, FlowBatch, FlowEvent, FlowReceipt, FlowRecord, FromNode,
-    Hello, JoinRequest, JoinResponse, Judges, Nack, NodeProgram, NodeStatus, Outcome, Peer,
-    ProgramDelta, ProgramId, Row, RowId, RuleId, Span, Spans, ToNode, Welcome,
+    Hello, JoinRequest, JoinResponse, Judges, Nack, NameSetId, NameTables, NodeProgram, NodeStatus,
+    Outcome, Peer, ProgramDelta, ProgramId, Row, RowId, RuleId, Sight, Span, Spans, Tag, ToNode,
+    Welcome,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -123,10 +124,11 @@ fn judges() -> impl Strategy<Value = Judges> {
 }
 
 fn endpoints() -> impl Strategy<Value = BTreeMap<EndpointId, EndpointProgram>> {
-    let body = (labels(), btree_map(address(), judges(), 0..3), option::of(name()));
+    let addresses = || btree_map(address(), judges(), 0..3);
+    let body = (labels(), addresses(), addresses(), option::of(name()));
     btree_map(endpoint_id(), body, 0..4).prop_map(|bodies| {
-        let endpoint = |(id, (labels, addresses, interface)): (EndpointId, _)| {
-            (id.clone(), EndpointProgram { id, labels, addresses, interface })
+        let endpoint = |(id, (labels, addresses, staged, interface)): (EndpointId, _)| {
+            (id.clone(), EndpointProgram { id, labels, addresses, staged, interface })
         };
         bodies.into_iter().map(endpoint).collect()
     })
@@ -145,15 +147,30 @@ fn program() -> impl Strategy<Value = NodeProgram> {
         entries,
         btree_map(any::<u64>().prop_map(RowId), row(), 0..4),
         btree_map(any::<u64>().prop_map(RuleId), rule(), 0..4),
+        names(),
     )
-        .prop_map(|(revision, endpoints, classes, entries, rows, rules)| NodeProgram {
+        .prop_map(|(revision, endpoints, classes, entries, rows, rules, names)| NodeProgram {
             revision,
             endpoints,
             classes,
             entries,
             rows,
             rules,
+            names,
         })
+}
+
+fn names() -> impl Strategy<Value = NameTables> {
+    let tags = || btree_set(any::<u64>().prop_map(Tag), 0..3);
+    let program = || any::<u64>().prop_map(ProgramId);
+    let sight = (tags(), any::<bool>()).prop_map(|(tags, is_cut)| Sight { tags, is_cut });
+    let key = (program(), any::<u64>().prop_map(ClassId), any::<u64>().prop_map(NameSetId));
+    (
+        btree_map(name(), tags(), 0..4),
+        btree_map(program(), sight, 0..3),
+        btree_map(key, any::<u64>().prop_map(RowId), 0..4),
+    )
+        .prop_map(|(patterns, programs, entries)| NameTables { patterns, programs, entries })
 }
 
 fn record() -> impl Strategy<Value = FlowRecord> {

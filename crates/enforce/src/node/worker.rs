@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
 use bulkhead_enforce_abi::{Event, Plain, REASON_LOST_EVENT};
-use bulkhead_types::{EndpointId, Revision};
+use bulkhead_types::{EndpointId, Revision, RuleRef};
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use nix::sched::{CloneFlags, setns};
 use tokio::sync::{mpsc, watch};
@@ -111,6 +111,24 @@ async fn serve(
     Ok(())
 }
 
+/// Rules by name, of which no packet shows anything: an Allow lets nothing through and a Deny stops
+/// nothing, which must not go unsaid.
+fn unheeded(program: &NodeProgram) -> Vec<String> {
+    let rules = program.rules_by_name();
+    let named = rules.iter().take(UNHEEDED_NAMED_MAX).map(|rule| match rule {
+        RuleRef::Rule { policy, direction, index, .. } => {
+            format!("rule {index} ({direction}) of {policy} is by DNS name: it decides nothing yet")
+        }
+        other => format!("{other:?} is by DNS name: it decides nothing yet"),
+    });
+    let rest = rules.len().saturating_sub(UNHEEDED_NAMED_MAX);
+    let more = (rest > 0).then(|| format!("{rest} more rules are by DNS name"));
+    named.chain(more).collect()
+}
+
+/// Rules by name that a report names.
+const UNHEEDED_NAMED_MAX: usize = 16;
+
 struct Worker {
     options: NodeOptions,
     kernel: Linux,
@@ -192,8 +210,11 @@ impl Worker {
     }
 
     fn enforce(&mut self, program: Arc<NodeProgram>) -> Result<EnforceReport, EnforceError> {
+        let unheeded = unheeded(&program);
+        let program = program.without_hearsay().map_or(program, Arc::new);
         self.realize(&program)?;
         self.reports.send_modify(|report| {
+            report.unheeded = unheeded;
             report.revision = program.revision;
             report.at_ns = unix_now_ns();
         });

@@ -1,5 +1,6 @@
 //! Makes node programs by hand.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef};
@@ -81,6 +82,7 @@ impl Maker {
             id: id.clone(),
             labels: Labels::from([("name".to_owned(), name.to_owned())]),
             addresses: addresses.iter().map(|address| (*address, judges)).collect(),
+            staged: BTreeMap::new(),
             interface: None,
         };
         self.program.endpoints.insert(id.clone(), endpoint);

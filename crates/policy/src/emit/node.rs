@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bulkhead_types::{EndpointId, Revision, RuleRef};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::{
-    ClassId, EndpointProgram, NodeProgram, ProgramDelta, ProgramId, Row, RowId, RuleId,
+    ClassId, EndpointProgram, NameChange, NameTables, NodeProgram, ProgramDelta, ProgramId, Row,
+    RowId, RuleId,
 };
 use ipnet::IpNet;
 
 use super::edits::Edits;
+use crate::engine::NameIndex;
 use crate::resolve::Painted;
 use crate::select::{Addresses, GroupId, Groups};
 
@@ -48,6 +50,8 @@ pub struct Emission {
     pub prefixes: BTreeSet<IpNet>,
     /// Groups that came to be seen here, or ceased to be.
     pub groups: BTreeSet<GroupId>,
+    /// Whether names bring addresses into other groups than before.
+    pub names: bool,
 }
 
 /// Gives the row of a program for the groups of a view; `None` for an unknown program.
@@ -117,12 +121,18 @@ impl NodeState {
         revision: Revision,
         addresses: &Addresses,
         groups: &Groups,
+        names: &NameIndex,
         painter: &mut impl Painter,
     ) -> Option<ProgramDelta> {
         for program in &round.stopped {
             self.drop_program(*program);
         }
         let (gone, come) = self.place_prefixes(&round.prefixes, addresses, groups);
+        let is_same_to_names = gone.is_empty()
+            && come.is_empty()
+            && round.started.is_empty()
+            && round.stopped.is_empty()
+            && !round.names;
         for class in gone {
             self.drop_class(class);
         }
@@ -136,6 +146,12 @@ impl NodeState {
                 }
             }
         }
+        let knows_names = !names.groups().is_empty() || !self.tables.names.is_empty();
+        let name_change = if is_same_to_names || !knows_names {
+            NameChange::default()
+        } else {
+            self.emit_names(names, groups, painter)
+        };
         let delta = ProgramDelta {
             base: self.tables.revision,
             revision,
@@ -144,6 +160,7 @@ impl NodeState {
             entries: self.entries.take(&self.tables.entries),
             rows: self.rows.take(&self.tables.rows),
             rules: self.rules.take(&self.tables.rules),
+            names: name_change,
         };
         if delta.is_empty() && self.is_published {
             return None;
@@ -276,6 +293,11 @@ impl NodeState {
         }
         self.unset_entry(&key);
         self.entries.set(&mut self.tables.entries, key, painted.id);
+        self.hold_row(painted);
+    }
+
+    /// One more entry names the row.
+    pub(super) fn hold_row(&mut self, painted: &Painted) {
         if let Some((uses, _)) = self.row_uses.get_mut(&painted.id) {
             *uses += 1;
             return;
@@ -295,6 +317,11 @@ impl NodeState {
     fn unset_entry(&mut self, key: &(ProgramId, ClassId)) {
         let Some(row) = self.tables.entries.get(key).copied() else { return };
         self.entries.unset(&mut self.tables.entries, key);
+        self.release_row(row);
+    }
+
+    /// One entry less names the row.
+    pub(super) fn release_row(&mut self, row: RowId) {
         let Some((uses, _)) = self.row_uses.get_mut(&row) else { return };
         *uses -= 1;
         if *uses > 0 {
@@ -310,6 +337,42 @@ impl NodeState {
                 self.rules.unset(&mut self.tables.rules, &rule);
             }
         }
+    }
+}
+
+/// What names need to know.
+impl NodeState {
+    pub(super) fn names(&self) -> &NameTables {
+        &self.tables.names
+    }
+
+    pub(super) fn replace_names(&mut self, names: NameTables) -> NameTables {
+        std::mem::replace(&mut self.tables.names, names)
+    }
+
+    pub(super) fn n_views(&self) -> usize {
+        self.views.len()
+    }
+
+    pub(super) fn seers_of_group(&self, group: GroupId) -> impl Iterator<Item = ProgramId> + '_ {
+        self.seers.get(&group).into_iter().flatten().copied()
+    }
+
+    /// Every class with those of its groups that the program can tell apart; without those of which
+    /// it can tell nothing.
+    pub(super) fn views_of(
+        &self,
+        program: ProgramId,
+        groups: &Groups,
+    ) -> impl Iterator<Item = (Vec<GroupId>, ClassId)> {
+        let is_seen = move |group: &GroupId| {
+            let seers = self.seers.get(&groups.seen_as(*group));
+            seers.is_some_and(|seers| seers.contains(&program))
+        };
+        self.views.iter().filter_map(move |(view, (class, _))| {
+            let seen: Vec<GroupId> = view.iter().copied().filter(is_seen).collect();
+            (!seen.is_empty()).then_some((seen, *class))
+        })
     }
 }
 

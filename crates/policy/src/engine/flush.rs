@@ -1,6 +1,7 @@
 //! The round: from everything that events touched to one delta per concerned node.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bulkhead_types::{Direction, EndpointId, HostStage};
@@ -9,8 +10,9 @@ use ipnet::IpNet;
 
 use super::programs::Rows;
 use super::{Changes, Engine, MemberKey, Work};
-use crate::decide::profile_name;
+use crate::decide::{Reading, profile_name};
 use crate::emit::Emission;
+use crate::facts::Endpoint;
 use crate::resolve::{Program, Rest};
 use crate::rule::Family;
 use crate::select::{GroupId, MemberId, Move};
@@ -39,6 +41,9 @@ impl Engine {
         for id in std::mem::take(&mut self.dirty_members) {
             self.watch_member(id);
             self.place(id, &mut round);
+        }
+        for node in self.settle_names() {
+            round.entry(node).or_default().names = true;
         }
         self.emit(round);
         self.programs.collect();
@@ -71,6 +76,7 @@ impl Engine {
                 // Harmless where the prefix carries the group by a member.
                 self.addresses.remove_net(prefix, group);
             }
+            self.names.end(group);
             let Some(kind) = self.groups.kind(group) else { continue };
             for (prefix, atom) in self.derived.end(group, kind) {
                 self.addresses.remove_net(prefix, atom);
@@ -140,8 +146,8 @@ impl Engine {
             }
         }
         if let Some((mut placed, program)) = new {
-            placed.programs =
-                program.addresses.values().flat_map(|j| [j.ingress, j.egress]).collect();
+            let judges = program.addresses.values().chain(program.staged.values());
+            placed.programs = judges.flat_map(|j| [j.ingress, j.egress]).collect();
             round.entry(placed.node.clone()).or_default();
             self.nodes.entry(placed.node.clone()).or_default().put_endpoint(program);
             self.placed.insert(id, placed);
@@ -154,32 +160,50 @@ impl Engine {
         let endpoint = self.inventory.endpoints.get(endpoint)?;
         let node = endpoint.node.clone().filter(|_| !endpoint.addresses.is_empty())?;
         let mut programs = Vec::new();
-        let mut addresses = BTreeMap::new();
+        let (mut addresses, mut staged) = (BTreeMap::new(), BTreeMap::new());
+        let is_staged = self.is_staged_for(id);
         for &address in &endpoint.addresses {
-            let class = self.addresses.class(&IpNet::from(address));
-            let mut judge = |direction| {
-                let program = Program::new(
-                    direction,
-                    self.stack(id, direction, HostStage::Normal),
-                    Rest::Allowed { profile: profile_name(&endpoint.id.namespace) },
-                    Family::of(address),
-                    class.map_or(&[], |class| class),
-                    &self.groups,
-                );
-                let id = program.id;
-                programs.push(program);
-                id
+            let mut judges = |reading| {
+                let made = self.judges_of(id, endpoint, address, reading);
+                let judges = made.each_ref().map(|program| program.id);
+                programs.extend(made);
+                let [ingress, egress] = judges;
+                Judges { ingress, egress }
             };
-            let (ingress, egress) = (judge(Direction::Ingress), judge(Direction::Egress));
-            addresses.insert(address, Judges { ingress, egress });
+            addresses.insert(address, judges(Reading::Enforced));
+            if is_staged {
+                staged.insert(address, judges(Reading::Staged));
+            }
         }
         let program = EndpointProgram {
             id: endpoint.id.clone(),
             labels: endpoint.labels.clone(),
             addresses,
+            staged,
             interface: endpoint.interface.clone(),
         };
         Some((node, program, programs))
+    }
+
+    /// The programs of an address for what it receives and what it sends.
+    fn judges_of(
+        &self,
+        id: MemberId,
+        endpoint: &Endpoint,
+        address: IpAddr,
+        reading: Reading,
+    ) -> [Program; 2] {
+        let class = self.addresses.class(&IpNet::from(address));
+        [Direction::Ingress, Direction::Egress].map(|direction| {
+            Program::new(
+                direction,
+                self.stack(id, direction, HostStage::Normal, reading),
+                Rest::Allowed { profile: profile_name(&endpoint.id.namespace) },
+                Family::of(address),
+                class.map_or(&[], |class| class),
+                &self.groups,
+            )
+        })
     }
 
     fn start(&mut self, program: Program, node: &str, round: &mut Round) {
@@ -251,7 +275,14 @@ impl Engine {
                 continue;
             }
             let state = self.nodes.entry(name.clone()).or_default();
-            let delta = state.emit(&emission, revision, &self.addresses, &self.groups, &mut rows);
+            let delta = state.emit(
+                &emission,
+                revision,
+                &self.addresses,
+                &self.groups,
+                &self.names,
+                &mut rows,
+            );
             if state.is_empty() && !has_object {
                 self.nodes.remove(&name);
                 self.changes.removed_nodes.push(name);

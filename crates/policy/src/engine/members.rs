@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::{Engine, Work};
 use crate::facts::NamedPort;
+use crate::rule::DomainPattern;
 use crate::select::{GroupId, GroupKind, MemberId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,7 @@ struct Wanted {
     labels: Labels,
     prefixes: Vec<IpNet>,
     ports: Vec<NamedPort>,
+    domains: Vec<DomainPattern>,
     namespace: String,
     account: Option<String>,
 }
@@ -69,6 +71,7 @@ impl Engine {
                     labels: self.inventory.hosts.labels_of(host),
                     prefixes: host.addresses.iter().copied().map(IpNet::from).collect(),
                     ports: host.ports.clone(),
+                    domains: Vec::new(),
                     namespace: String::new(),
                     account: None,
                 }
@@ -79,6 +82,7 @@ impl Engine {
                     labels: self.inventory.labels_of(endpoint),
                     prefixes: endpoint.addresses.iter().copied().map(IpNet::from).collect(),
                     ports: endpoint.ports.clone(),
+                    domains: Vec::new(),
                     namespace: id.namespace.clone(),
                     account: Some(endpoint.service_account.clone()),
                 }
@@ -89,6 +93,7 @@ impl Engine {
                     labels: self.inventory.labels_of_set(set),
                     prefixes: set.nets.clone(),
                     ports: Vec::new(),
+                    domains: set.domains.clone(),
                     namespace: key.namespace.clone(),
                     account: None,
                 }
@@ -121,6 +126,7 @@ impl Engine {
                 self.addresses.touch(*prefix);
             }
         }
+        self.names.hold(id, wanted.domains);
         self.in_namespace.entry(wanted.namespace.clone()).or_default().insert(id);
         if let Some(account) = &wanted.account {
             let account = (wanted.namespace.clone(), account.clone());
@@ -137,6 +143,7 @@ impl Engine {
     fn remove_member(&mut self, id: MemberId) {
         self.unlink(id);
         let Some(member) = self.members.remove(&id) else { return };
+        self.names.let_go(id);
         self.selectors.remove(id);
         for prefix in &member.prefixes {
             self.addresses.remove_carrier(*prefix, id);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bulkhead_types::{Direction, HostStage, PolicyRef};
 
 use super::{Engine, Work};
+use crate::decide::Reading;
 use crate::resolve::{Grants, ProgramTier};
 use crate::rule::{Order, Policy, Tier};
 use crate::select::{GroupId, GroupKind, MemberId, SelectorId};
@@ -42,12 +43,14 @@ impl Engine {
         self.subjects.entry(subject).or_default().insert(id.clone());
         self.in_tier.entry(policy.tier.clone()).or_default().insert(id.clone());
         self.dirty_members.extend(self.selectors.members(subject));
+        self.note_staged(&policy, true);
         self.policies.insert(id, Held { policy, subject, ingress, egress });
     }
 
     pub(super) fn remove_policy(&mut self, id: &PolicyRef) {
         let Some(held) = self.policies.remove(id) else { return };
         self.expiry.forget(&held.policy);
+        self.note_staged(&held.policy, false);
         self.dirty_members.extend(self.selectors.members(held.subject));
         if let Some(policies) = self.subjects.get_mut(&held.subject) {
             policies.remove(id);
@@ -109,6 +112,22 @@ impl Engine {
         list
     }
 
+    /// The endpoints to which a held policy applies.
+    pub(super) fn members_of_policy(&self, id: &PolicyRef) -> Vec<MemberId> {
+        let held = self.policies.get(id);
+        held.into_iter().flat_map(|held| self.selectors.members(held.subject)).collect()
+    }
+
+    /// Whether some policy that applies to the endpoint is not the same in both readings.
+    pub(super) fn is_staged_for(&self, member: MemberId) -> bool {
+        if self.staged.is_idle() {
+            return false;
+        }
+        let matches = self.selectors.matches(member);
+        let mut policies = matches.filter_map(|selector| self.subjects.get(&selector)).flatten();
+        policies.any(|id| self.staged.concerns(id))
+    }
+
     pub(super) fn held_policy(&self, id: &PolicyRef) -> Option<&Policy> {
         self.policies.get(id).map(|held| &held.policy)
     }
@@ -117,6 +136,7 @@ impl Engine {
     fn introduce(&mut self, group: GroupId) {
         if let Some(kind) = self.groups.kind(group) {
             self.derived.begin(group, kind);
+            self.names.begin(group, kind);
         }
         if let Some(GroupKind::Nets(nets)) = self.groups.kind(group) {
             for net in nets.iter() {
@@ -136,6 +156,7 @@ impl Engine {
         member: MemberId,
         direction: Direction,
         stage: HostStage,
+        reading: Reading,
     ) -> Vec<ProgramTier> {
         let mut held: Vec<(&Held, &Arc<Grants>)> = self
             .selectors
@@ -143,7 +164,7 @@ impl Engine {
             .filter_map(|selector| self.subjects.get(&selector))
             .flatten()
             .filter_map(|id| self.policies.get(id))
-            .filter(|held| held.policy.staged.is_none())
+            .filter(|held| self.staged.is_read(&held.policy, reading))
             .filter(|held| held.policy.stage.is_asked_at(stage))
             .filter_map(|held| Some((held, held.list(direction)?)))
             .collect();

@@ -53,6 +53,22 @@ impl Engine {
         endpoint.addresses.iter().copied().zip(pairs).collect()
     }
 
+    /// As [`Engine::judges`], if every staged policy were enforced.
+    pub fn staged_judges(&self, id: &EndpointId) -> Vec<(IpAddr, Judges)> {
+        let enforced = self.judges(id);
+        let member = self.member_ids.get(&MemberKey::Endpoint(id.clone()));
+        let placed = member.and_then(|member| self.placed.get(member));
+        let programs = placed.map_or(&[][..], |placed| &placed.programs);
+        // Those of the staged reading, if it is another, stand after the enforced ones.
+        let pairs = programs.chunks_exact(2).skip(enforced.len()).filter_map(|pair| match pair {
+            [ingress, egress] => Some(Judges { ingress: *ingress, egress: *egress }),
+            _ => None,
+        });
+        let addresses = enforced.iter().map(|(address, _)| *address);
+        let staged: Vec<_> = addresses.zip(pairs).collect();
+        if staged.is_empty() { enforced } else { staged }
+    }
+
     pub fn program_of(&self, id: ProgramId) -> Option<&Program> {
         self.programs.get(id)
     }

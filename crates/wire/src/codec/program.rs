@@ -1,10 +1,12 @@
 //! Programs and deltas.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use bulkhead_types::{EndpointId, Revision, RuleRef};
 use ipnet::IpNet;
 
+use super::names;
 use super::row::{row, row_message, rule, rule_message};
 use super::{
     Codec, MessageError, Problem, address, address_bytes, bounded, endpoint_id,
@@ -30,6 +32,7 @@ impl Codec for NodeProgram {
             entries: self.entries.iter().map(entry_message).collect(),
             rows: self.rows.iter().map(|(id, row)| row_message(id.0, row)).collect(),
             rules: self.rules.iter().map(named_rule_message).collect(),
+            names: names::tables_message(&self.names),
         }
     }
 
@@ -41,6 +44,7 @@ impl Codec for NodeProgram {
             entries: entries("entries", message.entries)?,
             rows: rows("rows", message.rows)?,
             rules: rules("rules", message.rules)?,
+            names: names::tables(message.names).map_err(|error| error.within("names"))?,
         })
     }
 }
@@ -64,6 +68,7 @@ impl Codec for ProgramDelta {
             unset_rows: self.rows.unset.iter().map(|id| id.0).collect(),
             set_rules: self.rules.set.iter().map(named_rule_message).collect(),
             unset_rules: self.rules.unset.iter().map(|id| id.0).collect(),
+            names: names::change_message(&self.names),
         }
     }
 
@@ -100,12 +105,13 @@ impl Codec for ProgramDelta {
                 unset_rules,
                 ("unset_rules", limits::RULES_MAX),
             )?,
+            names: names::name_change(message.names).map_err(|error| error.within("names"))?,
         })
     }
 }
 
 /// Holds INVARIANT(delta-disjoint).
-fn change<K: Ord + Clone, V>(
+pub(super) fn change<K: Ord + Clone, V>(
     set: BTreeMap<K, V>,
     unset: impl ExactSizeIterator<Item = Result<K, MessageError>>,
     (field, max): (&str, usize),
@@ -130,7 +136,7 @@ fn change<K: Ord + Clone, V>(
 }
 
 /// Reads a table: each key once, each fault with its index.
-fn table<M, K: Ord, V>(
+pub(super) fn table<M, K: Ord, V>(
     field: &str,
     messages: Vec<M>,
     max: usize,
@@ -151,17 +157,30 @@ fn endpoint_message(endpoint: &EndpointProgram) -> m::EndpointProgram {
     m::EndpointProgram {
         id: Some(endpoint_id_message(&endpoint.id)),
         labels: labels_message(&endpoint.labels),
-        addresses: endpoint
-            .addresses
-            .iter()
-            .map(|(address, judges)| m::JudgedAddress {
-                address: address_bytes(*address),
-                ingress: judges.ingress.0,
-                egress: judges.egress.0,
-            })
-            .collect(),
+        addresses: judged_messages(&endpoint.addresses),
+        staged: judged_messages(&endpoint.staged),
         interface: endpoint.interface.clone(),
     }
+}
+
+fn judged_messages(addresses: &BTreeMap<IpAddr, Judges>) -> Vec<m::JudgedAddress> {
+    let judged = addresses.iter().map(|(address, judges)| m::JudgedAddress {
+        address: address_bytes(*address),
+        ingress: judges.ingress.0,
+        egress: judges.egress.0,
+    });
+    judged.collect()
+}
+
+fn judged(
+    field: &str,
+    messages: Vec<m::JudgedAddress>,
+) -> Result<BTreeMap<IpAddr, Judges>, MessageError> {
+    table(field, messages, limits::ADDRESSES_PER_ENDPOINT_MAX, |judged| {
+        let judges =
+            Judges { ingress: ProgramId(judged.ingress), egress: ProgramId(judged.egress) };
+        Ok((address("address", &judged.address)?, judges))
+    })
 }
 
 fn endpoints(
@@ -171,16 +190,11 @@ fn endpoints(
     table(field, messages, limits::ENDPOINTS_MAX, |message| {
         let id = required("id", message.id)
             .and_then(|id| endpoint_id(id).map_err(|error| error.within("id")))?;
-        let addresses =
-            table("addresses", message.addresses, limits::ADDRESSES_PER_ENDPOINT_MAX, |judged| {
-                let judges =
-                    Judges { ingress: ProgramId(judged.ingress), egress: ProgramId(judged.egress) };
-                Ok((address("address", &judged.address)?, judges))
-            })?;
         let endpoint = EndpointProgram {
             id: id.clone(),
             labels: labels("labels", message.labels)?,
-            addresses,
+            addresses: judged("addresses", message.addresses)?,
+            staged: judged("staged", message.staged)?,
             interface: message.interface.map(|name| text("interface", name)).transpose()?,
         };
         Ok((id, endpoint))
