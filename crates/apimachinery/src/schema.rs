@@ -53,6 +53,8 @@ pub enum Shape {
 pub struct Struct {
     pub fields: BTreeMap<String, Field>,
     pub required: Vec<String>,
+    /// Also holds fields that are not listed, of any kind.
+    pub open: bool,
 }
 
 #[derive(Debug)]
@@ -147,7 +149,10 @@ impl<'a> Slot<'a> {
     /// The place of field or map key `key`, or `None` when the schema does not know it.
     pub fn child(&self, key: &str) -> Option<Slot<'a>> {
         match &self.node.shape {
-            Shape::Struct(shape) => shape.fields.get(key).map(Field::slot),
+            Shape::Struct(shape) => match shape.fields.get(key) {
+                None if shape.open => Some(Slot::any()),
+                field => field.map(Field::slot),
+            },
             Shape::Map(value) => Some(value.slot()),
             Shape::Any => Some(Slot::any()),
             _ => None,

@@ -134,6 +134,11 @@ fn shape(shape: &Shape, dialect: Dialect) -> Value {
 }
 
 fn structure(shape: &Struct, dialect: Dialect) -> Value {
+    const OPEN: &str = "x-kubernetes-preserve-unknown-fields";
+    if shape.open && dialect == Dialect::V2 {
+        // Clients of v2 refuse fields beside the listed ones, so none are listed.
+        return json!({ "type": "object", OPEN: true });
+    }
     let mut properties = Map::new();
     for (name, field) in &shape.fields {
         properties.insert(name.clone(), Value::Object(property(field, dialect)));
@@ -141,6 +146,7 @@ fn structure(shape: &Struct, dialect: Dialect) -> Value {
     let mut schema = json!({ "type": "object", "properties": properties });
     let required = (!shape.required.is_empty()).then(|| Value::from(shape.required.clone()));
     add(&mut schema, "required", required);
+    add(&mut schema, OPEN, shape.open.then(|| Value::from(true)));
     schema
 }
 

@@ -125,7 +125,11 @@ impl Builder {
         if let (None, Some(value)) = (properties, schema.get("additionalProperties")) {
             return Shape::Map(self.node(value));
         }
-        let mut shape = Struct { required: words(schema.get("required")), ..Struct::default() };
+        // What a flattened map leaves: false where the type says that nothing else may stand here.
+        let rest = schema.get("additionalProperties");
+        let open = rest.is_some_and(|rest| *rest != Value::Bool(false));
+        let required = words(schema.get("required"));
+        let mut shape = Struct { required, open, ..Struct::default() };
         for (key, value) in properties.into_iter().flatten() {
             let node = self.node(value);
             let (mut list, merge) = lists::list_facts(owner, key);

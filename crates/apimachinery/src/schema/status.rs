@@ -56,7 +56,7 @@ fn copy(shape: &Struct) -> Struct {
         };
         fields.insert(name.clone(), copied);
     }
-    Struct { fields, required: shape.required.clone() }
+    Struct { fields, required: shape.required.clone(), open: shape.open }
 }
 
 fn status_of(kind: Kind) -> Option<Arc<Node>> {

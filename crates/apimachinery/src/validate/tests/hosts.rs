@@ -36,6 +36,12 @@ fn settings_that_change_verdicts_are_checked_and_others_passed_over() {
     let good = json!({"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 22}],
         "defaultEndpointToHostAction": "Drop", "bpfEnabled": true});
     assert_eq!(broken(V3, "FelixConfiguration", good), Vec::<String>::new());
+    let resource = resource(V3, "FelixConfiguration");
+    let mut object = json!({"metadata": {"name": "default"},
+        "spec": {"bpfEnabled": true, "nested": {"a": [1]}}, "other": 1});
+    let unknown = crate::strict::prune(resource.schema().slot(), &mut object);
+    assert_eq!(unknown, ["other"]);
+    assert_eq!(object["spec"], json!({"bpfEnabled": true, "nested": {"a": [1]}}));
     let bad = json!({"failsafeInboundHostPorts": [{"protocol": "icmp", "port": 0}],
         "defaultEndpointToHostAction": "Maybe"});
     assert_eq!(broken(V3, "FelixConfiguration", bad).len(), 3);
