@@ -68,6 +68,21 @@ pub fn policy(object: &Object) -> Option<(Policy, Vec<Diagnostic>)> {
     Some((policy, notes.into_vec()))
 }
 
+/// What is to be said of a policy whose tier does not exist.
+pub fn without_tier(policy: &Policy) -> Diagnostic {
+    Diagnostic {
+        object: (&policy.id).into(),
+        severity: Severity::Warning,
+        field: "spec.tier".to_owned(),
+        message: format!(
+            "there is no tier `{}`: the policy stands after all tiers, and denies what none of its \
+             rules decides",
+            policy.tier
+        ),
+        effect: "",
+    }
+}
+
 /// The tier that `object` describes, if it is one.
 pub fn tier(object: &Object) -> Option<(Tier, Vec<Diagnostic>)> {
     let Object::Tier(tier) = object else { return None };

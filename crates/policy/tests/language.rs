@@ -1,6 +1,14 @@
 //! Services, nodes, names, staged policies and ends under change: after every event the programs are
 //! those of an engine that sees the objects for the first time, and they judge as the oracle does.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panic"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -336,4 +344,68 @@ fn a_policy_ends_when_the_engine_is_told_so_and_it_is_said() {
     let later = world.at(moment("2030-01-01T00:00:00Z"));
     assert_eq!(count(&later), 1);
     assert_eq!(later.diagnostics().len(), 1);
+}
+
+#[test]
+fn a_policy_without_its_tier_is_named_until_the_tier_comes() {
+    let policy = calico("NetworkPolicy", "p", json!({"tier": "late", "ingress": []}));
+    let tier = calico("Tier", "late", json!({"order": 1}));
+    let mut engine = Engine::new();
+    engine.apply(Event::Upsert(policy.clone()));
+    let [said] = engine.diagnostics(&policy.key()) else { panic!("one word about it") };
+    assert!(said.message.starts_with("there is no tier `late`"), "{said}");
+    engine.apply(Event::Upsert(tier.clone()));
+    assert!(engine.diagnostics(&policy.key()).is_empty());
+    engine.apply(Event::Delete(tier.key()));
+    assert_eq!(engine.diagnostics(&policy.key()).len(), 1);
+    engine.apply(Event::Delete(policy.key()));
+    assert!(engine.diagnostics(&policy.key()).is_empty());
+}
+
+/// A node that follows no names is given a program without them, and can say which rules it lost.
+#[test]
+fn a_program_without_hearsay_judges_as_if_nobody_looked_anything_up() {
+    let rules = json!({"egress": [
+        {"action": "Deny", "destination": {"domains": ["bad.org"]}},
+        {"action": "Allow"},
+    ]});
+    let objects = [
+        pod("a", "10.0.0.1", "web"),
+        calico("NetworkPolicy", "p", rules),
+        calico("StagedNetworkPolicy", "q", json!({"order": 1, "egress": [{"action": "Deny"}]})),
+    ];
+    let mut engine = Engine::new();
+    objects.iter().for_each(|object| engine.apply(Event::Upsert(object.clone())));
+    engine.take_changes();
+    let whole = engine.program("one").expect("a program");
+    let plain = whole.without_hearsay().expect("there are names");
+    assert_eq!(plain.without_hearsay(), None, "nothing is left to leave out");
+    let named: Vec<String> = whole.rules_by_name().iter().map(|rule| format!("{rule:?}")).collect();
+    let [only] = named.as_slice() else { panic!("{named:?}") };
+    assert!(only.contains(r#"name: "p""#) && only.contains("index: 0"), "{only}");
+    let packet = Packet {
+        src: "10.0.0.1".parse().unwrap(),
+        dst: "192.0.2.1".parse().unwrap(),
+        protocol: Protocol::TCP,
+        src_port: 1,
+        dst_port: 1,
+        icmp_type: 0,
+        icmp_code: 0,
+    };
+    let id = EndpointId::pod("shop", "a");
+    let bad = Names::new(["bad.org"]);
+    let denied = whole.decide_named(&id, Direction::Egress, &packet, &bad);
+    assert_eq!(denied.decision, bulkhead_types::Decision::Deny);
+    for names in [&bad, &Names::default()] {
+        assert_eq!(
+            plain.decide_named(&id, Direction::Egress, &packet, names),
+            whole.decide(&id, Direction::Egress, &packet)
+        );
+    }
+    let staged = whole.decide_staged(&id, Direction::Egress, &packet, &Names::default());
+    assert_eq!(staged.decision, bulkhead_types::Decision::Deny);
+    assert_eq!(
+        plain.decide_staged(&id, Direction::Egress, &packet, &Names::default()),
+        plain.decide(&id, Direction::Egress, &packet)
+    );
 }

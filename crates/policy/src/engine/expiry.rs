@@ -53,10 +53,12 @@ impl Engine {
         while self.next_expiry().is_some_and(|moment| moment <= now) {
             let Some((_, policies)) = self.expiry.coming.pop_first() else { return };
             for id in policies {
-                let Some(said) = self.held_policy(&id).map(lower::expired) else { continue };
+                let Some(policy) = self.held_policy(&id) else { continue };
+                let (said, without_tier) = (lower::expired(policy), self.word_of_tier(policy));
                 self.remove_policy(&id);
                 let key = (&id).into();
                 let mut all = self.diagnostics(&key).to_vec();
+                all.retain(|diagnostic| Some(diagnostic) != without_tier.as_ref());
                 all.push(said);
                 self.say(key, all);
             }
@@ -68,17 +70,18 @@ impl Engine {
         self.expiry.coming.first_key_value().map(|(moment, _)| *moment)
     }
 
-    /// Takes the policy in, or leaves it out where it has expired already and says so.
+    /// Takes the policy in, or leaves it out where it has expired already; gives what is to be said.
     pub(super) fn admit(&mut self, policy: Policy) -> Option<Diagnostic> {
         if self.expiry.is_past(&policy) {
             self.remove_policy(&policy.id);
             return Some(lower::expired(&policy));
         }
         let ends = policy.expires.is_some().then(|| policy.clone());
+        let word = self.word_of_tier(&policy);
         self.put_policy(policy);
         if let Some(policy) = ends {
             self.expiry.expect(&policy);
         }
-        None
+        word
     }
 }

@@ -7,6 +7,7 @@ use bulkhead_types::{Direction, HostStage, PolicyRef};
 
 use super::{Engine, Work};
 use crate::decide::Reading;
+use crate::lower::{self, Diagnostic};
 use crate::resolve::{Grants, ProgramTier};
 use crate::rule::{Order, Policy, Tier};
 use crate::select::{GroupId, GroupKind, MemberId, SelectorId};
@@ -73,7 +74,9 @@ impl Engine {
     pub(super) fn put_tier(&mut self, tier: Tier) {
         if self.tiers.get(&tier.name) != Some(&tier) {
             self.touch_tier(&tier.name);
-            self.tiers.insert(tier.name.clone(), tier);
+            let name = tier.name.clone();
+            self.tiers.insert(name.clone(), tier);
+            self.say_of_tier(&name);
         }
     }
 
@@ -81,6 +84,7 @@ impl Engine {
         let is_built_in = Tier::built_in().iter().any(|tier| tier.name == name);
         if !is_built_in && self.tiers.remove(name).is_some() {
             self.touch_tier(name);
+            self.say_of_tier(name);
         }
     }
 
@@ -89,6 +93,26 @@ impl Engine {
             if let Some(held) = self.policies.get(policy) {
                 self.dirty_members.extend(self.selectors.members(held.subject));
             }
+        }
+    }
+
+    /// What is to be said of the policy because of its tier.
+    pub(super) fn word_of_tier(&self, policy: &Policy) -> Option<Diagnostic> {
+        (!self.tiers.contains_key(&policy.tier)).then(|| lower::without_tier(policy))
+    }
+
+    /// A tier came or went: its policies are said to be without it, or no longer.
+    fn say_of_tier(&mut self, name: &str) {
+        let policies: Vec<PolicyRef> =
+            self.in_tier.get(name).into_iter().flatten().cloned().collect();
+        for id in policies {
+            let Some(policy) = self.held_policy(&id) else { continue };
+            let (without, word) = (lower::without_tier(policy), self.word_of_tier(policy));
+            let key = (&id).into();
+            let mut said = self.diagnostics(&key).to_vec();
+            said.retain(|diagnostic| *diagnostic != without);
+            said.extend(word);
+            self.say(key, said);
         }
     }
 

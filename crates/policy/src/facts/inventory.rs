@@ -142,7 +142,15 @@ impl Inventory {
 
     /// What stands behind a service; nothing behind an unknown one.
     pub fn backends(&self, id: &ServiceRef) -> Backends {
-        let workloads = self.endpoints.values().filter(|e| e.id.namespace == id.namespace);
+        let of_kind = |first: EndpointId| {
+            let (kind, namespace) = (first.kind, first.namespace.clone());
+            let from_there = self.endpoints.range(first..);
+            from_there
+                .take_while(move |(id, _)| id.kind == kind && id.namespace == namespace)
+                .map(|(_, endpoint)| endpoint)
+        };
+        let pods = of_kind(EndpointId::pod(&id.namespace, ""));
+        let workloads = pods.chain(of_kind(EndpointId::workload(&id.namespace, "")));
         self.services.backends(id, workloads)
     }
 

@@ -125,11 +125,10 @@ fn side(peer: &Peer, direction: Direction, field: &str, notes: &mut Notes) -> Op
         ("networks", peer.networks.is_some()),
         ("domainNames", peer.domain_names.is_some()),
     ];
-    if direction == Direction::Ingress {
-        for (name, _) in outside.into_iter().filter(|(_, is_set)| *is_set) {
-            notes.error(at(name), "only in egress rules");
-            return None;
-        }
+    let first_outside = outside.into_iter().find(|(_, is_set)| *is_set);
+    if let (Direction::Ingress, Some((name, _))) = (direction, first_outside) {
+        notes.error(at(name), "only in egress rules");
+        return None;
     }
     let mut side = Side::default();
     match (&peer.namespaces, &peer.pods, &peer.nodes, &peer.networks, &peer.domain_names) {
