@@ -45,7 +45,7 @@ fn runner(cases: u64) -> TestRunner {
         rng_seed: RngSeed::Fixed(number("BULKHEAD_LAW_SEED", 1)),
         failure_persistence: None,
         max_shrink_iters: 50_000,
-        max_shrink_time: 300_000,
+        max_shrink_time: 60_000,
         ..Config::default()
     })
 }

@@ -7,11 +7,15 @@
 //! Invariant: the same seed and shape give the same world, packets and changes, in every process.
 
 mod changes;
+mod cluster;
 mod inventory;
 mod packets;
 mod policies;
+mod services;
 mod strategy;
 mod words;
+
+use std::collections::BTreeSet;
 
 use bulkhead_api::Object;
 use rand::SeedableRng;
@@ -59,6 +63,10 @@ impl Shape {
     }
 }
 
+/// Before any policy of a world ends, after some have ended, after all that ever do.
+pub const MOMENTS: [&str; 3] =
+    ["2029-12-31T23:59:59Z", "2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"];
+
 #[derive(Clone, Debug)]
 pub struct World {
     pub seed: u64,
@@ -76,6 +84,11 @@ impl World {
         let mut objects = Vec::new();
         inventory::add(&mut rng, shape, &mut objects);
         policies::add(&mut rng, shape, &mut objects);
+        // One object a key: manifests that say a thing twice are refused.
+        let mut seen = BTreeSet::new();
+        objects.reverse();
+        objects.retain(|object: &Object| seen.insert(object.key()));
+        objects.reverse();
         Self { seed, shape, objects }
     }
 }

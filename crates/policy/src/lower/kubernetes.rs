@@ -37,6 +37,12 @@ pub fn network_policy(
     let ingress = spec.ingress.unwrap_or_default();
     let egress = spec.egress.unwrap_or_default();
     let types = policy_types(spec.policy_types.as_deref(), !egress.is_empty(), notes);
+    let decided = |direction, rules: Vec<Rule>| -> Option<Arc<[Rule]>> {
+        match types.iter().find(|(known, _)| *known == direction)? {
+            (_, true) => Some(rules.into()),
+            (_, false) => Some(Arc::new([])),
+        }
+    };
 
     let mut lowered_ingress = Vec::new();
     for (index, rule) in (0u32..).zip(&ingress) {
@@ -59,8 +65,8 @@ pub fn network_policy(
         subject: Selector::conjunction(
             [kubernetes_only(), scope::in_namespace(&namespace)].into_iter().chain(subject),
         ),
-        ingress: types.contains(&Direction::Ingress).then(|| lowered_ingress.into()),
-        egress: types.contains(&Direction::Egress).then(|| lowered_egress.into()),
+        ingress: decided(Direction::Ingress, lowered_ingress),
+        egress: decided(Direction::Egress, lowered_egress),
         stage: Stage::Normal,
         staged: None,
         expires: None,
@@ -71,27 +77,37 @@ pub fn network_policy(
     lowered
 }
 
-/// Unset: Ingress, and Egress where there are egress rules. An unknown type isolates both ways.
-fn policy_types(written: Option<&[String]>, has_egress: bool, notes: &mut Notes) -> Vec<Direction> {
+/// Directions, the surest first, with whether their rules count. Unset: Ingress, and Egress where
+/// there are egress rules. An unknown type isolates both ways: rules of a direction that is not named
+/// were never meant to allow anything.
+fn policy_types(
+    written: Option<&[String]>,
+    has_egress: bool,
+    notes: &mut Notes,
+) -> Vec<(Direction, bool)> {
     let Some(written) = written.filter(|types| !types.is_empty()) else {
-        let egress = has_egress.then_some(Direction::Egress);
-        return [Direction::Ingress].into_iter().chain(egress).collect();
+        let egress = has_egress.then_some((Direction::Egress, true));
+        return [(Direction::Ingress, true)].into_iter().chain(egress).collect();
     };
-    let mut types = Vec::new();
+    let (mut types, mut meant) = (Vec::new(), Vec::new());
     for (position, name) in written.iter().enumerate() {
         match name.as_str() {
-            "Ingress" => types.push(Direction::Ingress),
-            "Egress" => types.push(Direction::Egress),
+            "Ingress" => types.push((Direction::Ingress, true)),
+            "Egress" => types.push((Direction::Egress, true)),
             other => {
                 let field = format!("spec.policyTypes[{position}]");
                 let message = format!("`{other}` is not a policy type: use Ingress or Egress");
-                notes.reading("the policy isolates both ways", |n| n.error(field, message));
-                types.extend(Direction::BOTH);
+                notes.reading(UNKNOWN_TYPE, |n| n.error(field, message));
+                meant = Direction::BOTH.map(|direction| (direction, false)).to_vec();
             }
         }
     }
+    types.append(&mut meant);
     types
 }
+
+const UNKNOWN_TYPE: &str =
+    "the policy isolates both ways, and only rules of a direction that it names allow anything";
 
 /// One entry of `ingress` or `egress`.
 struct Written<'a> {

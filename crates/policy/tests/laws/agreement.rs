@@ -6,12 +6,13 @@ use std::net::IpAddr;
 
 use bulkhead_api::Object;
 use bulkhead_policy::World as Oracle;
-use bulkhead_testbed::worlds::{List, Packets, Worlds};
+use bulkhead_policy::rule::Moment;
+use bulkhead_testbed::worlds::{List, MOMENTS, Packets, Worlds};
 use bulkhead_types::{Decision, Direction, Packet, RuleRef, Verdict};
 use proptest::strategy::Strategy;
 use proptest::test_runner::TestCaseError;
 
-use crate::programs_of::fresh;
+use crate::programs_of::{fresh_at, moment_number};
 use crate::{number, runner, shapes};
 
 const PACKETS_PER_WORLD: usize = 60;
@@ -19,9 +20,14 @@ const PACKETS_PER_WORLD: usize = 60;
 /// Every endpoint with a node judges every packet both ways, once as the packet is and once for
 /// each of its addresses as if the packet were its own.
 /// Gives the verdicts compared, or what disagreed.
-pub fn compare(objects: &[Object], packets: &[Packet]) -> Result<Vec<Verdict>, String> {
+pub fn compare(
+    objects: &[Object],
+    packets: &[Packet],
+    now: Option<Moment>,
+) -> Result<Vec<Verdict>, String> {
     let oracle = Oracle::from_objects(objects);
-    let programs = fresh(objects);
+    let oracle = now.map_or_else(|| oracle.clone(), |now| oracle.clone().at(now));
+    let programs = fresh_at(objects, now);
     let mut verdicts = Vec::new();
     for endpoint in oracle.endpoints() {
         let Some(node) = endpoint.node.as_ref().filter(|_| !endpoint.addresses.is_empty()) else {
@@ -57,12 +63,13 @@ pub fn compare(objects: &[Object], packets: &[Packet]) -> Result<Vec<Verdict>, S
 /// Worlds until so many verdicts were compared; sees each of them.
 fn compare_until(wanted: u64, packets: usize, mut see: impl FnMut(&Verdict)) -> u64 {
     let mut runner = runner(1);
-    let strategy = (Worlds(shapes()), Packets(packets));
+    let strategy = (Worlds(shapes()), Packets(packets), 0..=MOMENTS.len());
     let (mut n_cases, last) = (0, Cell::new(Vec::new()));
     while n_cases < wanted {
         let tree = strategy.new_tree(&mut runner).expect("worlds are always drawn");
-        let law = |(objects, packets): (List<Object>, List<Packet>)| {
-            last.set(compare(&objects.0, &packets.0).map_err(TestCaseError::fail)?);
+        let law = |(objects, packets, now): (List<Object>, List<Packet>, usize)| {
+            let compared = compare(&objects.0, &packets.0, moment_number(now));
+            last.set(compared.map_err(TestCaseError::fail)?);
             Ok(())
         };
         runner.run_one(tree, law).unwrap_or_else(|failure| panic!("{failure}"));

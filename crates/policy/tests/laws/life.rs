@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use bulkhead_api::Object;
+use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event};
-use bulkhead_testbed::worlds::{Change, Lives, Worlds, outcome};
+use bulkhead_testbed::worlds::{Change, Lives, MOMENTS, Worlds, outcome};
 use bulkhead_types::Revision;
 use bulkhead_wire::NodeProgram;
 
-use crate::programs_of::{event, fresh, programs, same, without_revisions};
+use crate::programs_of::{
+    event, fresh, fresh_at, fresh_engine, moment_number, programs, same, without_revisions,
+};
 use crate::{hold, shapes};
 
 /// Objects that come late, change, come twice, go, come back, or go without ever having been there.
@@ -20,16 +24,21 @@ fn incremental_equals_fresh() {
     hold(40, (lives(), 1usize..8), |(changes, batch)| live(&changes.0, *batch));
 }
 
-/// Applies the changes, `batch` to a round, and compares with a fresh engine after each round.
+/// Applies the changes, `batch` to a round, while time goes by, and compares with a fresh engine
+/// after each round.
 fn live(changes: &[Change], batch: usize) -> Result<(), String> {
     let mut engine = Engine::new();
     let mut followed: BTreeMap<String, NodeProgram> = BTreeMap::new();
     let mut so_far = Vec::new();
-    for round in changes.chunks(batch) {
+    let mut now = None;
+    let n_rounds = changes.chunks(batch).len();
+    for (index, round) in changes.chunks(batch).enumerate() {
         for change in round {
             engine.apply(event(change));
             so_far.push(change.clone());
         }
+        now = moment_number(index * (MOMENTS.len() + 1) / n_rounds);
+        now.into_iter().for_each(|now| engine.advance(now));
         let changes = engine.take_changes();
         for node in &changes.removed_nodes {
             followed.remove(node);
@@ -39,20 +48,22 @@ fn live(changes: &[Change], batch: usize) -> Result<(), String> {
             delta.apply(program).map_err(|e| format!("{node}: {e}"))?;
         }
         let left = outcome(&so_far);
-        let expected = fresh(&left);
+        let expected = fresh_at(&left, now);
         let found = programs(&mut engine);
         same(&expected, &found).map_err(|e| format!("engine: {e}"))?;
         same(&expected, &without_revisions(&followed)).map_err(|e| format!("deltas: {e}"))?;
     }
-    same_words(&engine, &outcome(changes))
+    same_words(&engine, &outcome(changes), now)
 }
 
 /// What is said of each object, and which nodes each policy is for, is as if they had just come.
-fn same_words(engine: &Engine, objects: &[bulkhead_api::Object]) -> Result<(), String> {
-    let mut fresh = Engine::new();
-    objects.iter().for_each(|object| fresh.apply(Event::Upsert(object.clone())));
-    fresh.take_changes();
-    for key in objects.iter().map(bulkhead_api::Object::key) {
+fn same_words(engine: &Engine, objects: &[Object], now: Option<Moment>) -> Result<(), String> {
+    let fresh = fresh_engine(objects, now);
+    if fresh.next_expiry() != engine.next_expiry() {
+        let [fresh, found] = [fresh.next_expiry(), engine.next_expiry()];
+        return Err(format!("the next end is {fresh:?}, not {found:?}"));
+    }
+    for key in objects.iter().map(Object::key) {
         let (expected, found) = (fresh.diagnostics(&key), engine.diagnostics(&key));
         if expected != found {
             return Err(format!("of {key} fresh says {expected:?}, not {found:?}"));

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use bulkhead_api::Object;
+use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event};
 use bulkhead_testbed::Change;
+use bulkhead_testbed::worlds::MOMENTS;
 use bulkhead_wire::{ClassId, NodeProgram};
 
 pub fn event(change: &Change) -> Event {
@@ -16,12 +18,30 @@ pub fn event(change: &Change) -> Event {
 
 /// The programs that a new engine makes of the objects, revisions left out.
 pub fn fresh(objects: &[Object]) -> BTreeMap<String, NodeProgram> {
+    fresh_at(objects, None)
+}
+
+/// As [`fresh`], of an engine that was told how late it is.
+pub fn fresh_at(objects: &[Object], now: Option<Moment>) -> BTreeMap<String, NodeProgram> {
+    programs(&mut fresh_engine(objects, now))
+}
+
+pub fn fresh_engine(objects: &[Object], now: Option<Moment>) -> Engine {
     let mut engine = Engine::new();
+    if let Some(now) = now {
+        engine.advance(now);
+    }
     for object in objects {
         engine.apply(Event::Upsert(object.clone()));
     }
     engine.take_changes();
-    programs(&mut engine)
+    engine
+}
+
+/// 0 is an engine that was told no time; the others are the [`MOMENTS`] of random worlds.
+pub fn moment_number(number: usize) -> Option<Moment> {
+    let text = MOMENTS.get(number.checked_sub(1)?)?;
+    Some(bulkhead_policy::lower::moment(text).expect("a moment"))
 }
 
 pub fn programs(engine: &mut Engine) -> BTreeMap<String, NodeProgram> {

@@ -4,7 +4,7 @@ use bulkhead_api::{Object, ObjectKey};
 use rand::Rng;
 
 use super::words::{ACCOUNTS, NAMESPACES, pick};
-use super::{World, inventory, policies, rng};
+use super::{World, inventory, policies, rng, services};
 
 /// One step of a world's life.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ impl World {
 
     fn change(&self, rng: &mut impl Rng) -> Change {
         let shape = self.shape;
-        match rng.random_range(0..12) {
+        match rng.random_range(0..14) {
             0..=2 => Change::Delete(pick(rng, &self.objects).key()),
             3 | 4 => Change::Upsert(pick(rng, &self.objects).clone()),
             5 | 6 => {
@@ -37,11 +37,11 @@ impl World {
                 let index = rng.random_range(0..=shape.network_sets);
                 Change::Upsert(inventory::network_set(rng, shape, index))
             }
-            9 | 10 => {
+            9..=11 => {
                 let index = rng.random_range(0..=shape.policies);
                 Change::Upsert(policies::policy(rng, shape, index))
             }
-            _ => Change::Upsert(match rng.random_range(0..3) {
+            _ => Change::Upsert(match rng.random_range(0..6) {
                 0 => {
                     let name = *pick(rng, &NAMESPACES);
                     inventory::declare_namespace(rng, name)
@@ -50,6 +50,11 @@ impl World {
                     let (namespace, name) = (*pick(rng, &NAMESPACES), *pick(rng, &ACCOUNTS));
                     inventory::declare_account(rng, namespace, name)
                 }
+                2 => {
+                    let index = rng.random_range(0..=shape.nodes);
+                    inventory::declare_node(rng, index)
+                }
+                3 | 4 => services::any(rng, shape),
                 _ => {
                     let name = *pick(rng, &["early", "lax", "ghost"]);
                     policies::tier(rng, name)

@@ -6,8 +6,8 @@ use bulkhead_api::Object;
 use rand::Rng;
 use serde_json::{Value, json};
 
-use super::Shape;
-use super::words::{ACCOUNTS, NAMESPACES, PORT_NAMES, PORTS, labels, nets, pick};
+use super::words::{ACCOUNTS, DOMAINS, NAMESPACES, PORT_NAMES, PORTS, labels, nets, pick};
+use super::{Shape, services};
 
 pub fn add(rng: &mut impl Rng, shape: Shape, objects: &mut Vec<Object>) {
     for namespace in NAMESPACES {
@@ -21,9 +21,8 @@ pub fn add(rng: &mut impl Rng, shape: Shape, objects: &mut Vec<Object>) {
             }
         }
     }
-    for node in 0..shape.nodes {
-        let metadata = json!({"name": format!("node-{node}")});
-        objects.push(object(json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata})));
+    for index in 0..shape.nodes {
+        objects.push(declare_node(rng, index));
     }
     for index in 0..shape.pods {
         objects.push(pod(rng, shape, index));
@@ -34,6 +33,7 @@ pub fn add(rng: &mut impl Rng, shape: Shape, objects: &mut Vec<Object>) {
     for index in 0..shape.network_sets {
         objects.push(network_set(rng, shape, index));
     }
+    services::add(rng, shape, objects);
 }
 
 pub fn object(value: Value) -> Object {
@@ -44,6 +44,26 @@ pub fn declare_namespace(rng: &mut impl Rng, name: &str) -> Object {
     object(json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": name, "labels": labels(rng)},
+    }))
+}
+
+pub fn declare_node(rng: &mut impl Rng, index: usize) -> Object {
+    let low = 200 + index;
+    let mut addresses = Vec::new();
+    for (kind, address) in [
+        ("InternalIP", format!("10.0.0.{low}")),
+        ("InternalIP", format!("fd00::{low:x}")),
+        ("ExternalIP", format!("203.0.113.{low}")),
+        ("Hostname", format!("node-{index}")),
+    ] {
+        if rng.random_bool(0.7) {
+            addresses.push(json!({"type": kind, "address": address}));
+        }
+    }
+    object(json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": format!("node-{index}"), "labels": labels(rng)},
+        "status": {"addresses": addresses},
     }))
 }
 
@@ -106,6 +126,10 @@ pub fn network_set(rng: &mut impl Rng, shape: Shape, index: usize) -> Object {
     if shape.broken && rng.random_bool(0.05) {
         nets.push("10.0.0.0/33");
     }
+    let mut spec = json!({"nets": nets});
+    if rng.random_bool(0.2) {
+        spec["allowedEgressDomains"] = json!([pick(rng, &DOMAINS)]);
+    }
     let mut metadata = json!({"name": format!("set-{index}"), "labels": labels(rng)});
     let kind = if rng.random_bool(0.5) {
         metadata["namespace"] = json!(pick(rng, &NAMESPACES));
@@ -115,7 +139,7 @@ pub fn network_set(rng: &mut impl Rng, shape: Shape, index: usize) -> Object {
     };
     object(json!({
         "apiVersion": "projectcalico.org/v3", "kind": kind,
-        "metadata": metadata, "spec": {"nets": nets},
+        "metadata": metadata, "spec": spec,
     }))
 }
 

@@ -61,8 +61,17 @@ fn port(rng: &mut impl Rng) -> u16 {
 
 /// Mostly endpoints; then the edges of nets; then anything.
 fn address(rng: &mut impl Rng, v6: bool) -> IpAddr {
-    match rng.random_range(0..10) {
-        0..=5 => {
+    match rng.random_range(0..20) {
+        0 => {
+            // A node.
+            let low = rng.random_range(200..=202);
+            if v6 {
+                Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, low).into()
+            } else {
+                Ipv4Addr::new(10, 0, 0, low as u8).into()
+            }
+        }
+        1..=12 => {
             let low = rng.random_range(0..=10);
             if v6 {
                 Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, low).into()
@@ -70,7 +79,7 @@ fn address(rng: &mut impl Rng, v6: bool) -> IpAddr {
                 Ipv4Addr::new(10, 0, 0, low as u8).into()
             }
         }
-        6..=8 => {
+        13..=17 => {
             let from: &[&str] = if v6 { &NETS_V6 } else { &NETS_V4 };
             let net = *pick(rng, from);
             edge(rng, net)

@@ -4,11 +4,12 @@ use bulkhead_api::Object;
 use rand::Rng;
 use serde_json::{Map, Value, json};
 
-use super::Shape;
 use super::inventory::object;
 use super::words::{
-    ACCOUNTS, NAMESPACES, PORT_NAMES, PORTS, TIERS, label_selector, nets, pick, selector,
+    ACCOUNTS, DOMAINS, ENDS, NAMESPACES, PORT_NAMES, PORTS, SERVICES, TIERS, expires,
+    label_selector, nets, pick, selector,
 };
+use super::{Shape, cluster};
 
 pub fn add(rng: &mut impl Rng, shape: Shape, objects: &mut Vec<Object>) {
     for name in ["early", "lax"] {
@@ -31,15 +32,43 @@ pub fn tier(rng: &mut impl Rng, name: &str) -> Object {
 }
 
 pub fn policy(rng: &mut impl Rng, shape: Shape, index: usize) -> Object {
-    let name = format!("policy-{index}");
-    match rng.random_range(0..3) {
-        0 => kubernetes(rng, shape, &name),
-        1 => {
+    // A staged policy and another one may have one name.
+    let name = format!("policy-{}", index / 2);
+    let written = match rng.random_range(0..7) {
+        0 | 1 => kubernetes(rng, shape, &name),
+        2 | 3 => {
             let namespace = *pick(rng, &NAMESPACES);
             calico(rng, shape, &name, Some(namespace))
         }
-        _ => calico(rng, shape, &name, None),
+        4 | 5 => calico(rng, shape, &name, None),
+        _ => cluster::policy(rng, shape, &name),
+    };
+    if rng.random_bool(0.15) { staged(rng, written) } else { written }
+}
+
+/// The policy as it would be staged; a kind that cannot be staged stays.
+fn staged(rng: &mut impl Rng, policy: Object) -> Object {
+    let mut value = policy.to_value().expect("objects are JSON");
+    let kind = match policy {
+        Object::KubernetesNetworkPolicy(_) => "StagedKubernetesNetworkPolicy",
+        Object::NetworkPolicy(_) => "StagedNetworkPolicy",
+        Object::GlobalNetworkPolicy(_) => "StagedGlobalNetworkPolicy",
+        _ => return policy,
+    };
+    value["apiVersion"] = json!("projectcalico.org/v3");
+    value["kind"] = json!(kind);
+    let action = *pick(rng, &["", "Set", "Set", "Delete", "Learn", "Ignore"]);
+    if action == "Delete" {
+        let tier = value["spec"].get("tier").cloned();
+        value["spec"] = tier.map_or_else(|| json!({}), |tier| json!({"tier": tier}));
+        if kind == "StagedKubernetesNetworkPolicy" {
+            value["spec"] = json!({"podSelector": {}});
+        }
     }
+    if !action.is_empty() {
+        value["spec"]["stagedAction"] = json!(action);
+    }
+    object(value)
 }
 
 fn some<T>(
@@ -151,23 +180,29 @@ fn calico(rng: &mut impl Rng, shape: Shape, name: &str, namespace: Option<&str>)
     for list in ["ingress", "egress"] {
         if rng.random_bool(0.7) {
             let n_rules = rng.random_range(0..=shape.rules);
-            let rules: Vec<Value> = (0..n_rules).map(|_| rule(rng, shape)).collect();
+            let rules: Vec<Value> = (0..n_rules).map(|_| rule(rng, shape, list)).collect();
             spec.insert(list.to_owned(), json!(rules));
         }
     }
-    let (kind, metadata) = match namespace {
+    let mut spec = Value::Object(spec);
+    expires(rng, &mut spec);
+    let (kind, mut metadata) = match namespace {
         Some(namespace) => ("NetworkPolicy", json!({"name": name, "namespace": namespace})),
         None => ("GlobalNetworkPolicy", json!({"name": name})),
     };
+    if spec.get("expires").is_none() && rng.random_bool(0.05) {
+        metadata["annotations"] = json!({"bulkhead.dev/expires": pick(rng, &ENDS)});
+    }
     object(json!({
         "apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": metadata, "spec": spec,
     }))
 }
 
-fn rule(rng: &mut impl Rng, shape: Shape) -> Value {
+fn rule(rng: &mut impl Rng, shape: Shape, direction: &str) -> Value {
     let actions = ["Allow", "Allow", "Allow", "Deny", "Deny", "Pass", "Log"];
     let mut rule = Map::new();
-    rule.insert("action".to_owned(), json!(pick(rng, &actions)));
+    let action = *pick(rng, &actions);
+    rule.insert("action".to_owned(), json!(action));
     let protocols = [
         json!("TCP"),
         json!("TCP"),
@@ -188,10 +223,17 @@ fn rule(rng: &mut impl Rng, shape: Shape) -> Value {
     let is_icmp = protocol
         .as_ref()
         .is_none_or(|p| [json!("ICMP"), json!("ICMPv6"), json!(1), json!(58)].contains(p));
+    let is_tcp = protocol.as_ref().is_none_or(|p| *p == json!("TCP"));
     if let Some(protocol) = protocol {
         rule.insert("protocol".to_owned(), protocol);
     }
-    if rng.random_bool(0.1) {
+    let is_request = action == "Allow" && direction == "ingress" && is_tcp && rng.random_bool(0.06);
+    if is_request {
+        let requests =
+            [json!({}), json!({"methods": ["GET"]}), json!({"paths": [{"prefix": "/"}]})];
+        rule.insert("http".to_owned(), pick(rng, &requests).clone());
+    }
+    if !is_request && rng.random_bool(0.1) {
         rule.insert("notProtocol".to_owned(), pick(rng, &protocols).clone());
     }
     if rng.random_bool(0.1) {
@@ -208,12 +250,26 @@ fn rule(rng: &mut impl Rng, shape: Shape) -> Value {
             rule.insert(field.to_owned(), pick(rng, &choices).clone());
         }
     }
+    let remote = if direction == "ingress" { "source" } else { "destination" };
     for side in ["source", "destination"] {
-        if rng.random_bool(0.6) {
-            rule.insert(side.to_owned(), entity(rng, shape, has_ports));
+        if side == remote && rng.random_bool(0.1) {
+            rule.insert(side.to_owned(), behind_service(rng));
+        } else if rng.random_bool(0.6) {
+            let mut entity = entity(rng, shape, has_ports);
+            if direction == "egress" && side == "destination" && rng.random_bool(0.1) {
+                let domains: Vec<&str> =
+                    (0..rng.random_range(1..=2)).map(|_| *pick(rng, &DOMAINS)).collect();
+                entity["domains"] = json!(domains);
+            }
+            rule.insert(side.to_owned(), entity);
         }
     }
     Value::Object(rule)
+}
+
+/// A service says all about its side.
+fn behind_service(rng: &mut impl Rng) -> Value {
+    json!({"services": {"name": pick(rng, &SERVICES), "namespace": pick(rng, &NAMESPACES)}})
 }
 
 fn entity(rng: &mut impl Rng, shape: Shape, has_ports: bool) -> Value {

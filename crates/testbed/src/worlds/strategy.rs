@@ -92,20 +92,20 @@ impl<T: Item> fmt::Debug for List<T> {
 // === the tree ===
 
 /// A list on its way to the smallest one that still fails.
-pub struct Shrinking<T> {
+pub struct Shrinking<T: Item> {
     items: Vec<T>,
     /// What failed before the last step.
     before: Option<Vec<T>>,
-    step: Step,
+    step: Step<T>,
     /// Whether this round left anything out.
     shrunk: bool,
 }
 
-enum Step {
+enum Step<T> {
     /// Leave out `piece` items from `start` on.
     Piece { piece: usize, start: usize },
-    /// Take the n-th simpler form of an item.
-    Within { item: usize, nth: usize },
+    /// Take the n-th simpler form of an item; `None` where they are not worked out yet.
+    Within { item: usize, nth: usize, simpler: Option<Vec<T>> },
 }
 
 impl<T: Item> Shrinking<T> {
@@ -128,9 +128,11 @@ impl<T: Item> Shrinking<T> {
                 Step::Piece { piece: 1, start } if self.shrunk => {
                     (*start, self.shrunk) = (0, false);
                 }
-                Step::Piece { piece: 1, .. } => self.step = Step::Within { item: 0, nth: 0 },
+                Step::Piece { piece: 1, .. } => {
+                    self.step = Step::Within { item: 0, nth: 0, simpler: None };
+                }
                 Step::Piece { piece, start } => (*piece, *start) = (piece.div_ceil(2), 0),
-                Step::Within { item, nth } => {
+                Step::Within { item, nth, simpler } => {
                     let Some(found) = self.items.get(*item) else {
                         if !self.shrunk {
                             return false;
@@ -139,12 +141,13 @@ impl<T: Item> Shrinking<T> {
                         self.shrunk = false;
                         continue;
                     };
-                    let Some(simpler) = found.simpler().into_iter().nth(*nth) else {
-                        (*item, *nth) = (*item + 1, 0);
+                    let forms = simpler.get_or_insert_with(|| found.simpler());
+                    let Some(form) = forms.get(*nth).cloned() else {
+                        (*item, *nth, *simpler) = (*item + 1, 0, None);
                         continue;
                     };
                     self.before = Some(self.items.clone());
-                    self.items[*item] = simpler;
+                    self.items[*item] = form;
                     return true;
                 }
             }
@@ -164,7 +167,12 @@ impl<T: Item> ValueTree for Shrinking<T> {
 
     /// The current list fails: keep it and leave out more.
     fn simplify(&mut self) -> bool {
-        self.shrunk |= self.before.take().is_some();
+        if self.before.take().is_some() {
+            self.shrunk = true;
+            if let Step::Within { simpler, .. } = &mut self.step {
+                *simpler = None;
+            }
+        }
         self.next()
     }
 

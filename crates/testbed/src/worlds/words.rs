@@ -9,6 +9,10 @@ pub const ACCOUNTS: [&str; 3] = ["default", "robot", "human"];
 pub const TIERS: [&str; 5] = ["default", "default", "early", "lax", "ghost"];
 pub const PORT_NAMES: [&str; 3] = ["http", "dns", "metrics"];
 pub const PORTS: [u16; 8] = [1, 53, 80, 443, 8000, 8010, 8080, 65535];
+pub const SERVICES: [&str; 2] = ["front", "back"];
+pub const DOMAINS: [&str; 4] = ["example.com", "*.example.com", "api.example.com", "*.com"];
+/// Moments at which policies end; see [`super::MOMENTS`].
+pub const ENDS: [&str; 2] = ["2030-01-01T00:00:00Z", "2031-01-01T02:00:00+02:00"];
 pub const NETS_V4: [&str; 12] = [
     "10.0.0.0/8",
     "10.0.0.0/30",
@@ -88,4 +92,11 @@ pub fn label_selector(rng: &mut impl Rng) -> Value {
 pub fn nets(rng: &mut impl Rng, v6: bool) -> Vec<&'static str> {
     let from: &[&str] = if v6 { &NETS_V6 } else { &NETS_V4 };
     (0..rng.random_range(1..=3)).map(|_| *pick(rng, from)).collect()
+}
+
+/// Sometimes an end.
+pub fn expires(rng: &mut impl Rng, spec: &mut Value) {
+    if rng.random_bool(0.12) {
+        spec["expires"] = json!(pick(rng, &ENDS));
+    }
 }
