@@ -62,7 +62,9 @@ fn compare(objects: &[Object], packets: &[Packet]) -> Result<(u64, u64), String>
                 // The outside is what the longest prefix says, and no endpoint's address.
                 let taken = reach.taken();
                 let is_elsewhere = |place: &Place, slot: u32, at: IpAddr| {
-                    is_out(place) && (taken.contains(&at) || outside(&reach, at) != Some(slot))
+                    // An endpoint without a node has no place in reach, and is not outside either.
+                    let is_inside = taken.contains(&at) || engine.endpoint_at(at).is_some();
+                    is_out(place) && (is_inside || outside(&reach, at) != Some(slot))
                 };
                 if is_elsewhere(src_place, *src, from) || is_elsewhere(dst_place, *dst, to) {
                     continue;
