@@ -26,12 +26,13 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// What `eval` refuses to judge is no pair: a port 0, and ICMP of the other IP version.
+/// What `eval` refuses to judge is no pair: protocol 0, a port 0, and ICMP of the other IP version.
 fn can_be_asked(packet: &Packet) -> bool {
     let v4 = packet.src.is_ipv4();
     match packet.protocol {
         Protocol::ICMP => v4,
         Protocol::ICMPV6 => !v4,
+        Protocol(0) => false,
         protocol => !protocol.has_ports() || packet.dst_port > 0,
     }
 }

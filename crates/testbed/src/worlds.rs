@@ -67,6 +67,16 @@ impl Shape {
 pub const MOMENTS: [&str; 3] =
     ["2029-12-31T23:59:59Z", "2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"];
 
+/// Names under which addresses may have been looked up.
+pub const LOOKUPS: [&[&str]; 6] = [
+    &[],
+    &["example.com"],
+    &["api.example.com"],
+    &[],
+    &["elsewhere.com", "www.example.com"],
+    &["elsewhere.net"],
+];
+
 #[derive(Clone, Debug)]
 pub struct World {
     pub seed: u64,

@@ -21,7 +21,7 @@ fn lives() -> Lives {
 
 #[test]
 fn incremental_equals_fresh() {
-    hold(40, (lives(), 1usize..8), |(changes, batch)| live(&changes.0, *batch));
+    hold(30, (lives(), 1usize..8), |(changes, batch)| live(&changes.0, *batch));
 }
 
 /// Applies the changes, `batch` to a round, while time goes by, and compares with a fresh engine

@@ -1,13 +1,13 @@
 //! What the integration tests share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_api::Object;
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event};
 use bulkhead_testbed::Change;
 use bulkhead_testbed::worlds::MOMENTS;
-use bulkhead_wire::{ClassId, NodeProgram};
+use bulkhead_wire::{ClassId, NodeProgram, ProgramId};
 
 pub fn event(change: &Change) -> Event {
     match change {
@@ -81,35 +81,41 @@ pub fn same(
     Err(format!("nodes differ: fresh has {}, not {}", nodes(expected), nodes(found)))
 }
 
-/// INVARIANT(program-closed): what is used is defined, and what is defined is used.
+/// INVARIANT(program-closed, names-closed): what is used is defined, and what is defined is used.
 pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
-    for endpoint in program.endpoints.values() {
-        for judges in endpoint.addresses.values() {
-            for id in [judges.ingress, judges.egress] {
-                if !program.entries.contains_key(&(id, ClassId::OUTSIDE)) {
-                    return Err(format!("program {id} has no entry for the outside"));
-                }
-            }
+    let judges =
+        program.endpoints.values().flat_map(|e| e.addresses.values().chain(e.staged.values()));
+    let judging: BTreeSet<ProgramId> = judges.flat_map(|j| [j.ingress, j.egress]).collect();
+    for id in &judging {
+        if !program.entries.contains_key(&(*id, ClassId::OUTSIDE)) {
+            return Err(format!("program {id} has no entry for the outside"));
         }
     }
-    for ((id, class), row) in &program.entries {
-        let judges = program.endpoints.values().flat_map(|e| e.addresses.values());
-        if !judges.clone().any(|j| j.ingress == *id || j.egress == *id) {
+    let named = program.names.entries.iter().map(|((id, class, _), row)| ((*id, *class), *row));
+    let plain = program.entries.iter().map(|(key, row)| (*key, *row));
+    let mut used = BTreeSet::new();
+    for ((id, class), row) in plain.chain(named) {
+        if !judging.contains(&id) {
             return Err(format!("program {id} judges nobody"));
         }
-        if *class != ClassId::OUTSIDE && !program.classes.values().any(|c| c == class) {
+        if class != ClassId::OUTSIDE && !program.classes.values().any(|c| *c == class) {
             return Err(format!("class {class} has no address"));
         }
-        let Some(row) = program.rows.get(row) else { return Err(format!("no row {row}")) };
+        used.insert(row);
+        let Some(row) = program.rows.get(&row) else { return Err(format!("no row {row}")) };
         for leaf in row.all().into_iter().flat_map(|spans| spans.leaves()) {
             if !program.rules.contains_key(&leaf.rule) {
                 return Err(format!("no rule {}", leaf.rule));
             }
         }
     }
-    let mut used: Vec<_> = program.entries.values().collect();
-    used.sort_unstable();
-    used.dedup();
+    for (id, _, set) in program.names.entries.keys() {
+        let outside = (*id, ClassId::OUTSIDE, *set);
+        if !program.names.programs.contains_key(id) || !program.names.entries.contains_key(&outside)
+        {
+            return Err(format!("program {id} sees names half"));
+        }
+    }
     if used.len() != program.rows.len() {
         return Err("some row is unused".to_owned());
     }
