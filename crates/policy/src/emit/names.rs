@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bulkhead_types::Names;
 use bulkhead_wire::names::{NameChange, NameTables, Sight};
 use bulkhead_wire::{ClassId, NameSetId, ProgramId, Tag};
 
@@ -45,9 +46,13 @@ impl NodeState {
             }
         }
         let mut painted = Entries::new();
+        let closest = single_sets(&tables);
         for (program, tags) in seen {
             let budget = NAME_ROWS_MAX.saturating_sub(painted.len()) / (1 + self.n_views());
-            let singles = single_sets(&tables, &tags);
+            let seen =
+                |set: &TagSet| set.iter().filter(|t| tags.contains_key(t)).copied().collect();
+            let singles: BTreeSet<TagSet> = closest.iter().map(seen).collect();
+            let singles = singles.into_iter().filter(|set| !set.is_empty()).collect();
             let (sets, is_cut) = closure(&singles, NAME_SETS_MAX.min(budget));
             for set in sets {
                 let brought: BTreeSet<GroupId> =
@@ -104,20 +109,17 @@ impl NodeState {
 
 /// The sets that one name alone can bring about: a name is meant by its closest pattern, and then by
 /// every pattern over that one.
-fn single_sets(tables: &NameTables, seen: &BTreeMap<Tag, GroupId>) -> BTreeSet<TagSet> {
+fn single_sets(tables: &NameTables) -> BTreeSet<TagSet> {
     let patterns = tables.patterns.keys();
     let sets = patterns.map(|pattern| {
-        let name = pattern.strip_prefix("*.").map_or_else(
-            || pattern.clone(),
-            |rest| {
-                // Any name below; no list can hold this one.
-                format!("?.{rest}")
-            },
-        );
-        let all = tables.tags_of(&bulkhead_types::Names::new([name]));
-        all.into_iter().filter(|tag| seen.contains_key(tag)).collect::<TagSet>()
+        let name = match pattern.strip_prefix("*.") {
+            // Any name below; no list can hold this one.
+            Some(rest) => format!("?.{rest}"),
+            None => pattern.clone(),
+        };
+        tables.tags_of(&Names::new([name]))
     });
-    sets.filter(|set| !set.is_empty()).collect()
+    sets.collect()
 }
 
 /// Every union of the sets, as far as there are no more than `max`; says whether there are more.
