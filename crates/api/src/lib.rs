@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod network_policy_api;
 pub mod object;
 pub mod owner;
+pub mod reach;
 pub mod service;
 pub mod workload;
 

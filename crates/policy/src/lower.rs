@@ -37,7 +37,7 @@ use bulkhead_api::Object;
 
 pub use diagnostic::{Diagnostic, Notes, Severity};
 pub use domains::of_set;
-pub use expiry::{expired, moment};
+pub use expiry::{expired, expires, moment};
 pub use fields::net;
 pub use host::profile_rules;
 

@@ -91,6 +91,10 @@ impl Reach {
         self.slots.all()
     }
 
+    pub fn endpoints(&self) -> impl Iterator<Item = &EndpointId> {
+        self.slots.endpoints()
+    }
+
     /// The slots of an endpoint, one for each address.
     pub fn slots_of(&self, endpoint: &EndpointId) -> &[u32] {
         self.slots.of_endpoint(endpoint)

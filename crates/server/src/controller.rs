@@ -9,15 +9,19 @@
 //! seen a higher one all the same (its server was restored from a backup), its next program is numbered
 //! above that.
 
+mod clock;
 pub mod compiler;
 pub mod directory;
+pub mod owners;
 pub mod publish;
+pub mod reachability;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bulkhead_api::reach::{ReachChanges, ReachReport};
 use bulkhead_api::{Object, ObjectKey};
 use bulkhead_apimachinery::kinds;
 use bulkhead_store::{Event, Key, ListRequest, ResourceVersion, Scope, Store, Stored};
@@ -27,9 +31,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::compiler::{Compiler, Placed};
 use self::directory::Directory;
 use self::publish::{Outlet, Published};
+use self::reachability::{ReachQuestion, ReachRefused};
 use crate::registry::{Compiled, Placement, Registry};
 use crate::shutdown::Shutdown;
 
+/// Answers about the whole model that wait at a time; more wait in line.
+const QUESTIONS_QUEUED_MAX: usize = 16;
+/// A clock that was set is noticed after this long at the latest.
+const CLOCK_READ_EVERY: Duration = Duration::from_secs(10);
 /// Sessions that wait for their program at a time; more wait in line.
 const ASKS_QUEUED_MAX: usize = 256;
 
@@ -44,7 +53,10 @@ struct Ask {
 
 /// How sessions reach the controller; cheap to clone.
 #[derive(Clone)]
-pub struct Programs(mpsc::Sender<Ask>);
+pub struct Programs {
+    asks: mpsc::Sender<Ask>,
+    questions: mpsc::Sender<ReachQuestion>,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the controller has ended")]
@@ -60,7 +72,26 @@ impl Programs {
     ) -> Result<watch::Receiver<Published>, ControllerGone> {
         let (answer, answered) = oneshot::channel();
         let ask = Ask { node: node.to_owned(), seen, digest, answer };
-        self.0.send(ask).await.map_err(|_| ControllerGone)?;
+        self.asks.send(ask).await.map_err(|_| ControllerGone)?;
+        answered.await.map_err(|_| ControllerGone)
+    }
+
+    /// The connections of these workloads, or of all where none is named.
+    pub async fn reach(
+        &self,
+        workloads: BTreeSet<String>,
+    ) -> Result<Result<ReachReport, ReachRefused>, ControllerGone> {
+        let (answer, answered) = oneshot::channel();
+        let question = ReachQuestion::Connections(workloads, answer);
+        self.questions.send(question).await.map_err(|_| ControllerGone)?;
+        answered.await.map_err(|_| ControllerGone)
+    }
+
+    /// What writes after this resourceVersion altered.
+    pub async fn reach_changes(&self, since: u64) -> Result<ReachChanges, ControllerGone> {
+        let (answer, answered) = oneshot::channel();
+        let question = ReachQuestion::Changes(since, answer);
+        self.questions.send(question).await.map_err(|_| ControllerGone)?;
         answered.await.map_err(|_| ControllerGone)
     }
 }
@@ -72,6 +103,7 @@ pub struct Controller {
     registry: Arc<Registry>,
     directory: Arc<Directory>,
     asks: mpsc::Receiver<Ask>,
+    questions: mpsc::Receiver<ReachQuestion>,
     /// Everything up to here is compiled.
     reached: ResourceVersion,
 }
@@ -83,6 +115,7 @@ impl Controller {
         directory: Arc<Directory>,
     ) -> (Self, Programs) {
         let (ask, asks) = mpsc::channel(ASKS_QUEUED_MAX);
+        let (question, questions) = mpsc::channel(QUESTIONS_QUEUED_MAX);
         let controller = Self {
             compiler: Compiler::after(Revision(store.revision().0)),
             reached: ResourceVersion(0),
@@ -91,8 +124,9 @@ impl Controller {
             registry,
             directory,
             asks,
+            questions,
         };
-        (controller, Programs(ask))
+        (controller, Programs { asks: ask, questions: question })
     }
 
     /// Follows the store until shutdown.
@@ -103,6 +137,7 @@ impl Controller {
             .watch(self.reached, Scope::Everything)
             .context("the store cannot be followed")?;
         loop {
+            let until_expiry = self.until_expiry();
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return Ok(()),
@@ -121,8 +156,24 @@ impl Controller {
                     None => return Ok(()),
                 },
                 Some(ask) = self.asks.recv() => self.answer(ask),
+                () = tokio::time::sleep(until_expiry) => {
+                    if self.until_expiry().is_zero() {
+                        self.publish(self.reached);
+                    }
+                }
+                Some(question) = self.questions.recv() => {
+                    self.compiler.answer(question, self.reached.0, Instant::now());
+                }
             }
         }
+    }
+
+    /// How long until a policy expires, or until the clock is to be read again.
+    fn until_expiry(&self) -> Duration {
+        let Some(expiry) = self.compiler.next_expiry() else { return CLOCK_READ_EVERY };
+        let left = expiry.0.saturating_sub(clock::now().0);
+        let left = u64::try_from(left.max(0)).unwrap_or(u64::MAX);
+        Duration::from_nanos(left).min(CLOCK_READ_EVERY)
     }
 
     fn read_all(&mut self) -> anyhow::Result<()> {
@@ -166,7 +217,7 @@ impl Controller {
 
     fn publish(&mut self, reached: ResourceVersion) {
         self.reached = reached;
-        let output = self.compiler.compile();
+        let output = self.compiler.compile(clock::now());
         for (node, step) in &output.steps {
             self.outlets.entry(node.clone()).or_default().publish(Arc::clone(step));
         }
@@ -184,6 +235,7 @@ impl Controller {
         };
         let policies =
             output.policies.into_iter().map(|(key, placed)| (key, placed.map(place))).collect();
+        self.compiler.follow(reached.0, Instant::now());
         self.registry.compiled(Compiled {
             resource_version: reached.0,
             wanted,

@@ -29,6 +29,11 @@ impl Engine {
         self.watched.get_or_insert_default();
     }
 
+    /// Notes nothing any more.
+    pub fn unwatch(&mut self) {
+        self.watched = None;
+    }
+
     pub fn take_watched(&mut self) -> Watched {
         self.watched.as_mut().map(std::mem::take).unwrap_or_default()
     }

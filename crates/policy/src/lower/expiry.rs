@@ -40,6 +40,17 @@ pub fn read(object: &Object, policy: &mut Policy, notes: &mut Notes) {
     }
 }
 
+/// When the object's policy ends, where it says so readably and in one voice.
+pub fn expires(object: &Object) -> Option<Moment> {
+    let annotations = object.metadata().annotations.as_ref();
+    let annotated = annotations.and_then(|list| list.get(ANNOTATION)).map(String::as_str);
+    let moments = [in_spec(object), annotated].map(|text| text.and_then(moment));
+    match moments {
+        [Some(spec), Some(annotation)] => (spec == annotation).then_some(spec),
+        [spec, annotation] => spec.or(annotation),
+    }
+}
+
 const EFFECT: &str = "the policy denies everything in its directions and does not expire";
 
 /// Reads RFC 3339.

@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bulkhead_api::{Object, ObjectKey};
 use bulkhead_policy::engine::Event;
-use bulkhead_policy::{Engine, Severity};
+use bulkhead_policy::rule::Moment;
+use bulkhead_policy::{Engine, Severity, lower};
 use bulkhead_types::{PolicyRef, Revision};
 use bulkhead_wire::ProgramDelta;
+use jiff::Timestamp;
 
+use super::owners::Owners;
+use super::reachability::{ReachQuestion, Reachability};
 use crate::registry::Standing;
 
 #[derive(Debug)]
@@ -18,6 +23,10 @@ pub struct Compiler {
     generations: BTreeMap<PolicyRef, i64>,
     /// Policies that were written since the last time.
     written: BTreeSet<PolicyRef>,
+    /// When policies end, for those that do.
+    expiries: BTreeMap<PolicyRef, Moment>,
+    owners: Owners,
+    reachability: Reachability,
 }
 
 /// What compiling has led to.
@@ -50,6 +59,9 @@ impl Compiler {
             engine: Engine::after(revision),
             generations: BTreeMap::new(),
             written: BTreeSet::new(),
+            expiries: BTreeMap::new(),
+            owners: Owners::default(),
+            reachability: Reachability::default(),
         }
     }
 
@@ -57,20 +69,42 @@ impl Compiler {
         if let Some(policy) = object.key().policy() {
             let generation = object.metadata().generation.unwrap_or_default();
             self.generations.insert(policy.clone(), generation);
+            match lower::expires(&object) {
+                Some(moment) => self.expiries.insert(policy.clone(), moment),
+                None => self.expiries.remove(&policy),
+            };
             self.written.insert(policy);
         }
+        self.owners.put(&object);
         self.engine.apply(Event::Upsert(object));
     }
 
     pub fn delete(&mut self, key: ObjectKey) {
         if let Some(policy) = key.policy() {
             self.generations.remove(&policy);
+            self.expiries.remove(&policy);
             self.written.insert(policy);
         }
+        self.owners.remove(&key);
         self.engine.apply(Event::Delete(key));
     }
 
-    pub fn compile(&mut self) -> Output {
+    /// When a policy is the next to expire.
+    pub fn next_expiry(&self) -> Option<Moment> {
+        self.engine.next_expiry()
+    }
+
+    /// Lets what is asked about reachability follow the last compile; `reached` is what it holds.
+    pub fn follow(&mut self, reached: u64, now: Instant) {
+        self.reachability.follow(&mut self.engine, &self.owners, reached, now);
+    }
+
+    pub fn answer(&mut self, question: ReachQuestion, reached: u64, now: Instant) {
+        self.reachability.answer(question, &mut self.engine, &self.owners, reached, now);
+    }
+
+    pub fn compile(&mut self, now: Moment) -> Output {
+        self.engine.advance(now);
         let changes = self.engine.take_changes();
         let mut policies = std::mem::take(&mut self.written);
         let written = policies.clone();
@@ -79,13 +113,13 @@ impl Compiler {
         let policies = policies
             .into_iter()
             .map(|policy| {
-                (ObjectKey::from(&policy), self.placed(&policy, written.contains(&policy)))
+                (ObjectKey::from(&policy), self.placed(&policy, written.contains(&policy), now))
             })
             .collect();
         Output { steps: changes.nodes, removed: changes.removed_nodes, policies }
     }
 
-    fn placed(&self, policy: &PolicyRef, is_rewritten: bool) -> Option<Placed> {
+    fn placed(&self, policy: &PolicyRef, is_rewritten: bool, now: Moment) -> Option<Placed> {
         let generation = *self.generations.get(policy)?;
         let said = self.engine.diagnostics(&ObjectKey::from(policy)).iter();
         let errors = said
@@ -93,10 +127,16 @@ impl Compiler {
             .map(ToString::to_string)
             .collect();
         let nodes = self.engine.nodes_of(policy).map(str::to_owned).collect();
-        let standing = match policy.kind.enforced_twin() {
-            Some(_) => Standing::Staged,
-            None => Standing::InForce,
+        let expired = self.expiries.get(policy).copied().filter(|moment| *moment <= now);
+        let standing = match (policy.kind.enforced_twin(), expired) {
+            (_, Some(moment)) => Standing::Expired(shown(moment)),
+            (Some(_), None) => Standing::Staged,
+            (None, None) => Standing::InForce,
         };
         Some(Placed { nodes, generation, errors, is_rewritten, standing })
     }
+}
+
+fn shown(Moment(nanoseconds): Moment) -> String {
+    Timestamp::from_nanosecond(nanoseconds).map(|at| at.to_string()).unwrap_or_default()
 }

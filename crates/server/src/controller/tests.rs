@@ -4,6 +4,7 @@ use bulkhead_store::{Batch, Expect, Limits, RedbStore, Write};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::registry::Standing;
 use crate::shutdown;
 
 struct World {
@@ -146,4 +147,75 @@ async fn a_node_without_workloads_has_an_empty_program() {
     let program = published.borrow().program();
     assert!(program.revision > Revision(0));
     assert!(program.endpoints.is_empty());
+}
+
+#[tokio::test]
+async fn a_policy_ends_at_its_moment_and_its_node_is_told() {
+    let world = mk_world();
+    let policies = "networkpolicies.networking.k8s.io";
+    world.put("pods", mk_pod("db", "n2", "10.0.0.2")).await;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(700);
+    let mut brief = mk_policy("brief", "db", 1);
+    brief["metadata"]["annotations"] = json!({"bulkhead.dev/expires": soon.to_string()});
+    world.put(policies, brief).await;
+    let written = world.put(policies, mk_policy("lasting", "db", 1)).await;
+    world.reached(written).await;
+    let mut n2 = world.program_of("n2").await;
+    let rules = |n2: &watch::Receiver<Published>| {
+        let program = n2.borrow().program().clone();
+        program.rules.values().map(|rule| format!("{rule:?}")).collect::<Vec<_>>()
+    };
+    assert!(!rules(&n2).is_empty());
+    let before = n2.borrow_and_update().revision();
+    let ended = tokio::time::timeout(Duration::from_secs(20), n2.changed()).await;
+    ended.expect("the node is told").expect("the controller lives");
+    assert!(n2.borrow().revision() > before);
+    let reached = async {
+        loop {
+            let state = world.registry.snapshot();
+            let mut standings =
+                state.policies.iter().map(|(k, p)| (k.name.clone(), p.standing.clone()));
+            let brief = standings.find(|(name, _)| name == "brief");
+            if let Some((_, Standing::Expired(since))) = brief {
+                return since;
+            }
+            world.registry.moved().await;
+        }
+    };
+    let since = tokio::time::timeout(Duration::from_secs(20), reached).await.expect("in time");
+    assert_eq!(since.parse::<jiff::Timestamp>().ok(), Some(soon));
+    let lasting = world.registry.snapshot();
+    let lasting = lasting.policies.iter().find(|(key, _)| key.name == "lasting");
+    assert_eq!(lasting.map(|(_, placed)| placed.standing.clone()), Some(Standing::InForce));
+}
+
+#[tokio::test]
+async fn reach_is_told_whole_and_then_change_by_change() {
+    let world = mk_world();
+    world.put("pods", mk_pod("web", "n1", "10.0.0.1")).await;
+    let written = world.put("pods", mk_pod("db", "n2", "10.0.0.2")).await;
+    world.reached(written).await;
+    let all = world.programs.reach(BTreeSet::new()).await.expect("lives").expect("few enough");
+    let pair = |report: &ReachReport| {
+        let names = ("shop/web[Pod]", "shop/db[Pod]");
+        report.connections.iter().any(|c| (c.src.as_str(), c.dst.as_str()) == names)
+    };
+    assert!(pair(&all), "{all:?}");
+    let none = world.programs.reach_changes(written).await.expect("lives");
+    assert_eq!(none.changes, []);
+
+    let policies = "networkpolicies.networking.k8s.io";
+    let later = world.put(policies, mk_policy("isolate", "db", 1)).await;
+    world.reached(later).await;
+    let told = world.programs.reach_changes(written).await.expect("lives");
+    let [change] = told.changes.as_slice() else { panic!("{told:?}") };
+    assert_eq!(change.resource_version, later);
+    let to_db: Vec<_> =
+        change.altered.iter().filter(|a| a.dst == ["shop/db[Pod]"] && a.after.is_empty()).collect();
+    assert!(to_db.iter().any(|a| a.src.contains(&"shop/web[Pod]".to_owned())), "{change:?}");
+    let only = BTreeSet::from(["shop/db[Pod]".to_owned()]);
+    let of_db = world.programs.reach(only).await.expect("lives").expect("it is known");
+    assert!(!pair(&of_db));
+    let unknown = BTreeSet::from(["shop/nobody[Pod]".to_owned()]);
+    assert!(world.programs.reach(unknown).await.expect("lives").is_err());
 }

@@ -1,5 +1,7 @@
 //! Routes beside the objects: flows, join tokens, how far enforcement has come.
 
+use std::collections::BTreeSet;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -8,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bulkhead_api::flow::FlowGap;
-use bulkhead_api::{enforcement, flow};
+use bulkhead_api::{enforcement, flow, reach};
 use bulkhead_apimachinery::status::{Reason, Status};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -18,6 +20,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::backbone::Backbone;
+use crate::controller::reachability::ReachRefused;
 use crate::flows::filter::FlowQuery;
 use crate::flows::{Chunk, show};
 use crate::join::TokenError;
@@ -34,11 +37,50 @@ pub fn routes<S: Clone + Send + Sync + 'static>(backbone: Backbone) -> Router<S>
         .route(flow::PATH, get(flows))
         .route(JOIN_TOKENS_PATH, post(new_join_token))
         .route(enforcement::PATH, get(how_far))
+        .route(reach::PATH, get(connections))
+        .route(reach::CHANGES_PATH, get(reach_changes))
         .with_state(backbone)
 }
 
 async fn how_far(State(backbone): State<Backbone>) -> Response {
     Json(backbone.registry.enforcement()).into_response()
+}
+
+/// `?workload=NAME` may be repeated.
+async fn connections(
+    State(backbone): State<Backbone>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Response {
+    let mut workloads = BTreeSet::new();
+    for (key, value) in pairs {
+        if key != "workload" {
+            return failure(
+                Reason::BadRequest,
+                format!("unknown parameter `{key}`: use `workload`"),
+            );
+        }
+        workloads.insert(value);
+    }
+    match backbone.programs.reach(workloads).await {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(refused @ ReachRefused::Unknown(_))) => failure(Reason::NotFound, refused),
+        Ok(Err(refused @ ReachRefused::TooMany(_))) => failure(Reason::BadRequest, refused),
+        Err(gone) => failure(Reason::ServiceUnavailable, gone),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn reach_changes(State(backbone): State<Backbone>, Query(asked): Query<Since>) -> Response {
+    match backbone.programs.reach_changes(asked.since).await {
+        Ok(changes) => Json(changes).into_response(),
+        Err(gone) => failure(Reason::ServiceUnavailable, gone),
+    }
 }
 
 async fn flows(
