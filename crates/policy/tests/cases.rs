@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use bulkhead_api::Object;
+use bulkhead_policy::decide::{Asked, Way};
 use bulkhead_policy::lower::moment;
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event, NodeProgram, Severity, World};
 use bulkhead_testbed::cases::{self, Case, CaseFile, Row, together};
-use bulkhead_types::{Direction, Verdict};
+use bulkhead_types::{Direction, EndpointId, Packet, Verdict};
 
 /// What the project promises; a lost file shall not go unnoticed.
 const CASES_MIN: usize = 400;
@@ -41,20 +42,39 @@ fn check(file: &CaseFile, case: &Case) -> Vec<String> {
         let now = row.at.as_deref().map(|text| moment(text).expect("a moment"));
         let world = now.map_or_else(|| world.clone(), |now| world.clone().at(now));
         let world = if row.traffic.staged { world.staged() } else { world };
+        let programs = compile(&objects, now);
         let slow =
-            |id: &_, direction, packet: &_| world.decide_named(id, direction, packet, &row.names);
-        let program = compile(&objects, now);
-        let fast = |id: &_, direction, packet: &_| {
-            if row.traffic.staged {
-                program.decide_staged(id, direction, packet, &row.names)
-            } else {
-                program.decide_named(id, direction, packet, &row.names)
-            }
+            |ends: [Option<&EndpointId>; 2], packet: &Packet| world.way(ends, packet, &row.names);
+        let fast = |ends: [Option<&EndpointId>; 2], packet: &Packet| {
+            world.walk(ends, packet, |asked| answer(&world, &programs, row, asked, packet))
         };
         faults.extend(compare(file, case, row, "decide", slow));
         faults.extend(compare(file, case, row, "compiled", fast));
     }
     faults
+}
+
+/// What the compiled programs say where somebody is asked.
+fn answer(
+    world: &World,
+    programs: &[NodeProgram],
+    row: &Row,
+    asked: &Asked,
+    packet: &Packet,
+) -> Verdict {
+    match asked {
+        Asked::Workload(id, direction) => {
+            let program = programs.iter().find(|program| program.endpoints.contains_key(id));
+            let Some(program) = program else { return Verdict::unknown() };
+            if row.traffic.staged {
+                program.decide_staged(id, *direction, packet, &row.names)
+            } else {
+                program.decide_named(id, *direction, packet, &row.names)
+            }
+        }
+        Asked::Host(id, stage, direction) => world.decide_host(id, *stage, *direction, packet),
+        Asked::Node(_) => Verdict::unknown(),
+    }
 }
 
 /// What is said of the case's objects and was not announced, and what was announced and is not said.
@@ -77,16 +97,16 @@ fn compare(
     case: &Case,
     row: &Row,
     engine: &str,
-    decide: impl Fn(&bulkhead_types::EndpointId, Direction, &bulkhead_types::Packet) -> Verdict,
+    way: impl Fn([Option<&EndpointId>; 2], &Packet) -> Way,
 ) -> Option<String> {
     let at = format!("{}:{}", file.path.display(), row.line);
     let (ends, packet) = match file.packet(row) {
         Ok(found) => found,
         Err(error) => return Some(error.to_string()),
     };
-    let egress = ends.src.map(|id| decide(&id, Direction::Egress, &packet));
-    let ingress = ends.dst.map(|id| decide(&id, Direction::Ingress, &packet));
-    let (verdict, decided_by) = together(egress.as_ref(), ingress.as_ref());
+    let way = way([ends.src.as_ref(), ends.dst.as_ref()], &packet);
+    let said = |end| way.word(end).map(|leg| &leg.verdict);
+    let (verdict, decided_by) = together(said(Direction::Egress), said(Direction::Ingress));
     if (verdict, &decided_by) == (row.verdict, &row.decided_by) {
         return None;
     }
@@ -96,16 +116,18 @@ fn compare(
     ))
 }
 
-fn compile(objects: &[Object], now: Option<Moment>) -> NodeProgram {
+/// The programs of all nodes; endpoints that name none stand on one.
+fn compile(objects: &[Object], now: Option<Moment>) -> Vec<NodeProgram> {
     let mut engine = Engine::new();
     for object in objects {
         let mut object = object.clone();
-        match &mut object {
-            Object::Pod(pod) => {
-                pod.spec.get_or_insert_default().node_name = Some(NODE.to_owned());
-            }
-            Object::Workload(workload) => workload.spec.node_name = Some(NODE.to_owned()),
-            _ => {}
+        let node = match &mut object {
+            Object::Pod(pod) => Some(&mut pod.spec.get_or_insert_default().node_name),
+            Object::Workload(workload) => Some(&mut workload.spec.node_name),
+            _ => None,
+        };
+        if let Some(node) = node {
+            node.get_or_insert_with(|| NODE.to_owned());
         }
         engine.apply(Event::Upsert(object));
     }
@@ -113,5 +135,6 @@ fn compile(objects: &[Object], now: Option<Moment>) -> NodeProgram {
         engine.advance(now);
     }
     engine.take_changes();
-    engine.program(NODE).map(|program| (*program).clone()).unwrap_or_default()
+    let nodes: Vec<String> = engine.nodes().map(str::to_owned).collect();
+    nodes.iter().filter_map(|node| engine.program(node)).map(|p| (*p).clone()).collect()
 }
