@@ -24,6 +24,7 @@ use std::sync::Arc;
 use crate::object::{Object, ObjectError, ObjectKey};
 
 pub use diagnostic::{Diagnostic, Severity, Source};
+pub use kinds::nearest;
 pub use tree::{Node, Scalar, Tree};
 
 /// Longest text that one file may hold.
@@ -71,6 +72,25 @@ pub fn locate(text: &str, object: &Source, field: &str) -> Source {
     let begin = root.find_at(object.line, object.column).unwrap_or(&root);
     let (line, column) = begin.place_of(field);
     Source { file: object.file.clone(), line, column }
+}
+
+/// The documents of a text as trees, for files that are no manifests but written alike. Within the same
+/// bounds.
+pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
+    let file: Arc<str> = file.into();
+    let mut roots = Vec::new();
+    let mut problems = Vec::new();
+    for document in documents::split(text) {
+        match compose::compose(document.text, document.line) {
+            Ok(root) => roots.push(root),
+            Err(error) => {
+                let source = Source { file: file.clone(), line: error.line, column: error.column };
+                let problem = Diagnostic::error(error.code, source, error.message);
+                problems.push(problem.help_if(error.help).quote(text));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(roots) } else { Err(problems) }
 }
 
 impl Manifests {

@@ -4,9 +4,12 @@ mod reach;
 
 use std::path::PathBuf;
 
+use bulkhead_policy::rule::Moment;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 pub use reach::{Blast, Diff, Picture, Reach};
+
+use crate::check::codes;
 
 /// Label-based microsegmentation: check, try and explain policies, and watch what they decide.
 #[derive(Debug, Parser)]
@@ -22,6 +25,8 @@ pub enum Command {
     Check(Check),
     /// Judge flows offline: one JSON object a line in, one out, in the same order.
     Eval(Eval),
+    /// Hold policies against cases of who may reach whom; exit status 1 if one fails.
+    Test(Test),
     /// Explain which rule decides about a connection, tier by tier, at both ends.
     Why(Why),
     /// Show every connection that manifests allow, exactly.
@@ -53,12 +58,57 @@ pub struct Manifests {
     pub access: Server,
 }
 
+/// The moment of which answers are.
+#[derive(Debug, Arguments)]
+pub struct When {
+    /// Judge as of this moment, such as 2030-01-31T18:00:00Z, instead of now.
+    #[arg(long, value_name = "RFC3339", value_parser = moment)]
+    pub at: Option<Moment>,
+}
+
+/// Which policies count, and when.
+#[derive(Debug, Arguments)]
+pub struct Reading {
+    /// Read policies as if every staged action had been taken.
+    #[arg(long)]
+    pub staged: bool,
+    #[command(flatten)]
+    pub when: When,
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    bulkhead_policy::lower::moment(text)
+        .ok_or_else(|| "not a moment such as 2030-01-31T18:00:00Z".to_owned())
+}
+
 #[derive(Debug, Arguments)]
 pub struct Check {
     #[command(flatten)]
     pub manifests: Manifests,
+    #[command(flatten)]
+    pub when: When,
+    /// Fail on `warnings`, on `notes` too, or on findings of a code.
+    #[arg(long, value_name = "WHAT", num_args = 1.., value_parser = deny)]
+    pub deny: Vec<String>,
+    /// Say nothing of findings of this code; errors cannot be silenced.
+    #[arg(long, value_name = "CODE", num_args = 1.., value_parser = code)]
+    pub allow: Vec<String>,
     #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
     pub output: CheckOutput,
+}
+
+fn deny(text: &str) -> Result<String, String> {
+    match text {
+        "warnings" | "notes" => Ok(text.to_owned()),
+        _ => code(text).map_err(|error| format!("{error}, nor `warnings` or `notes`")),
+    }
+}
+
+fn code(text: &str) -> Result<String, String> {
+    match codes::is_known(text) {
+        true => Ok(text.to_owned()),
+        false => Err("is no code; docs/reference/lints.md lists them".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,22 +133,55 @@ pub enum Output {
 pub struct Eval {
     #[command(flatten)]
     pub manifests: Manifests,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Flows to judge, one JSON object a line; `-` is stdin.
     #[arg(long, value_name = "FILE")]
     pub flows: PathBuf,
 }
 
 #[derive(Debug, Arguments)]
+pub struct Test {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    /// Cases: YAML with a list `cases`, or Markdown with tables that have the columns from, to, port
+    /// and expect.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub cases: Vec<PathBuf>,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Also tell of the cases that hold.
+    #[arg(short, long)]
+    pub verbose: bool,
+    #[arg(long, value_enum, default_value_t = CasesOutput::Text)]
+    pub output: CasesOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CasesOutput {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+    /// JUnit XML, for CI.
+    Junit,
+}
+
+#[derive(Debug, Arguments)]
 pub struct Why {
-    /// Who opens the connection: `namespace/name` or an address.
+    /// Who opens the connection: `namespace/name` of a workload or its owner, `host/NAME` or an
+    /// address.
     #[arg(value_name = "SRC")]
     pub src: String,
     /// Where to: `namespace/name:port`, with `/UDP`, `/SCTP` or `/ICMP` where it is not TCP; an IPv6
-    /// address stands in brackets. For ICMP the port is the type, 8 or 128 when left out.
+    /// address stands in brackets. For ICMP the port is the type, 8 or 128 when left out. Also a
+    /// domain name, or `svc:namespace/name:port` for what stands behind a Service.
     #[arg(value_name = "DST:PORT[/PROTO]")]
     pub dst: String,
     #[command(flatten)]
     pub manifests: Manifests,
+    #[command(flatten)]
+    pub reading: Reading,
     /// IP version to speak where both ends are named and have both.
     #[arg(long, value_name = "4|6", value_parser = clap::value_parser!(u8).range(4..=6))]
     pub family: Option<u8>,

@@ -4,20 +4,23 @@
 //! the objects, what else a server would refuse, whether what they refer to exists, and what is
 //! probably not meant (lint).
 
+pub mod codes;
 mod lint;
 mod references;
 mod report;
 mod sarif;
 mod server;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::process::ExitCode;
 
 use bulkhead_api::expand::Remark;
 use bulkhead_api::manifest::{Diagnostic, Severity, Source};
+use bulkhead_api::object::Kind;
 use bulkhead_api::{Object, ObjectKey};
 use bulkhead_policy::World;
+use bulkhead_policy::rule::Moment;
 
 use crate::args::{Check, CheckOutput};
 use crate::input::{self, Input};
@@ -26,7 +29,12 @@ use crate::world;
 
 pub fn run(command: &Check) -> anyhow::Result<ExitCode> {
     let input = input::read(&command.manifests)?;
-    let findings = find(&input);
+    let mut findings = find(&input, world::moment(&command.when));
+    let is_silenced = |finding: &Finding| {
+        finding.diagnostic.severity != Severity::Error
+            && command.allow.iter().any(|code| code == finding.diagnostic.code)
+    };
+    findings.retain(|finding| !is_silenced(finding));
     let mut out = output::answers();
     match command.output {
         CheckOutput::Text => report::text(&mut out, &input, &findings, Paint::for_stdout())?,
@@ -34,8 +42,18 @@ pub fn run(command: &Check) -> anyhow::Result<ExitCode> {
         CheckOutput::Sarif => sarif::write(&mut out, &findings)?,
     }
     out.flush()?;
-    let is_bad = findings.iter().any(|finding| finding.diagnostic.severity == Severity::Error);
+    let is_bad = findings.iter().any(|finding| is_denied(&finding.diagnostic, &command.deny));
     Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn is_denied(diagnostic: &Diagnostic, deny: &[String]) -> bool {
+    let asked = |word: &str| deny.iter().any(|denied| denied == word);
+    asked(diagnostic.code)
+        || match diagnostic.severity {
+            Severity::Error => true,
+            Severity::Warning => asked("warnings") || asked("notes"),
+            Severity::Note => asked("notes"),
+        }
 }
 
 /// A complaint with the object it is about, where it got as far as being one.
@@ -45,18 +63,19 @@ pub struct Finding {
     pub diagnostic: Diagnostic,
 }
 
-fn find(input: &Input) -> Vec<Finding> {
+fn find(input: &Input, now: Moment) -> Vec<Finding> {
     let objects: Vec<&Object> = input.objects().collect();
-    let mut pen = Pen { input, findings: Vec::new() };
+    let mut everybody: Vec<Object> = input.objects().cloned().collect();
+    let populated = world::populate(&mut everybody);
+    let mut pen = Pen { input, owners: populated.owners, findings: Vec::new() };
     let written = input.manifests.diagnostics.iter();
     pen.findings.extend(written.map(|d| Finding { object: None, diagnostic: d.clone() }));
 
-    let mut everybody: Vec<Object> = input.objects().cloned().collect();
-    pen.remarks(world::populate(&mut everybody));
-    let world = World::from_objects(&everybody);
+    pen.remarks(populated.remarks);
+    let world = World::from_objects(&everybody).at(now);
     pen.engine(world.diagnostics());
     server::check(&objects, &mut pen);
-    references::check(&objects, &mut pen);
+    references::check(&objects, &everybody, &mut pen);
     lint::check(&everybody, &world, &mut pen);
 
     let mut findings = pen.findings;
@@ -70,6 +89,8 @@ fn find(input: &Input) -> Vec<Finding> {
 /// Writes findings at the right place.
 pub struct Pen<'a> {
     input: &'a Input,
+    /// Whose template a pod that nobody wrote comes from.
+    owners: HashMap<ObjectKey, ObjectKey>,
     findings: Vec<Finding>,
 }
 
@@ -77,10 +98,12 @@ impl Pen<'_> {
     /// What lowering says, in the form of the rest; this is what a server would refuse or warn of.
     fn engine(&mut self, diagnostics: &[bulkhead_policy::Diagnostic]) {
         for found in diagnostics {
-            let (severity, code) = match found.severity {
-                bulkhead_policy::Severity::Error => (Severity::Error, "invalid"),
-                bulkhead_policy::Severity::Warning => (Severity::Warning, "odd"),
-                bulkhead_policy::Severity::Note => (Severity::Note, "noted"),
+            let (severity, code) = match (found.severity, &*found.field) {
+                (bulkhead_policy::Severity::Error, _) => (Severity::Error, "invalid"),
+                (_, field) if field.ends_with(".http") => (Severity::Warning, "http-not-enforced"),
+                (bulkhead_policy::Severity::Note, "spec.expires") => (Severity::Warning, "expired"),
+                (bulkhead_policy::Severity::Warning, _) => (Severity::Warning, "odd"),
+                (bulkhead_policy::Severity::Note, _) => (Severity::Note, "noted"),
             };
             let message = format!("`{}`: {}", found.field, found.message);
             let effect = Some(found.effect).filter(|effect| !effect.is_empty());
@@ -105,12 +128,26 @@ impl Pen<'_> {
         message: String,
         help: Option<String>,
     ) {
+        let (object, field) = self.written(object, field);
+        let (object, field) = (&object, field.as_str());
         let source = self.input.place(object, field);
         let source =
             source.unwrap_or_else(|| Source { file: "<server>".into(), line: 1, column: 1 });
         let diagnostic = Diagnostic::new(severity, code, source, message);
         let diagnostic = self.input.quote(diagnostic.help_if(help).at_field(field));
         self.findings.push(Finding { object: Some(object.clone()), diagnostic });
+    }
+
+    /// What is about a pod that stands for an owner is about the owner's template.
+    fn written(&self, object: &ObjectKey, field: &str) -> (ObjectKey, String) {
+        let Some(owner) = self.owners.get(object) else {
+            return (object.clone(), field.to_owned());
+        };
+        let template = match owner.kind {
+            Kind::CronJob => "spec.jobTemplate.spec.template",
+            _ => "spec.template",
+        };
+        (owner.clone(), format!("{template}.{field}"))
     }
 
     /// Whether an error about this field, or about something in it, is written already.

@@ -12,13 +12,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use bulkhead_policy::World;
 
 use crate::args::Eval;
+use crate::judge::Judge;
 use crate::world;
 use crate::{input, output};
 
-use answer::Judge;
 pub use answer::Side;
 
 /// Longest line of flows.
@@ -38,9 +37,8 @@ pub fn run(command: &Eval) -> anyhow::Result<ExitCode> {
     };
     let mut input = input::read(&command.manifests)?;
     let objects = world::objects(&mut input)?;
-    let world = World::from_objects(&objects);
-    world::say_closed(&input, &world);
-    let judge = Judge::of(&world, &objects);
+    let judge = Judge::of(&objects, &command.reading);
+    world::say_closed(&input, &judge.world);
     let n_failed = answer_all(&judge, BufReader::with_capacity(1 << 16, flows))?;
     if n_failed > 0 {
         output::complain(&format!("error: {n_failed} lines could not be judged"));
@@ -50,7 +48,7 @@ pub fn run(command: &Eval) -> anyhow::Result<ExitCode> {
 }
 
 /// The number of lines that got an `error` instead of a verdict.
-fn answer_all(judge: &Judge, mut flows: BufReader<Box<dyn Read>>) -> anyhow::Result<usize> {
+fn answer_all(judge: &Judge<'_>, mut flows: BufReader<Box<dyn Read>>) -> anyhow::Result<usize> {
     let mut out = output::answers();
     let mut line = Vec::new();
     let (mut n_line, mut n_failed) = (0usize, 0);
@@ -70,7 +68,7 @@ fn answer_all(judge: &Judge, mut flows: BufReader<Box<dyn Read>>) -> anyhow::Res
         if line.len() as u64 == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
             bail!("line {n_line} of the flows is longer than {LINE_BYTES_MAX} bytes");
         }
-        if !judge.answer(&line, n_line, &mut out)? {
+        if !answer::answer(judge, &line, n_line, &mut out)? {
             n_failed += 1;
         }
     }

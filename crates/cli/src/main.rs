@@ -10,16 +10,19 @@
 
 mod args;
 mod blast;
+mod cases;
 mod check;
 mod client;
 mod diff;
 mod eval;
 mod flows;
 mod input;
+mod judge;
 mod live;
 mod node;
 mod output;
 mod reach;
+mod who;
 mod why;
 mod world;
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Check(command) => check::run(command),
         Command::Eval(command) => eval::run(command),
+        Command::Test(command) => cases::run(command),
         Command::Why(command) => why::run(command),
         Command::Reach(command) => reach::run(command),
         Command::Diff(command) => diff::run(command),

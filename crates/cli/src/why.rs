@@ -2,7 +2,6 @@
 //!
 //! The slow reading of the rules answers here: it alone looks at every rule on the way.
 
-mod explain;
 mod story;
 mod target;
 
@@ -12,46 +11,43 @@ mod tests;
 use std::io::Write;
 use std::process::ExitCode;
 
-use bulkhead_policy::World;
-use bulkhead_types::{Decision, Direction};
+use anyhow::bail;
 
 use crate::args::{Output, Why};
 use crate::input;
 use crate::output::{self, Paint};
-use crate::world::{self, Directory, SRC_PORT};
+use crate::who::{Ask, Directory};
+use crate::world;
 
-use story::{EndStory, Story};
+use story::Story;
 
 pub fn run(command: &Why) -> anyhow::Result<ExitCode> {
     let target = target::parse(&command.dst)?;
     let mut input = input::read(&command.manifests)?;
-    let world = World::from_objects(&world::objects(&mut input)?);
+    let objects = world::objects(&mut input)?;
+    let world = world::read(&objects, &command.reading);
     world::say_closed(&input, &world);
-    let directory = Directory::of(&world);
-    let (src, dst) = directory.ends(&command.src, &target.host, target.protocol, command.family)?;
-    let ports = (target.port, SRC_PORT);
-    let packet = world::packet(&src, &dst, target.protocol, ports, (target.icmp_type, None))?;
-
-    let judged = |end: &world::End, direction| {
-        let endpoint = end.endpoint.as_ref().filter(|_| !src.is_same(&dst))?;
-        Some(world.trace(endpoint, direction, &packet))
+    let directory = Directory::of(&world, &objects);
+    let ask = Ask {
+        icmp: (target.icmp_type, None),
+        family: command.family,
+        ..Ask::new(&command.src, &target.host, target.protocol, target.port)
     };
-    let egress = judged(&src, Direction::Egress);
-    let ingress = judged(&dst, Direction::Ingress);
-    let is_denied = [&egress, &ingress]
-        .into_iter()
-        .flatten()
-        .any(|trace| trace.verdict.decision == Decision::Deny);
-    let tell = |trace| EndStory::of(&world, &input, trace);
-    let story = Story {
-        is_same: src.is_same(&dst),
-        src: src.into(),
-        dst: dst.into(),
-        packet,
-        verdict: if is_denied { Decision::Deny } else { Decision::Allow },
-        egress: egress.as_ref().map(tell),
-        ingress: ingress.as_ref().map(tell),
-    };
+    // Where a name stands for several, the first that is denied is told, else the first.
+    let connections = directory.connections(&ask)?;
+    let n_connections = connections.len();
+    let mut ways = connections.into_iter().map(|connection| {
+        let ends = [connection.src.endpoint.as_ref(), connection.dst.endpoint.as_ref()];
+        let way = world.way(ends, &connection.packet, &connection.names);
+        (connection, way)
+    });
+    let Some(mut told) = ways.next() else { bail!("nobody is meant") };
+    if told.1.is_allowed()
+        && let Some(denied) = ways.find(|(_, way)| !way.is_allowed())
+    {
+        told = denied;
+    }
+    let story = Story::of(&world, &input, told, n_connections);
     let mut out = output::answers();
     match command.output {
         Output::Text => story.write_text(&mut out, Paint::for_stdout())?,

@@ -177,3 +177,30 @@ fn blast_goes_hop_by_hop() {
         "",
     );
 }
+
+#[test]
+fn check_finds_what_is_probably_not_meant() {
+    let at = ["--at", "2030-01-01T00:00:00Z"];
+    golden("check-lint", &[&["check", "-f", "broken/lint.yaml"], &at[..]].concat(), "");
+}
+
+#[test]
+fn check_fails_on_what_is_denied_and_is_silent_on_what_is_allowed() {
+    let sound = ["check", "-f", "shop"];
+    let status = |more: &[&str]| {
+        let printed = run(&[&sound[..], more].concat(), "");
+        (printed.ends_with("--- status 0\n"), printed)
+    };
+    assert!(status(&[]).0);
+    let (is_fine, printed) = status(&["--deny", "notes"]);
+    assert_eq!(is_fine, !printed.contains("note["), "{printed}");
+    let (is_fine, printed) = status(&["--deny", "warnings"]);
+    assert_eq!(is_fine, !printed.contains("warning["), "{printed}");
+    let lint = ["check", "-f", "broken/lint.yaml"];
+    let printed = run(&[&lint[..], &["--deny", "same-order"]].concat(), "");
+    assert!(printed.contains("[same-order]") && printed.ends_with("status 1\n"), "{printed}");
+    let printed = run(&[&lint[..], &["--allow", "same-order"]].concat(), "");
+    assert!(!printed.contains("[same-order]"), "{printed}");
+    let printed = run(&[&lint[..], &["--deny", "everything"]].concat(), "");
+    assert!(printed.contains("lints.md") && printed.ends_with("status 2\n"), "{printed}");
+}

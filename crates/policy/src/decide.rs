@@ -18,7 +18,7 @@ pub use world::{Judgement, Reading, World};
 
 use bulkhead_types::{Decision, Direction, EndpointId, NO_NAMES, Names, Packet, RuleRef, Verdict};
 
-use crate::rule::{Action, Policy, Tier, TierDefault};
+use crate::rule::{Action, Policy, Rule, Tier, TierDefault};
 
 /// The profile of a namespace: what decides where no tier does. It allows.
 pub fn profile_name(namespace: &str) -> String {
@@ -86,6 +86,11 @@ impl World {
             rule: RuleRef::Profile { name: profile_name(&endpoint.namespace) },
         };
         trace
+    }
+
+    /// Whether the packet meets every criterion of the rule.
+    pub fn matches(&self, rule: &Rule, packet: &Packet) -> bool {
+        self.first_miss(rule, packet, &NO_NAMES).is_none()
     }
 
     pub(super) fn judge_tier(

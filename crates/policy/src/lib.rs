@@ -46,6 +46,8 @@ pub mod decide;
 
 pub mod explain;
 
+pub mod cover;
+
 /// What the engine makes; for those who may see programs but no other message to nodes.
 pub use bulkhead_wire::NodeProgram;
 pub use decide::{Judgement, Trace, World};

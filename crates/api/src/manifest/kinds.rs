@@ -115,22 +115,62 @@ fn has_old_group(kind: Kind, group: &str) -> bool {
     }
 }
 
-/// Levenshtein distance; names are short.
+/// The known word that was probably meant.
+pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = written.to_ascii_lowercase();
+    known
+        .map(|name| (distance(&name.to_ascii_lowercase(), &lower), name))
+        .min()
+        .filter(|(distance, name)| *distance <= near_enough(name.chars().count()))
+        .map(|(_, name)| name)
+}
+
+/// Two letters changed places are two steps.
+fn near_enough(length: usize) -> usize {
+    match length {
+        0..=2 => 1,
+        3..=8 => 2,
+        _ => 3,
+    }
+}
+
+/// Letters to add, drop, replace or swap with their neighbour; names are short.
 pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
+    // The rows of the two letters before, with what the last of them was.
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut letter_before = None;
+    for (i, letter) in a.chars().enumerate() {
+        let mut row = Vec::with_capacity(last.len());
+        row.push(i + 1);
+        for (j, other) in b.iter().enumerate() {
+            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
+            let replaced = at(&last, j) + usize::from(letter != *other);
+            let mut steps = replaced.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let other_before = j.checked_sub(1).and_then(|j| b.get(j));
+            if letter_before == Some(*other) && other_before == Some(&letter) {
+                steps = steps.min(at(&before, j.saturating_sub(1)) + 1);
+            }
+            row.push(steps);
         }
-        for (to, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = *cell;
-            left = replaced.min(left + 1).min(diagonal + 1);
-            *cell = left;
-        }
+        before = std::mem::replace(&mut last, row);
+        letter_before = Some(letter);
     }
-    row.last().copied().unwrap_or(0)
+    last.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_pen_are_near() {
+        let cases = [("web", "wbe", 1), ("web", "web", 0), ("web", "db", 2), ("", "ab", 2)];
+        for (a, b, expected) in cases {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
+        }
+        assert_eq!(nearest("shop/wbe", ["shop/db", "shop/web"].into_iter()), Some("shop/web"));
+        assert_eq!(nearest("zzz", ["shop/db", "shop/web"].into_iter()), None);
+    }
 }

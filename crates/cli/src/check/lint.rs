@@ -1,126 +1,86 @@
-//! What is understood but probably not meant.
+//! What is understood but probably not meant. `docs/reference/lints.md` has a line for each code.
 
-use bulkhead_api::calico::PolicyType;
+mod everybody;
+pub mod openness;
+mod order;
+mod shadow;
+mod shape;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use bulkhead_api::manifest::Severity;
 use bulkhead_api::{Object, ObjectKey};
-use bulkhead_policy::World;
-use bulkhead_policy::facts::Inventory;
-use bulkhead_policy::rule::{Action, Policy, Rule, Side};
-use bulkhead_types::{Direction, Labels, PolicyKind, Selector};
+use bulkhead_policy::rule::{Action, Policy, Tier, TierDefault};
+use bulkhead_policy::{World, lower};
+use bulkhead_types::{Direction, PolicyKind};
 
 use super::Pen;
+use everybody::Everybody;
+
+/// What every lint looks at.
+pub struct Lint<'a> {
+    /// Policies that are understood, tier by tier in the order in which they are asked.
+    policies: Vec<&'a Policy>,
+    tiers: BTreeMap<String, Tier>,
+    everybody: Everybody,
+}
 
 pub fn check(objects: &[Object], world: &World, pen: &mut Pen<'_>) {
     for object in objects {
-        inert_rules(object, pen);
-        empty_peers(object, pen);
+        shape::check(object, pen);
     }
-    let broken = pen.broken();
-    let labels = Everybody::of(objects);
-    for policy in world.policies() {
+    let lint = Lint::of(objects, world, &pen.broken());
+    for policy in &lint.policies {
         let key = ObjectKey::from(&policy.id);
-        if broken.contains(&key.to_string()) {
-            continue;
-        }
-        unreachable_rules(policy, &key, pen);
         only_logs(policy, &key, pen);
-        labels.look_for(policy, &key, pen);
+        lint.everybody.look_for(policy, &key, pen);
+        openness::check(policy, &key, &lint, pen);
+    }
+    shadow::check(&lint, pen);
+    order::check(&lint, pen);
+}
+
+impl<'a> Lint<'a> {
+    fn of(objects: &[Object], world: &'a World, broken: &BTreeSet<String>) -> Self {
+        let mut tiers: BTreeMap<String, Tier> =
+            Tier::built_in().into_iter().map(|tier| (tier.name.clone(), tier)).collect();
+        let declared = objects.iter().filter_map(lower::tier).map(|(tier, _)| tier);
+        tiers.extend(declared.map(|tier| (tier.name.clone(), tier)));
+        let mut policies: Vec<&Policy> = world
+            .policies()
+            .iter()
+            .filter(|policy| !broken.contains(&ObjectKey::from(&policy.id).to_string()))
+            .collect();
+        policies.sort_by(|a, b| {
+            let tier = |p: &Policy| tiers.get(&p.tier).map(|tier| (tier.order, tier.name.clone()));
+            // A tier that does not exist comes after all others.
+            let place = |p: &Policy| (tier(p).is_none(), tier(p));
+            place(a).cmp(&place(b)).then_with(|| a.precedence(b))
+        });
+        Self { policies, tiers, everybody: Everybody::of(objects) }
+    }
+
+    /// What the policy's tier does with what nothing in it decides.
+    fn default_of(&self, policy: &Policy) -> TierDefault {
+        self.tiers.get(&policy.tier).map_or(TierDefault::Deny, |tier| tier.default)
     }
 }
 
-/// Rules of a direction that the policy's types leave out.
-fn inert_rules(object: &Object, pen: &mut Pen<'_>) {
-    let (types, n_rules, field) = match object {
-        Object::KubernetesNetworkPolicy(policy) => {
-            let Some(spec) = &policy.spec else { return };
-            let types = spec.policy_types.clone().unwrap_or_default();
-            let count = |n: Option<usize>| n.unwrap_or(0);
-            let n_rules = [
-                count(spec.ingress.as_ref().map(Vec::len)),
-                count(spec.egress.as_ref().map(Vec::len)),
-            ];
-            (types, n_rules, "spec.policyTypes")
+/// Where a policy says whom it is for.
+fn subject_field(policy: &Policy) -> &'static str {
+    match policy.id.kind {
+        PolicyKind::KubernetesNetworkPolicy | PolicyKind::StagedKubernetesNetworkPolicy => {
+            "spec.podSelector"
         }
-        Object::NetworkPolicy(policy) => {
-            let spec = &policy.spec;
-            (names(spec.types.as_deref()), lengths(&spec.ingress, &spec.egress), "spec.types")
-        }
-        Object::GlobalNetworkPolicy(policy) => {
-            let spec = &policy.spec.common;
-            (names(spec.types.as_deref()), lengths(&spec.ingress, &spec.egress), "spec.types")
-        }
-        _ => return,
-    };
-    if types.is_empty() {
-        return;
-    }
-    for (direction, name, n) in
-        [("ingress", "Ingress", n_rules[0]), ("egress", "Egress", n_rules[1])]
-    {
-        if n > 0 && !types.iter().any(|written| written == name) {
-            pen.write(
-                Severity::Warning,
-                "inert-rules",
-                &object.key(),
-                &format!("spec.{direction}"),
-                format!("the {direction} rules have no effect: `{field}` lacks {name}"),
-                Some(format!("add {name} to `{field}`, or remove the rules")),
-            );
-        }
+        PolicyKind::ClusterNetworkPolicy
+        | PolicyKind::AdminNetworkPolicy
+        | PolicyKind::BaselineAdminNetworkPolicy => "spec.subject",
+        _ => "spec.selector",
     }
 }
 
-fn names(types: Option<&[PolicyType]>) -> Vec<String> {
-    types.into_iter().flatten().map(|written| format!("{written:?}")).collect()
-}
-
-fn lengths<T>(ingress: &Option<Vec<T>>, egress: &Option<Vec<T>>) -> [usize; 2] {
-    [ingress, egress].map(|rules| rules.as_ref().map_or(0, Vec::len))
-}
-
-/// In Kubernetes an empty list of peers is everybody, which often surprises.
-fn empty_peers(object: &Object, pen: &mut Pen<'_>) {
-    let Object::KubernetesNetworkPolicy(policy) = object else { return };
-    let Some(spec) = &policy.spec else { return };
-    let ingress = spec.ingress.iter().flatten().map(|rule| &rule.from);
-    let egress = spec.egress.iter().flatten().map(|rule| &rule.to);
-    let all = ingress.enumerate().map(|(i, peers)| (format!("spec.ingress[{i}].from"), peers));
-    let all = all.chain(egress.enumerate().map(|(i, p)| (format!("spec.egress[{i}].to"), p)));
-    for (field, peers) in all {
-        if peers.as_ref().is_some_and(Vec::is_empty) {
-            pen.write(
-                Severity::Warning,
-                "empty-peers",
-                &object.key(),
-                &field,
-                format!("`{field}` is empty, which means everybody"),
-                Some("to allow nobody, leave out the whole rule".to_owned()),
-            );
-        }
-    }
-}
-
-fn unreachable_rules(policy: &Policy, key: &ObjectKey, pen: &mut Pen<'_>) {
-    for direction in Direction::BOTH {
-        let rules = policy.rules(direction).map(|rules| &**rules).unwrap_or_default();
-        // Kubernetes rules only allow: one that is wider than the rest is a habit, not a slip.
-        let is_final = |rule: &&Rule| {
-            rule.action != Action::Log && **rule == Rule::any(rule.index, rule.action)
-        };
-        let Some(last) = rules.iter().find(is_final) else { continue };
-        let Some(next) = rules.iter().find(|rule| rule.index > last.index) else { continue };
-        if policy.id.kind == PolicyKind::KubernetesNetworkPolicy {
-            continue;
-        }
-        pen.write(
-            Severity::Warning,
-            "unreachable-rule",
-            key,
-            &format!("spec.{direction}[{}]", next.index),
-            format!("never reached: rule {} before it matches everything", last.index),
-            Some("move it up, or remove it".to_owned()),
-        );
-    }
+fn rule_field(direction: Direction, index: u32) -> String {
+    format!("spec.{direction}[{index}]")
 }
 
 /// A policy that only logs still makes its tier decide.
@@ -137,59 +97,5 @@ fn only_logs(policy: &Policy, key: &ObjectKey, pen: &mut Pen<'_>) {
                 Some("add a last rule with the action Pass or Allow to log alone".to_owned()),
             );
         }
-    }
-}
-
-/// The labels of every workload and network set.
-struct Everybody {
-    workloads: Vec<Labels>,
-    all: Vec<Labels>,
-}
-
-impl Everybody {
-    fn of(objects: &[Object]) -> Self {
-        let mut inventory = Inventory::default();
-        for object in objects {
-            inventory.upsert(object);
-        }
-        let workloads: Vec<Labels> =
-            inventory.endpoints.values().map(|endpoint| inventory.labels_of(endpoint)).collect();
-        let sets = inventory.network_sets.values().map(|set| inventory.labels_of_set(set));
-        let all = workloads.iter().cloned().chain(sets).collect();
-        Self { workloads, all }
-    }
-
-    /// Selectors that match nothing, where there is something to match.
-    fn look_for(&self, policy: &Policy, key: &ObjectKey, pen: &mut Pen<'_>) {
-        if self.workloads.is_empty() {
-            return;
-        }
-        if !self.workloads.iter().any(|labels| policy.subject.matches(labels)) {
-            let field = match policy.id.kind {
-                PolicyKind::KubernetesNetworkPolicy => "spec.podSelector",
-                _ => "spec.selector",
-            };
-            let message = "the policy applies to no workload of these manifests".to_owned();
-            pen.write(Severity::Note, "applies-to-nobody", key, field, message, None);
-        }
-        for direction in Direction::BOTH {
-            for rule in policy.rules(direction).into_iter().flat_map(|rules| rules.iter()) {
-                for (name, side) in [("source", &rule.src), ("destination", &rule.dst)] {
-                    if self.is_nobody(side) {
-                        let message = format!(
-                            "the {name} of {direction} rule {} matches nothing in these manifests",
-                            rule.index
-                        );
-                        let field = format!("spec.{direction}[{}]", rule.index);
-                        pen.write(Severity::Note, "matches-nobody", key, &field, message, None);
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_nobody(&self, side: &Side) -> bool {
-        let matches = |selector: &Selector| self.all.iter().any(|labels| selector.matches(labels));
-        side.selector.as_ref().is_some_and(|selector| !matches(selector))
     }
 }

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bulkhead_api::manifest::Severity;
+use bulkhead_api::manifest::{Severity, nearest};
 use bulkhead_api::object::Kind;
 use bulkhead_api::{Object, ObjectKey, addressing};
 use bulkhead_policy::rule::Tier;
 
 use super::Pen;
 
-pub fn check(objects: &[&Object], pen: &mut Pen<'_>) {
+mod traffic;
+
+/// `everybody` are the objects with a pod for each owner, and addresses.
+pub fn check(objects: &[&Object], everybody: &[Object], pen: &mut Pen<'_>) {
+    traffic::check(everybody, pen);
     tiers(objects, pen);
     namespaces(objects, pen);
     addresses(objects, pen);
@@ -24,6 +28,8 @@ fn tiers(objects: &[&Object], pen: &mut Pen<'_>) {
         let tier = match object {
             Object::NetworkPolicy(policy) => policy.spec.tier.as_deref(),
             Object::GlobalNetworkPolicy(policy) => policy.spec.common.tier.as_deref(),
+            Object::StagedNetworkPolicy(policy) => policy.spec.policy.tier.as_deref(),
+            Object::StagedGlobalNetworkPolicy(policy) => policy.spec.policy.common.tier.as_deref(),
             _ => None,
         };
         let Some(tier) = tier.filter(|tier| !tier.is_empty() && !known.contains(*tier)) else {
@@ -36,7 +42,10 @@ fn tiers(objects: &[&Object], pen: &mut Pen<'_>) {
             &object.key(),
             "spec.tier",
             format!("there is no tier `{tier}`"),
-            Some(format!("declare it, or use one of: {}", names.join(", "))),
+            Some(match nearest(tier, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`? Otherwise declare it"),
+                None => format!("declare it, or use one of: {}", names.join(", ")),
+            }),
         );
     }
 }

@@ -17,7 +17,7 @@ pub fn write(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
             "tool": {"driver": {
                 "name": "bulkhead",
                 "version": env!("CARGO_PKG_VERSION"),
-                "rules": codes.iter().map(|code| json!({"id": code})).collect::<Vec<_>>(),
+                "rules": codes.iter().map(rule).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
             "results": findings.iter().map(result).collect::<Vec<_>>(),
@@ -25,6 +25,10 @@ pub fn write(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
     });
     serde_json::to_writer_pretty(&mut *out, &log)?;
     writeln!(out)
+}
+
+fn rule(code: &&str) -> Value {
+    json!({"id": code, "shortDescription": {"text": super::codes::says(code)}})
 }
 
 fn result(finding: &Finding) -> Value {

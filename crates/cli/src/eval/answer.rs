@@ -2,14 +2,13 @@
 
 use std::io::Write;
 
-use bulkhead_api::Object;
-use bulkhead_policy::World;
-use bulkhead_types::{Decision, Direction, Packet, RuleRef, Verdict};
+use bulkhead_types::{Decision, RuleRef, Verdict};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::query::Query;
-use crate::world::{self, Directory, End, Program};
+use crate::judge::{Judge, Judged};
+use crate::who::{Ask, SRC_PORT};
 
 /// The order of keys is a promise.
 #[derive(Debug, Serialize)]
@@ -36,67 +35,55 @@ struct Failure<'a> {
     error: &'a str,
 }
 
-/// Answers about one world.
-pub struct Judge {
-    directory: Directory,
-    program: Program,
+/// Writes one line. `false`: it is an error.
+pub fn answer(
+    judge: &Judge<'_>,
+    line: &[u8],
+    n_line: usize,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let query: Query<'_> = match serde_json::from_slice(line) {
+        Ok(query) => query,
+        Err(error) => {
+            let id = id_of(line);
+            let error = said(n_line, &error);
+            serde_json::to_writer(&mut *out, &Failure { id: &id, error: &error })?;
+            out.write_all(b"\n")?;
+            return Ok(false);
+        }
+    };
+    let judged = judge_query(judge, &query);
+    match &judged {
+        Ok(judged) => {
+            let side = |verdict: &Option<Verdict>| verdict.as_ref().map(Side::of);
+            let (egress, ingress) = (side(&judged.egress), side(&judged.ingress));
+            let answer = Answer { id: &query.id, verdict: judged.verdict, egress, ingress };
+            serde_json::to_writer(&mut *out, &answer)?;
+        }
+        Err(error) => {
+            serde_json::to_writer(&mut *out, &Failure { id: &query.id, error })?;
+        }
+    }
+    out.write_all(b"\n")?;
+    Ok(judged.is_ok())
 }
 
-impl Judge {
-    pub fn of(world: &World, objects: &[Object]) -> Self {
-        Self { directory: Directory::of(world), program: Program::of(objects) }
-    }
-
-    /// Writes one line. `false`: it is an error.
-    pub fn answer(&self, line: &[u8], n_line: usize, out: &mut impl Write) -> anyhow::Result<bool> {
-        let query: Query<'_> = match serde_json::from_slice(line) {
-            Ok(query) => query,
-            Err(error) => {
-                let id = id_of(line);
-                let error = said(n_line, &error);
-                serde_json::to_writer(&mut *out, &Failure { id: &id, error: &error })?;
-                out.write_all(b"\n")?;
-                return Ok(false);
-            }
-        };
-        let judged = self.judge(&query);
-        match &judged {
-            Ok((verdict, [egress, ingress])) => {
-                let side = |verdict: &Option<Verdict>| verdict.as_ref().map(Side::of);
-                let (egress, ingress) = (side(egress), side(ingress));
-                let answer = Answer { id: &query.id, verdict: *verdict, egress, ingress };
-                serde_json::to_writer(&mut *out, &answer)?;
-            }
-            Err(error) => {
-                serde_json::to_writer(&mut *out, &Failure { id: &query.id, error })?;
-            }
+/// Where a name stands for several, the first that is denied speaks for all.
+fn judge_query(judge: &Judge<'_>, query: &Query<'_>) -> Result<Judged, String> {
+    let ask = Ask {
+        src_port: query.src_port.unwrap_or(SRC_PORT),
+        icmp: (query.icmp_type, query.icmp_code),
+        family: query.family,
+        ..Ask::new(&query.src, &query.dst, query.protocol()?, query.port)
+    };
+    let mut first = None;
+    for judged in judge.ask(&ask).map_err(|error| error.to_string())? {
+        if judged.verdict == Decision::Deny {
+            return Ok(judged);
         }
-        out.write_all(b"\n")?;
-        Ok(judged.is_ok())
+        first.get_or_insert(judged);
     }
-
-    fn judge(&self, query: &Query<'_>) -> Result<(Decision, [Option<Verdict>; 2]), String> {
-        let protocol = query.protocol()?;
-        let ends = self.directory.ends(&query.src, &query.dst, protocol, query.family);
-        let (src, dst) = ends.map_err(|error| error.to_string())?;
-        let ports = (query.port, query.src_port.unwrap_or(world::SRC_PORT));
-        let packet = world::packet(&src, &dst, protocol, ports, (query.icmp_type, query.icmp_code));
-        let packet = packet.map_err(|error| error.to_string())?;
-        if src.is_same(&dst) {
-            return Ok((Decision::Allow, [None, None]));
-        }
-        let verdicts = [
-            self.word(&src, Direction::Egress, &packet),
-            self.word(&dst, Direction::Ingress, &packet),
-        ];
-        let is_denied = verdicts.iter().flatten().any(|verdict| verdict.decision == Decision::Deny);
-        Ok((if is_denied { Decision::Deny } else { Decision::Allow }, verdicts))
-    }
-
-    fn word(&self, end: &End, direction: Direction, packet: &Packet) -> Option<Verdict> {
-        let endpoint = end.endpoint.as_ref()?;
-        Some(self.program.decide(endpoint, direction, packet))
-    }
+    first.ok_or_else(|| "nobody is meant".to_owned())
 }
 
 /// A line is one JSON value, so the parser's own line number would only confuse.

@@ -10,7 +10,7 @@ use bulkhead_types::{
 use ipnet::IpNet;
 
 use super::trace::Trace;
-use crate::facts::{Backends, Endpoint, Inventory, NamedPort, NodeFacts};
+use crate::facts::{Backends, Endpoint, Inventory, NamedPort, NetworkSet, NodeFacts};
 use crate::lower::{self, Diagnostic};
 use crate::rule::{DomainPattern, Moment, Policy, ServiceRef, Staged, Tier};
 
@@ -171,6 +171,10 @@ impl World {
     /// What stands behind a service.
     pub fn backends(&self, service: &ServiceRef) -> Backends {
         self.inventory.backends(service)
+    }
+
+    pub fn network_sets(&self) -> impl Iterator<Item = &NetworkSet> {
+        self.inventory.network_sets.values()
     }
 
     pub fn nodes(&self) -> impl Iterator<Item = &NodeFacts> {

@@ -1,8 +1,9 @@
 //! What a rule asks for, in words.
 
-use bulkhead_policy::decide::Criterion;
-use bulkhead_policy::rule::{Family, Icmp, Ports, Rule, Side};
 use ipnet::IpNet;
+
+use crate::decide::Criterion;
+use crate::rule::{Family, Icmp, Ports, Rule, Side};
 
 /// Longest list that is written out.
 const LIST_MAX: usize = 8;
