@@ -43,6 +43,7 @@ use crate::select::{Addresses, Groups, MemberId, SelectorId, Selectors};
 use derived::Derived;
 use expiry::Expiry;
 use flush::Placed;
+use hosts::HostState;
 use members::{Member, MemberKey};
 pub use names::NameIndex;
 use policies::Held;
@@ -104,6 +105,7 @@ pub struct Engine {
     addresses: Addresses,
     lists: Lists,
     programs: Programs,
+    hosts: HostState,
     places: Places,
     nodes: BTreeMap<String, NodeState>,
 
@@ -198,6 +200,7 @@ impl Engine {
             && self.addresses.is_idle()
             && self.lists.is_idle()
             && self.programs.is_idle()
+            && self.hosts.is_idle()
             && self.places.is_idle()
             && self.nodes.is_empty()
             && self.placed.is_empty()

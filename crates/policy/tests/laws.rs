@@ -21,6 +21,8 @@ mod agreement;
 mod closed;
 #[path = "laws/deltas.rs"]
 mod deltas;
+#[path = "laws/hosts.rs"]
+mod hosts;
 #[path = "laws/life.rs"]
 mod life;
 #[path = "laws/programs_of.rs"]
@@ -60,12 +62,12 @@ where
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// Mostly the default, sometimes tidy, sometimes crowded with policies.
+/// Sometimes tidy, sometimes crowded with policies, sometimes with hosts.
 fn shapes() -> Vec<Shape> {
     vec![
         Shape::tidy(),
         Shape { policies: 12, rules: 6, ..Shape::default() },
         Shape::default(),
-        Shape::default(),
+        Shape { hosts: 3, ..Shape::default() },
     ]
 }

@@ -8,6 +8,7 @@
 
 mod changes;
 mod cluster;
+mod hosts;
 mod inventory;
 mod packets;
 mod policies;
@@ -34,6 +35,8 @@ pub struct Shape {
     /// Rules and Kubernetes entries per direction, at most.
     pub rules: usize,
     pub nodes: usize,
+    /// Host endpoints, with profiles, settings and policies for them.
+    pub hosts: usize,
     /// Whether two endpoints may claim one address, and endpoints may lack node or address.
     pub untidy: bool,
     /// Whether some fields are nonsense.
@@ -49,6 +52,7 @@ impl Default for Shape {
             policies: 5,
             rules: 4,
             nodes: 2,
+            hosts: 0,
             untidy: true,
             broken: true,
         }
@@ -94,6 +98,9 @@ impl World {
         let mut objects = Vec::new();
         inventory::add(&mut rng, shape, &mut objects);
         policies::add(&mut rng, shape, &mut objects);
+        if shape.hosts > 0 {
+            hosts::add(&mut self::rng(seed, 4), shape, &mut objects);
+        }
         // One object a key: manifests that say a thing twice are refused.
         let mut seen = BTreeSet::new();
         objects.reverse();

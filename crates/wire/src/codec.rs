@@ -4,6 +4,7 @@
 //! names the field; nothing panics, nothing is silently dropped, counts and texts are bounded.
 
 mod flow;
+mod host;
 mod names;
 mod program;
 mod row;

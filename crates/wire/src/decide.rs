@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use bulkhead_types::{Direction, EndpointId, NO_NAMES, Names, Packet, Verdict};
-use ipnet::IpNet;
 
-use crate::id::ClassId;
+use crate::host::longest;
+use crate::id::{ClassId, ProgramId};
 use crate::program::NodeProgram;
 
 impl NodeProgram {
@@ -61,6 +61,18 @@ impl NodeProgram {
             Direction::Ingress => judges.ingress,
             Direction::Egress => judges.egress,
         };
+        self.judge(program, direction, remote, packet, names)
+    }
+
+    /// What a program says about a remote address; `None` where an id is dangling.
+    pub(crate) fn judge(
+        &self,
+        program: ProgramId,
+        direction: Direction,
+        remote: IpAddr,
+        packet: &Packet,
+        names: &Names,
+    ) -> Option<Verdict> {
         let class = self.class_of(remote);
         let set = match direction {
             Direction::Ingress => None,
@@ -80,11 +92,6 @@ impl NodeProgram {
 
     /// Longest prefix wins; uncovered addresses are `OUTSIDE`.
     pub fn class_of(&self, address: IpAddr) -> ClassId {
-        let longest = IpNet::from(address).prefix_len();
-        (0..=longest)
-            .rev()
-            .filter_map(|length| IpNet::new(address, length).ok())
-            .find_map(|prefix| self.classes.get(&prefix.trunc()).copied())
-            .unwrap_or(ClassId::OUTSIDE)
+        longest(&self.classes, address).unwrap_or(ClassId::OUTSIDE)
     }
 }

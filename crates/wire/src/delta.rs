@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bulkhead_types::{EndpointId, Revision, RuleRef};
+use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::host::HostProgram;
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
 use crate::names::NameChange;
 use crate::program::{EndpointProgram, NodeProgram};
@@ -23,6 +24,9 @@ pub struct ProgramDelta {
     pub rows: Change<RowId, Row>,
     pub rules: Change<RuleId, RuleRef>,
     pub names: NameChange,
+    pub hosts: Change<EndpointId, HostProgram>,
+    /// `None`: as before.
+    pub to_host: Option<ToHost>,
 }
 
 /// Keys to set (new or replaced) and keys to unset.
@@ -80,6 +84,8 @@ impl ProgramDelta {
             rows: Change::between(&old.rows, &new.rows),
             rules: Change::between(&old.rules, &new.rules),
             names: NameChange::between(&old.names, &new.names),
+            hosts: Change::between(&old.hosts, &new.hosts),
+            to_host: (old.to_host != new.to_host).then_some(new.to_host),
         }
     }
 
@@ -91,6 +97,8 @@ impl ProgramDelta {
             && self.rows.is_empty()
             && self.rules.is_empty()
             && self.names.is_empty()
+            && self.hosts.is_empty()
+            && self.to_host.is_none()
     }
 
     /// Leaves `program` untouched on error.
@@ -104,6 +112,8 @@ impl ProgramDelta {
         self.rows.apply(&mut program.rows);
         self.rules.apply(&mut program.rules);
         self.names.apply(&mut program.names);
+        self.hosts.apply(&mut program.hosts);
+        program.to_host = self.to_host.unwrap_or(program.to_host);
         program.revision = self.revision;
         Ok(())
     }

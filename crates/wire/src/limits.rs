@@ -7,6 +7,10 @@
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 pub const ENDPOINTS_MAX: usize = 4_096;
+/// Host endpoints of one node.
+pub const HOSTS_MAX: usize = 256;
+/// Of one host endpoint and direction.
+pub const FAILSAFE_PORTS_MAX: usize = 1_024;
 pub const ADDRESSES_PER_ENDPOINT_MAX: usize = 64;
 pub const LABELS_MAX: usize = 512;
 pub const CLASSES_MAX: usize = 1_048_576;

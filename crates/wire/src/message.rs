@@ -23,6 +23,11 @@ pub struct NodeProgram {
     pub rules: Vec<Rule>,
     #[prost(message, optional, tag = "20")]
     pub names: Option<NameTables>,
+    #[prost(message, repeated, tag = "30")]
+    pub hosts: Vec<HostProgram>,
+    /// Not set: Drop.
+    #[prost(enumeration = "ToHost", tag = "31")]
+    pub to_host: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -54,6 +59,13 @@ pub struct ProgramDelta {
     pub unset_rules: Vec<u64>,
     #[prost(message, optional, tag = "20")]
     pub names: Option<NameChange>,
+    #[prost(message, repeated, tag = "30")]
+    pub set_hosts: Vec<HostProgram>,
+    #[prost(message, repeated, tag = "31")]
+    pub unset_hosts: Vec<EndpointId>,
+    /// Not set: as before.
+    #[prost(enumeration = "ToHost", tag = "32")]
+    pub to_host: i32,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -111,6 +123,73 @@ pub struct NameEntry {
     pub set: u64,
     #[prost(fixed64, tag = "4")]
     pub row: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct HostProgram {
+    #[prost(message, optional, tag = "1")]
+    pub id: Option<EndpointId>,
+    #[prost(message, repeated, tag = "2")]
+    pub labels: Vec<Label>,
+    /// `*`: all of the host's own; empty: those that have an address of the endpoint.
+    #[prost(string, tag = "3")]
+    pub interface: String,
+    /// 4 or 16 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub addresses: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "5")]
+    pub stages: Vec<HostJudge>,
+    #[prost(message, repeated, tag = "6")]
+    pub failsafe_inbound: Vec<FailsafePort>,
+    #[prost(message, repeated, tag = "7")]
+    pub failsafe_outbound: Vec<FailsafePort>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct HostJudge {
+    #[prost(enumeration = "HostStage", tag = "1")]
+    pub stage: i32,
+    #[prost(enumeration = "Direction", tag = "2")]
+    pub direction: i32,
+    #[prost(message, repeated, tag = "3")]
+    pub locals: Vec<LocalProgram>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct LocalProgram {
+    #[prost(message, optional, tag = "1")]
+    pub prefix: Option<Prefix>,
+    #[prost(fixed64, tag = "2")]
+    pub program: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct FailsafePort {
+    #[prost(uint32, tag = "1")]
+    pub protocol: u32,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    #[prost(message, optional, tag = "3")]
+    pub net: Option<Prefix>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum HostStage {
+    Unspecified = 0,
+    Untracked = 1,
+    PreDnat = 2,
+    Normal = 3,
+    Forward = 4,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum ToHost {
+    Unspecified = 0,
+    Drop = 1,
+    Accept = 2,
+    Return = 3,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

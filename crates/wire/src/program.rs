@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bulkhead_types::{EndpointId, Labels, Revision, RuleRef};
+use bulkhead_types::{EndpointId, Labels, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
+use crate::host::HostProgram;
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
 use crate::names::NameTables;
 use crate::row::Row;
@@ -37,7 +38,7 @@ pub struct EndpointProgram {
 
 /// Everything a node needs to judge any packet of its own endpoints, and nothing else.
 ///
-/// INVARIANT(program-closed): every id that is used is defined: judges name programs, entries name
+/// INVARIANT(program-closed): every id that is used is defined: judges and host stages name programs, entries name
 /// rows, leaves name rules, and every program has an entry for [`ClassId::OUTSIDE`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeProgram {
@@ -52,6 +53,9 @@ pub struct NodeProgram {
     pub rows: BTreeMap<RowId, Row>,
     pub rules: BTreeMap<RuleId, RuleRef>,
     pub names: NameTables,
+    pub hosts: BTreeMap<EndpointId, HostProgram>,
+    /// What traffic of a workload to this host itself meets after the workload's egress program.
+    pub to_host: ToHost,
 }
 
 impl NodeProgram {

@@ -7,16 +7,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bulkhead_types::{
-    Decision, Direction, EndpointId, EndpointKind, Labels, Packet, PolicyKind, PolicyRef, Protocol,
-    Revision, RuleRef, Verdict,
+    Decision, Direction, EndpointId, EndpointKind, FailsafePort, HostInterface, HostStage, Labels,
+    Packet, PolicyKind, PolicyRef, Protocol, Revision, RuleRef, ToHost, Verdict,
 };
 use bulkhead_wire::delta::Change;
 use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{
     Ack, ClassId, Codec, EndpointProgram, FlowBatch, FlowEvent, FlowReceipt, FlowRecord, FromNode,
-    Hello, JoinRequest, JoinResponse, Judges, Nack, NameSetId, NameTables, NodeProgram, NodeStatus,
-    Outcome, Peer, ProgramDelta, ProgramId, Row, RowId, RuleId, Sight, Span, Spans, Tag, ToNode,
-    Welcome,
+    Hello, HostProgram, JoinRequest, JoinResponse, Judges, Nack, NameSetId, NameTables,
+    NodeProgram, NodeStatus, Outcome, Peer, ProgramDelta, ProgramId, Row, RowId, RuleId, Sight,
+    Span, Spans, Tag, ToNode, Welcome,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -33,7 +33,11 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn endpoint_id() -> impl Strategy<Value = EndpointId> {
-    let kind = prop_oneof![Just(EndpointKind::Pod), Just(EndpointKind::Workload)];
+    let kind = prop_oneof![
+        Just(EndpointKind::Pod),
+        Just(EndpointKind::Workload),
+        Just(EndpointKind::Host)
+    ];
     (kind, name(), name()).prop_map(|(kind, namespace, name)| EndpointId { kind, namespace, name })
 }
 
@@ -78,6 +82,11 @@ fn rule() -> impl Strategy<Value = RuleRef> {
         name().prop_map(|tier| RuleRef::TierDefault { tier }),
         name().prop_map(|name| RuleRef::Profile { name }),
         Just(RuleRef::Unknown),
+        Just(RuleRef::NoProfile),
+        Just(RuleRef::Failsafe),
+        Just(RuleRef::StageDefault),
+        Just(RuleRef::WorkloadToHost),
+        Just(RuleRef::HostToWorkload),
     ]
 }
 
@@ -134,6 +143,42 @@ fn endpoints() -> impl Strategy<Value = BTreeMap<EndpointId, EndpointProgram>> {
     })
 }
 
+fn hosts() -> impl Strategy<Value = BTreeMap<EndpointId, HostProgram>> {
+    let interface = prop_oneof![
+        Just(HostInterface::All),
+        Just(HostInterface::ByAddress),
+        "[a-z]{1,8}".prop_map(HostInterface::Named),
+    ];
+    let stage = prop_oneof![
+        Just(HostStage::Untracked),
+        Just(HostStage::PreDnat),
+        Just(HostStage::Normal),
+        Just(HostStage::Forward),
+    ];
+    let locals = btree_map(net(), any::<u64>().prop_map(ProgramId), 0..3);
+    let stages = btree_map((stage, direction()), locals, 0..4);
+    let port = (any::<u8>(), any::<u16>(), option::of(net()))
+        .prop_map(|(protocol, port, net)| FailsafePort { protocol: Protocol(protocol), port, net });
+    let ports = vec(port, 0..3).boxed();
+    let body = (labels(), interface, vec(address(), 0..3), stages, ports.clone(), ports);
+    btree_map(endpoint_id(), body, 0..3).prop_map(|bodies| {
+        let host = |(id, body): (EndpointId, _)| {
+            let (labels, interface, addresses, stages, failsafe_inbound, failsafe_outbound) = body;
+            let host = HostProgram {
+                id: id.clone(),
+                labels,
+                interface,
+                addresses,
+                stages,
+                failsafe_inbound,
+                failsafe_outbound,
+            };
+            (id, host)
+        };
+        bodies.into_iter().map(host).collect()
+    })
+}
+
 fn program() -> impl Strategy<Value = NodeProgram> {
     let entries = btree_map(
         (any::<u64>().prop_map(ProgramId), any::<u64>().prop_map(ClassId)),
@@ -148,16 +193,24 @@ fn program() -> impl Strategy<Value = NodeProgram> {
         btree_map(any::<u64>().prop_map(RowId), row(), 0..4),
         btree_map(any::<u64>().prop_map(RuleId), rule(), 0..4),
         names(),
+        hosts(),
+        prop_oneof![Just(ToHost::Drop), Just(ToHost::Accept), Just(ToHost::Return)],
     )
-        .prop_map(|(revision, endpoints, classes, entries, rows, rules, names)| NodeProgram {
-            revision,
-            endpoints,
-            classes,
-            entries,
-            rows,
-            rules,
-            names,
-        })
+        .prop_map(
+            |(revision, endpoints, classes, entries, rows, rules, names, hosts, to_host)| {
+                NodeProgram {
+                    revision,
+                    endpoints,
+                    classes,
+                    entries,
+                    rows,
+                    rules,
+                    names,
+                    hosts,
+                    to_host,
+                }
+            },
+        )
 }
 
 fn names() -> impl Strategy<Value = NameTables> {

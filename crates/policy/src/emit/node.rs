@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use bulkhead_types::{EndpointId, Revision, RuleRef};
+use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::{
-    ClassId, EndpointProgram, NameChange, NameTables, NodeProgram, ProgramDelta, ProgramId, Row,
-    RowId, RuleId,
+    ClassId, EndpointProgram, HostProgram, NameChange, NameTables, NodeProgram, ProgramDelta,
+    ProgramId, Row, RowId, RuleId,
 };
 use ipnet::IpNet;
 
@@ -33,6 +33,9 @@ pub struct NodeState {
     row_uses: HashMap<RowId, (usize, Vec<RuleId>)>,
     rule_uses: HashMap<RuleId, usize>,
     endpoints: Edits<EndpointId, EndpointProgram>,
+    hosts: Edits<EndpointId, HostProgram>,
+    /// What the last delta said.
+    told_to_host: ToHost,
     classes: Edits<IpNet, ClassId>,
     entries: Edits<(ProgramId, ClassId), RowId>,
     rows: Edits<RowId, Row>,
@@ -71,7 +74,7 @@ impl NodeState {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.tables.endpoints.is_empty()
+        self.tables.endpoints.is_empty() && self.tables.hosts.is_empty()
     }
 
     pub fn put_endpoint(&mut self, endpoint: EndpointProgram) {
@@ -80,6 +83,15 @@ impl NodeState {
 
     pub fn remove_endpoint(&mut self, id: &EndpointId) {
         self.endpoints.unset(&mut self.tables.endpoints, id);
+        self.hosts.unset(&mut self.tables.hosts, id);
+    }
+
+    pub fn put_host(&mut self, host: HostProgram) {
+        self.hosts.set(&mut self.tables.hosts, host.id.clone(), host);
+    }
+
+    pub fn set_to_host(&mut self, to_host: ToHost) {
+        self.tables.to_host = to_host;
     }
 
     /// One more use of the program. Says whether it is the first here.
@@ -161,11 +173,14 @@ impl NodeState {
             rows: self.rows.take(&self.tables.rows),
             rules: self.rules.take(&self.tables.rules),
             names: name_change,
+            hosts: self.hosts.take(&self.tables.hosts),
+            to_host: (self.tables.to_host != self.told_to_host).then_some(self.tables.to_host),
         };
         if delta.is_empty() && self.is_published {
             return None;
         }
         self.tables.revision = revision;
+        self.told_to_host = self.tables.to_host;
         self.snapshot = None;
         self.is_published = true;
         Some(delta)

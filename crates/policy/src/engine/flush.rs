@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::{Direction, EndpointId, HostStage};
-use bulkhead_wire::{EndpointProgram, Judges, ProgramId};
+use bulkhead_types::{Direction, EndpointId, EndpointKind, HostStage};
+use bulkhead_wire::{EndpointProgram, HostProgram, Judges, ProgramId};
 use ipnet::IpNet;
 
+use super::hosts::WantedHost;
 use super::programs::Rows;
 use super::{Changes, Engine, MemberKey, Work};
 use crate::decide::{Reading, profile_name};
@@ -26,6 +27,35 @@ pub struct Placed {
     pub(super) programs: Vec<ProgramId>,
 }
 
+/// What is to be placed.
+struct Wanted {
+    node: String,
+    id: EndpointId,
+    tables: Tables,
+    programs: Vec<Program>,
+}
+
+enum Tables {
+    Workload(EndpointProgram),
+    Host(HostProgram),
+}
+
+impl Tables {
+    /// Once for each use; of a workload the enforced ones first, in order of address.
+    fn programs(&self) -> Vec<ProgramId> {
+        match self {
+            Tables::Workload(program) => {
+                let judges = program.addresses.values().chain(program.staged.values());
+                judges.flat_map(|j| [j.ingress, j.egress]).collect()
+            }
+            Tables::Host(program) => {
+                let used = program.stages.values().flat_map(|locals| locals.values());
+                used.copied().collect::<BTreeSet<_>>().into_iter().collect()
+            }
+        }
+    }
+}
+
 type Round = BTreeMap<String, Emission>;
 
 impl Engine {
@@ -37,6 +67,7 @@ impl Engine {
         self.settle_derived();
         let moves = self.settle_addresses();
         self.mark_moves(&moves, &mut round);
+        self.mark_feelers(&moves);
         self.watch_moves(&moves);
         for id in std::mem::take(&mut self.dirty_members) {
             self.watch_member(id);
@@ -126,14 +157,14 @@ impl Engine {
     /// Finds the programs of an endpoint and puts it on its node.
     fn place(&mut self, id: MemberId, round: &mut Round) {
         let old = self.placed.remove(&id);
-        let wanted = self.wanted_endpoint(id);
-        let new = wanted.map(|(node, program, programs)| {
-            self.log(|| Work::Judged { endpoint: program.id.to_string() });
-            let placed = Placed { node, id: program.id.clone(), programs: Vec::new() };
+        let wanted = self.wanted_tables(id);
+        let new = wanted.map(|Wanted { node, id, tables, programs }| {
+            self.log(|| Work::Judged { endpoint: id.to_string() });
+            let placed = Placed { node, id, programs: tables.programs() };
             for program in programs {
                 self.start(program, &placed.node, round);
             }
-            (placed, program)
+            (placed, tables)
         });
         if let Some(old) = old {
             for program in &old.programs {
@@ -145,13 +176,35 @@ impl Engine {
                 round.entry(old.node).or_default();
             }
         }
-        if let Some((mut placed, program)) = new {
-            let judges = program.addresses.values().chain(program.staged.values());
-            placed.programs = judges.flat_map(|j| [j.ingress, j.egress]).collect();
+        if let Some((placed, tables)) = new {
             round.entry(placed.node.clone()).or_default();
-            self.nodes.entry(placed.node.clone()).or_default().put_endpoint(program);
+            let node = self.nodes.entry(placed.node.clone()).or_default();
+            match tables {
+                Tables::Workload(program) => node.put_endpoint(program),
+                Tables::Host(program) => node.put_host(program),
+            }
             self.placed.insert(id, placed);
         }
+    }
+
+    fn wanted_tables(&mut self, id: MemberId) -> Option<Wanted> {
+        let key = self.members.get(&id).map(|member| &member.key);
+        let host = match key {
+            Some(MemberKey::Endpoint(key)) if key.kind == EndpointKind::Host => key.clone(),
+            _ => {
+                self.hosts.set_feels(id, BTreeSet::new());
+                let (node, program, programs) = self.wanted_endpoint(id)?;
+                let id = program.id.clone();
+                return Some(Wanted { node, id, tables: Tables::Workload(program), programs });
+            }
+        };
+        let node = self.inventory.hosts.get(&host).map(|host| host.node.clone());
+        let Some(WantedHost { tables, programs, feels }) = self.wanted_host(id, &host) else {
+            self.hosts.set_feels(id, BTreeSet::new());
+            return None;
+        };
+        self.hosts.set_feels(id, feels);
+        Some(Wanted { node: node?, id: host, tables: Tables::Host(tables), programs })
     }
 
     /// `None` for what is not an endpoint with an address and a node.
@@ -216,7 +269,7 @@ impl Engine {
         if !self.nodes.entry(node.to_owned()).or_default().start(id, &program.sees) {
             return;
         }
-        for list in program.lists() {
+        for list in program.lists().filter(|list| !list.is_of_profile()) {
             if self.places.hold(&list.policy, node) {
                 self.changes.policies.insert(list.policy.clone());
             }
@@ -236,7 +289,7 @@ impl Engine {
         let Some(program) = self.programs.get(id) else { return };
         let state = self.nodes.get_mut(node);
         if state.is_some_and(|state| state.stop(id, &program.sees)) {
-            for list in program.lists() {
+            for list in program.lists().filter(|list| !list.is_of_profile()) {
                 if self.places.unhold(&list.policy, node) {
                     self.changes.policies.insert(list.policy.clone());
                 }
@@ -275,6 +328,7 @@ impl Engine {
                 continue;
             }
             let state = self.nodes.entry(name.clone()).or_default();
+            state.set_to_host(self.inventory.hosts.to_host(&name));
             let delta = state.emit(
                 &emission,
                 revision,

@@ -116,7 +116,7 @@ impl Engine {
         }
     }
 
-    fn resolve(&mut self, policy: &Policy, direction: Direction) -> Option<Arc<Grants>> {
+    pub(super) fn resolve(&mut self, policy: &Policy, direction: Direction) -> Option<Arc<Grants>> {
         let mut new_groups: Vec<GroupId> = Vec::new();
         let mut is_new = false;
         let list = self.lists.acquire(

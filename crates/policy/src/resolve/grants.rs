@@ -159,7 +159,15 @@ impl Grants {
         self.by_group.keys().copied()
     }
 
+    /// The rules of a profile, which stands in no tier.
+    pub fn is_of_profile(&self) -> bool {
+        self.tier.is_empty()
+    }
+
     pub fn reference(&self, index: u32) -> RuleRef {
+        if self.is_of_profile() {
+            return RuleRef::Profile { name: self.policy.name.clone() };
+        }
         RuleRef::Rule {
             tier: self.tier.clone(),
             policy: self.policy.clone(),

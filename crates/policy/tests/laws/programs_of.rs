@@ -85,7 +85,9 @@ pub fn same(
 pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
     let judges =
         program.endpoints.values().flat_map(|e| e.addresses.values().chain(e.staged.values()));
-    let judging: BTreeSet<ProgramId> = judges.flat_map(|j| [j.ingress, j.egress]).collect();
+    let mut judging: BTreeSet<ProgramId> = judges.flat_map(|j| [j.ingress, j.egress]).collect();
+    let stages = program.hosts.values().flat_map(|host| host.stages.values());
+    judging.extend(stages.flat_map(|locals| locals.values().copied()));
     for id in &judging {
         if !program.entries.contains_key(&(*id, ClassId::OUTSIDE)) {
             return Err(format!("program {id} has no entry for the outside"));

@@ -4,7 +4,7 @@ use bulkhead_api::{Object, ObjectKey};
 use rand::Rng;
 
 use super::words::{ACCOUNTS, NAMESPACES, pick};
-use super::{World, inventory, policies, rng, services};
+use super::{World, hosts, inventory, policies, rng, services};
 
 /// One step of a world's life.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,9 @@ impl World {
 
     fn change(&self, rng: &mut impl Rng) -> Change {
         let shape = self.shape;
+        if shape.hosts > 0 && rng.random_bool(0.4) {
+            return Change::Upsert(hosts::change(rng, shape));
+        }
         match rng.random_range(0..14) {
             0..=2 => Change::Delete(pick(rng, &self.objects).key()),
             3 | 4 => Change::Upsert(pick(rng, &self.objects).clone()),

@@ -198,7 +198,7 @@ fn calico(rng: &mut impl Rng, shape: Shape, name: &str, namespace: Option<&str>)
     }))
 }
 
-fn rule(rng: &mut impl Rng, shape: Shape, direction: &str) -> Value {
+pub fn rule(rng: &mut impl Rng, shape: Shape, direction: &str) -> Value {
     let actions = ["Allow", "Allow", "Allow", "Deny", "Deny", "Pass", "Log"];
     let mut rule = Map::new();
     let action = *pick(rng, &actions);

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bulkhead_types::{EndpointId, Revision, RuleRef};
+use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
 
+use super::host::{host_message, hosts, to_host, to_host_message};
 use super::names;
 use super::row::{row, row_message, rule, rule_message};
 use super::{
@@ -33,6 +34,11 @@ impl Codec for NodeProgram {
             rows: self.rows.iter().map(|(id, row)| row_message(id.0, row)).collect(),
             rules: self.rules.iter().map(named_rule_message).collect(),
             names: names::tables_message(&self.names),
+            hosts: self.hosts.values().map(host_message).collect(),
+            to_host: match self.to_host {
+                ToHost::Drop => m::ToHost::Unspecified.into(),
+                other => to_host_message(other),
+            },
         }
     }
 
@@ -45,6 +51,8 @@ impl Codec for NodeProgram {
             rows: rows("rows", message.rows)?,
             rules: rules("rules", message.rules)?,
             names: names::tables(message.names).map_err(|error| error.within("names"))?,
+            hosts: hosts("hosts", message.hosts)?,
+            to_host: to_host(message.to_host)?.unwrap_or_default(),
         })
     }
 }
@@ -69,6 +77,9 @@ impl Codec for ProgramDelta {
             set_rules: self.rules.set.iter().map(named_rule_message).collect(),
             unset_rules: self.rules.unset.iter().map(|id| id.0).collect(),
             names: names::change_message(&self.names),
+            set_hosts: self.hosts.set.values().map(host_message).collect(),
+            unset_hosts: self.hosts.unset.iter().map(endpoint_id_message).collect(),
+            to_host: self.to_host.map_or(m::ToHost::Unspecified.into(), to_host_message),
         }
     }
 
@@ -106,6 +117,12 @@ impl Codec for ProgramDelta {
                 ("unset_rules", limits::RULES_MAX),
             )?,
             names: names::name_change(message.names).map_err(|error| error.within("names"))?,
+            hosts: change(
+                hosts("set_hosts", message.set_hosts)?,
+                message.unset_hosts.into_iter().map(endpoint_id),
+                ("unset_hosts", limits::HOSTS_MAX),
+            )?,
+            to_host: to_host(message.to_host)?,
         })
     }
 }
@@ -201,11 +218,11 @@ fn endpoints(
     })
 }
 
-fn prefix_message(prefix: &IpNet) -> m::Prefix {
+pub(super) fn prefix_message(prefix: &IpNet) -> m::Prefix {
     m::Prefix { address: address_bytes(prefix.addr()), length: prefix.prefix_len().into() }
 }
 
-fn prefix(message: m::Prefix) -> Result<IpNet, MessageError> {
+pub(super) fn prefix(message: m::Prefix) -> Result<IpNet, MessageError> {
     let address = address("address", &message.address)?;
     let longest = IpNet::from(address).prefix_len();
     let too_long = || {
