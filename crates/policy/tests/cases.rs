@@ -1,5 +1,6 @@
 //! Every Markdown case, through the slow reading of the rules and through the compiled program.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bulkhead_api::Object;
@@ -11,7 +12,7 @@ use bulkhead_testbed::cases::{self, Case, CaseFile, Row, together};
 use bulkhead_types::{Direction, EndpointId, Packet, Verdict};
 
 /// What the project promises; a lost file shall not go unnoticed.
-const CASES_MIN: usize = 400;
+const CASES_MIN: usize = 500;
 const NODE: &str = "case";
 
 fn folder() -> PathBuf {
@@ -32,6 +33,23 @@ fn every_case_holds_in_both_engines() {
     let n_rows: usize = files.iter().flat_map(|f| &f.cases).map(|case| case.rows.len()).sum();
     println!("{n_cases} cases with {n_rows} rows in {} files", files.len());
     assert!(n_cases >= CASES_MIN, "only {n_cases} cases of {CASES_MIN}");
+}
+
+#[test]
+fn the_map_of_meanings_names_every_file_and_no_other() {
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cases.md");
+    let map = std::fs::read_to_string(map).expect("the map");
+    let rows = map.lines().filter(|line| line.starts_with("| "));
+    let named: BTreeSet<&str> = rows
+        .filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let files = cases::read_folder(&folder()).unwrap_or_else(|error| panic!("{error}"));
+    let found: Vec<String> = files
+        .iter()
+        .filter_map(|file| Some(file.path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    assert_eq!(named, found.iter().map(String::as_str).collect());
 }
 
 fn check(file: &CaseFile, case: &Case) -> Vec<String> {

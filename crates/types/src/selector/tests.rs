@@ -49,6 +49,23 @@ fn canonical_forms() {
         ("! ! !has(a)", "!has(a)"),
         ("!(!has(a))", "has(a)"),
         ("!(has(a) && has(b))", "!(has(a) && has(b))"),
+        ("a==\"b\"", r#"a == "b""#),
+        ("a!='b'", r#"a != "b""#),
+        ("has(a)&&has(b)", "(has(a) && has(b))"),
+        ("has(a)||has(b)||has(c)", "(has(a) || has(b) || has(c))"),
+        ("(has(a)||has(b))&&has(c)", "((has(a) || has(b)) && has(c))"),
+        ("has(a)&&(has(b)||has(c))&&has(d)", "(has(a) && (has(b) || has(c)) && has(d))"),
+        ("a starts with'b'", r#"a starts with "b""#),
+        ("a ends  with 'b'", r#"a ends with "b""#),
+        ("a\tnot\tin\t{'b'}", r#"a not in {"b"}"#),
+        ("a not in{'b',\"c\",}", r#"a not in {"b", "c"}"#),
+        ("a in {'', 'x'}", r#"a in {"", "x"}"#),
+        ("!a in {'b'}", r#"!a in {"b"}"#),
+        ("!all()", "!all()"),
+        ("!global( )", "!global()"),
+        ("a == 'B'", r#"a == "B""#),
+        ("a == '&& || ! ( ) { } ,'", r#"a == "&& || ! ( ) { } ,""#),
+        ("a contains '\"'", r#"a contains '"'"#),
         // Operator words and function names are ordinary labels.
         ("in in {'in'}", r#"in in {"in"}"#),
         ("contains contains 'x'", r#"contains contains "x""#),
@@ -99,7 +116,25 @@ fn bad_selectors_say_where_and_what() {
         ("()", 1, "`)`"),
         ("(has(a)", 7, "the end"),
         ("has(a))", 6, "`)`"),
+        ("has(a) && && has(b)", 10, "`&&`"),
         ("has(a) &&", 9, "the end"),
+        ("has(a) ||", 9, "the end"),
+        ("has(a) | has(b)", 7, "`|`"),
+        ("!&& has(a)", 1, "`&&`"),
+        ("a == 'b' 'c'", 9, "`'c'`"),
+        ("a in {'x',,}", 10, "`,}`"),
+        ("a in {x}", 6, "`x}`"),
+        ("a in", 4, "the end"),
+        ("a not 'b'", 2, "`not`"),
+        ("a === 'b'", 4, "`=`"),
+        ("a starts with", 13, "the end"),
+        ("a contains {'b'}", 11, "`{'b'}`"),
+        ("a STARTS WITH 'b'", 2, "`STARTS`"),
+        ("Global()", 6, "`()`"),
+        ("global ()", 7, "`()`"),
+        ("has((a))", 4, "`(a))`"),
+        ("'a' == 'b'", 0, "`'a'`"),
+        ("a == \"b'", 5, "`\"b'`"),
         ("|| has(a)", 0, "`||`"),
         ("&& has(a)", 0, "`&&`"),
     ] {
@@ -145,6 +180,22 @@ fn evaluation_with_the_label_absent_and_present() {
         ("all()", true, true),
         ("global()", true, true),
         ("!all()", false, false),
+        ("!global()", false, false),
+        ("a contains 'BC'", false, false),
+        ("a contains 'bcde'", false, false),
+        ("a starts with ''", false, true),
+        ("a ends with ''", false, true),
+        ("a starts with 'bcd'", false, true),
+        ("a == ''", false, false),
+        ("a != ''", true, true),
+        ("!a != 'bcd'", false, true),
+        ("!a in {'bcd'}", true, false),
+        ("!a not in {'bcd'}", false, true),
+        ("!a contains 'c'", true, false),
+        ("!a starts with 'b'", true, false),
+        ("!a ends with 'd'", true, false),
+        ("!(has(a) || has(other))", false, false),
+        ("!has(a) && other == 'x'", true, false),
         ("has(a) || other == 'x'", true, true),
         ("has(a) && other == 'x'", false, false),
     ] {
@@ -226,6 +277,47 @@ fn restrictions_of_tests() {
         ("a == 'b' || has(c)", vec![]),
         ("a == 'b' || all()", vec![]),
         ("a in {} || c == 'd'", vec![present("c", Some(&["d"]))]),
+    ] {
+        assert_eq!(restricted(text), expected, "`{text}`");
+    }
+}
+
+/// What all() adds to a conjunction is nothing.
+#[test]
+fn a_conjunction_with_all_restricts_no_less() {
+    for text in [
+        "a == 'b'",
+        "a in {'b', 'c'}",
+        "has(a)",
+        "!has(a)",
+        "a contains 'x'",
+        "a starts with 'x'",
+        "a ends with 'x'",
+        "a != 'b'",
+        "a not in {'b'}",
+        "!a == 'b'",
+        "a == 'b' && has(c)",
+        "a == 'b' || a == 'c'",
+        "a == 'b' || has(c)",
+        "a == 'b' && a in {'b', 'c'}",
+        "(a == 'b' || a == 'c') && has(d)",
+        "(has(a) && has(b)) || (has(a) && has(c))",
+    ] {
+        assert_eq!(restricted(&format!("all() && ({text})")), restricted(text), "`{text}`");
+        assert_eq!(restricted(&format!("({text}) && all()")), restricted(text), "`{text}`");
+        assert_eq!(restricted(&format!("all() || ({text})")), vec![], "`{text}`");
+    }
+}
+
+#[test]
+fn alternatives_keep_what_all_of_them_ask() {
+    for (text, expected) in [
+        ("(has(a) && has(b)) || (has(a) && has(c))", vec![present("a", None)]),
+        ("(a == 'x' && has(b)) || a == 'y'", vec![present("a", Some(&["x", "y"]))]),
+        ("(a == 'x' && !has(b)) || has(a)", vec![present("a", None)]),
+        ("has(a) || !has(a)", vec![]),
+        ("(a == 'b' && a == 'c') || has(d)", vec![present("d", None)]),
+        ("a in {'x'} || a in {'x', 'y'} || a == 'z'", vec![present("a", Some(&["x", "y", "z"]))]),
     ] {
         assert_eq!(restricted(text), expected, "`{text}`");
     }
