@@ -1,7 +1,7 @@
 //! One world that can be asked about connections; `eval` and `test` ask it alike.
 //!
-//! The compiled program answers for workloads, as the kernel would. The slow reading answers where a
-//! program has no word: about hosts, about names that were looked up, and in the staged reading.
+//! The compiled program answers for workloads and hosts, as the kernel would. The slow reading
+//! answers where names were looked up, and in the staged reading.
 
 use bulkhead_api::Object;
 use bulkhead_policy::World;
@@ -35,7 +35,7 @@ impl<'a> Judge<'a> {
         let world = world::read(objects, reading);
         let directory = Directory::of(&world, objects);
         let program = (!reading.staged).then(|| Program::of(objects, world::moment(&reading.when)));
-        let has_hosts = world.hosts().next().is_some();
+        let has_hosts = world.knows_hosts();
         Self { world, directory, program, has_hosts }
     }
 
@@ -75,7 +75,10 @@ impl<'a> Judge<'a> {
             (Asked::Workload(id, direction), _) => {
                 self.world.decide_named(id, *direction, packet, names)
             }
-            (Asked::Host(id, stage, direction), _) => {
+            (Asked::Host(id, stage, direction), Some(program)) => {
+                program.decide_host(id, *stage, *direction, packet)
+            }
+            (Asked::Host(id, stage, direction), None) => {
                 self.world.decide_host(id, *stage, *direction, packet)
             }
             (Asked::Node(_), _) => Verdict::unknown(),

@@ -13,7 +13,7 @@ use bulkhead_api::manifest::Severity;
 use bulkhead_api::{Object, ObjectKey, addressing};
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Changes, Diagnostic, Engine, Event, NodeProgram, World};
-use bulkhead_types::{Direction, EndpointId, Packet, Verdict};
+use bulkhead_types::{Direction, EndpointId, HostStage, Packet, Verdict};
 
 use crate::args::{Reading, When};
 use crate::input::Input;
@@ -92,6 +92,8 @@ pub fn say_closed_in<'a>(input: &Input, found: impl IntoIterator<Item = &'a Diag
 /// The compiled world.
 pub struct Program {
     tables: Arc<NodeProgram>,
+    /// Host endpoints stay on their own nodes.
+    hosts: HashMap<EndpointId, Arc<NodeProgram>>,
 }
 
 /// The one node of an offline world.
@@ -100,7 +102,23 @@ const NODE: &str = "offline";
 impl Program {
     pub fn of(objects: &[Object], now: Moment) -> Self {
         let (mut engine, _) = engine_at(objects, Some(now));
-        Self { tables: engine.program(NODE).unwrap_or_default() }
+        let nodes: Vec<String> = engine.nodes().map(str::to_owned).collect();
+        let mut hosts = HashMap::new();
+        for tables in nodes.iter().filter_map(|node| engine.program(node)) {
+            hosts.extend(tables.hosts.keys().map(|host| (host.clone(), Arc::clone(&tables))));
+        }
+        Self { tables: engine.program(NODE).unwrap_or_default(), hosts }
+    }
+
+    pub fn decide_host(
+        &self,
+        host: &EndpointId,
+        stage: HostStage,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Verdict {
+        let tables = self.hosts.get(host);
+        tables.map_or_else(Verdict::unknown, |t| t.decide_host(host, stage, direction, packet))
     }
 
     pub fn decide(&self, endpoint: &EndpointId, direction: Direction, packet: &Packet) -> Verdict {

@@ -90,7 +90,15 @@ fn answer(
                 program.decide_named(id, *direction, packet, &row.names)
             }
         }
-        Asked::Host(id, stage, direction) => world.decide_host(id, *stage, *direction, packet),
+        // Programs of hosts hold the enforced reading only.
+        Asked::Host(id, stage, direction) if row.traffic.staged => {
+            world.decide_host(id, *stage, *direction, packet)
+        }
+        Asked::Host(id, stage, direction) => {
+            let program = programs.iter().find(|program| program.hosts.contains_key(id));
+            let Some(program) = program else { return Verdict::unknown() };
+            program.decide_host(id, *stage, *direction, packet)
+        }
         Asked::Node(_) => Verdict::unknown(),
     }
 }

@@ -24,6 +24,8 @@ pub struct World {
     reading: Reading,
     diagnostics: Vec<Diagnostic>,
     carriers: Vec<Carrier>,
+    /// Which workload has an address; the first by id.
+    owner_of: BTreeMap<IpAddr, EndpointId>,
     /// Which node has an address of its own.
     pub(super) node_of: BTreeMap<IpAddr, String>,
 }
@@ -75,6 +77,11 @@ impl World {
         let inventory = &world.inventory;
         for host in inventory.hosts.written() {
             world.diagnostics.extend(inventory.hosts.diagnostics(host));
+        }
+        for (id, endpoint) in &inventory.endpoints {
+            for address in &endpoint.addresses {
+                world.owner_of.entry(*address).or_insert_with(|| id.clone());
+            }
         }
         for (name, node) in &inventory.nodes {
             for address in &node.addresses {
@@ -141,7 +148,12 @@ impl World {
 
     /// The endpoint that judges packets from or to the address; the first by id where several claim it.
     pub fn endpoint_at(&self, address: IpAddr) -> Option<&Endpoint> {
-        self.endpoints().find(|endpoint| endpoint.addresses.contains(&address))
+        self.endpoint(self.owner_of.get(&address)?)
+    }
+
+    /// Whether some address is known to be a node's own, or some host endpoint is there.
+    pub fn knows_hosts(&self) -> bool {
+        !self.node_of.is_empty() || self.hosts().next().is_some()
     }
 
     /// Every label that selectors see of an endpoint.
