@@ -12,10 +12,10 @@ use crate::args::{self, Picture};
 use crate::output::{self, Paint};
 use crate::reach::graph::Graph;
 use crate::reach::words::{GroundJson, because};
-use crate::reach::{AllowedJson, Asked, Reading, allowed_json, end, table};
+use crate::reach::{AllowedJson, Asked, allowed_json, end, table};
 
 pub fn run(command: &args::Blast) -> anyhow::Result<ExitCode> {
-    let mut asked = Asked::read(&command.manifests, Reading::Enforced)?;
+    let mut asked = Asked::read(&command.manifests, false, &command.when)?;
     let origin = origin(&asked, &command.from)?;
     let matrix = asked.matrix(None);
     let members = asked.owners.members();

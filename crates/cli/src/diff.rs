@@ -11,12 +11,12 @@ use serde::Serialize;
 use crate::args::{Diff, Manifests, Picture};
 use crate::output::{self, Paint};
 use crate::reach::graph::Graph;
-use crate::reach::{AllowedJson, Asked, Reading, allowed_json, end, table};
+use crate::reach::{AllowedJson, Asked, allowed_json, end, table};
 
 pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
-    let matrix = |files: &[PathBuf], reading| {
+    let matrix = |files: &[PathBuf], is_staged| {
         let from = Manifests { files: files.to_vec(), ..Manifests::default() };
-        Asked::read(&from, reading).map(|mut asked| asked.matrix(None))
+        Asked::read(&from, is_staged, &command.when).map(|mut asked| asked.matrix(None))
     };
     let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
     let (old, new) = match (&command.old, &command.new) {
@@ -24,13 +24,13 @@ pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
             bail!("`-` for both OLD and NEW reads stdin twice: give one of them as a file")
         }
         (Some(old), Some(new)) => {
-            let old = matrix(std::slice::from_ref(old), Reading::Enforced)?;
-            (old, matrix(std::slice::from_ref(new), Reading::Enforced)?)
+            let old = matrix(std::slice::from_ref(old), false)?;
+            (old, matrix(std::slice::from_ref(new), false)?)
         }
         _ if command.files.iter().any(is_stdin) => {
             bail!("`-f -` with `--staged` is read twice: give a file")
         }
-        _ => (matrix(&command.files, Reading::Enforced)?, matrix(&command.files, Reading::Staged)?),
+        _ => (matrix(&command.files, false)?, matrix(&command.files, true)?),
     };
     let found = old.difference(&new);
     let mut out = output::answers();
@@ -84,7 +84,7 @@ impl PairJson {
     fn of(difference: &Difference) -> Self {
         let all = |allowance: &Allowance| {
             let parts = allowance.iter();
-            parts.flat_map(|(extent, traffic)| allowed_json(traffic, Some(*extent))).collect()
+            parts.flat_map(|(extent, traffic)| allowed_json(traffic, Some(extent))).collect()
         };
         Self {
             src: end(&difference.src),
@@ -132,7 +132,7 @@ fn shown(allowance: &Allowance) -> String {
     if allowance.is_empty() {
         return "nothing".to_owned();
     }
-    let parts = allowance.iter().map(|(extent, traffic)| table::shown(traffic, *extent));
+    let parts = allowance.iter().map(|(extent, traffic)| table::shown(traffic, extent));
     parts.collect::<Vec<_>>().join("; ")
 }
 

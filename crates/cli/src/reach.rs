@@ -3,9 +3,12 @@
 //! Invariant: all answers come from the compiled engine, over all packets at once; no packet is
 //! tried out.
 
+mod entries;
+mod exposure;
 pub mod graph;
 mod json;
 pub mod owners;
+mod requests;
 mod staged;
 pub mod table;
 pub mod words;
@@ -14,10 +17,12 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 
-use bulkhead_policy::Engine;
-use bulkhead_policy::reach::{self, Matrix};
+use bulkhead_api::Object;
+use bulkhead_policy::reach::{self, End, Matrix};
+use bulkhead_policy::rule::Moment;
+use bulkhead_policy::{Changes, Engine};
 
-use crate::args::{Manifests, Picture, Reach};
+use crate::args::{Manifests, Picture, Reach, When};
 use crate::output::{self, Paint};
 use crate::{input, world};
 
@@ -29,16 +34,30 @@ pub struct Asked {
     pub engine: Engine,
     pub reach: reach::Reach,
     pub owners: Owners,
+    pub objects: Vec<Object>,
+    now: Moment,
 }
 
 pub fn run(command: &Reach) -> anyhow::Result<ExitCode> {
-    let mut asked = Asked::read(&command.manifests, reading(command.staged))?;
+    let mut asked = Asked::read(&command.manifests, command.staged, &command.when)?;
     let focus = asked.focus(&command.focus)?;
     let matrix = asked.matrix(focus.as_ref());
+    let is_wanted = |name: &str| focus.as_ref().is_none_or(|focus| focus.contains(name));
+    let exposures = command.exposure.then(|| {
+        let mut exposures = asked.exposures();
+        exposures.retain(|exposure| is_wanted(&exposure.workload));
+        exposures
+    });
     let mut out = output::answers();
     match command.output {
-        Picture::Json => json::write(&mut out, &matrix)?,
-        Picture::Table => table::write(&mut out, &matrix, Paint::for_stdout())?,
+        Picture::Json => json::write(&mut out, &matrix, exposures.as_deref())?,
+        Picture::Table => {
+            let paint = Paint::for_stdout();
+            table::write(&mut out, &matrix, paint)?;
+            if let Some(exposures) = exposures {
+                exposure::write(&mut out, &exposures, paint)?;
+            }
+        }
         Picture::Dot => graph::Graph::of(&matrix).write_dot(&mut out)?,
         Picture::Mermaid => graph::Graph::of(&matrix).write_mermaid(&mut out)?,
     }
@@ -46,32 +65,58 @@ pub fn run(command: &Reach) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Which policies count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    Enforced,
-    Staged,
-}
-
-pub fn reading(is_staged: bool) -> Reading {
-    if is_staged { Reading::Staged } else { Reading::Enforced }
-}
-
 impl Asked {
-    pub fn read(from: &Manifests, reading: Reading) -> anyhow::Result<Self> {
+    /// `is_staged`: as if every staged policy was enforced.
+    pub fn read(from: &Manifests, is_staged: bool, when: &When) -> anyhow::Result<Self> {
         let mut input = input::read(from)?;
         let mut objects = world::objects(&mut input)?;
-        if reading == Reading::Staged {
+        if is_staged {
             objects = staged::enforced(objects);
         }
-        let (engine, changes) = world::engine(&objects);
+        let (asked, changes) = Self::made_of(objects, world::moment(when));
         world::say_closed_in(&input, changes.diagnostics.values().flatten());
-        let reach = reach::Reach::of(&engine);
-        let owners = Owners::of(&objects);
-        Ok(Self { engine, reach, owners })
+        Ok(asked)
     }
 
+    /// The same world with other objects.
+    fn with(&self, objects: Vec<Object>) -> Self {
+        Self::made_of(objects, self.now).0
+    }
+
+    fn made_of(objects: Vec<Object>, now: Moment) -> (Self, Changes) {
+        let (engine, changes) = world::engine(&objects, now);
+        let reach = reach::Reach::of(&engine);
+        let owners = Owners::of(&objects);
+        (Self { engine, reach, owners, objects, now }, changes)
+    }
+
+    /// Everything that is allowed: to workloads, ranges and names, through ways in, and to requests.
     pub fn matrix(&mut self, focus: Option<&BTreeSet<String>>) -> Matrix {
+        let mut matrix = self.plain_matrix(focus);
+        // Those need to see every pair.
+        let requests = match focus {
+            None => self.requests(&matrix),
+            Some(_) => {
+                let whole = self.plain_matrix(None);
+                self.requests(&whole)
+            }
+        };
+        let members = self.owners.members();
+        self.reach.add_names(&self.engine, &members, &mut matrix);
+        matrix.connections.extend(requests);
+        matrix.connections.extend(self.entries());
+        let is_wanted = |end: &End| match (end, focus) {
+            (_, None) => true,
+            (End::Workload(name), Some(focus)) => focus.contains(name.as_ref()),
+            (_, Some(_)) => false,
+        };
+        matrix.connections.retain(|c| is_wanted(&c.src) || is_wanted(&c.dst));
+        matrix.connections.sort_unstable();
+        matrix
+    }
+
+    /// Between workloads and ranges, for packets.
+    fn plain_matrix(&mut self, focus: Option<&BTreeSet<String>>) -> Matrix {
         self.reach.matrix(|endpoint| self.owners.name_of(endpoint), focus)
     }
 

@@ -101,7 +101,7 @@ const NODE: &str = "offline";
 
 impl Program {
     pub fn of(objects: &[Object], now: Moment) -> Self {
-        let (mut engine, _) = engine_at(objects, Some(now));
+        let (mut engine, _) = engine(objects, now);
         let nodes: Vec<String> = engine.nodes().map(str::to_owned).collect();
         let mut hosts = HashMap::new();
         for tables in nodes.iter().filter_map(|node| engine.program(node)) {
@@ -127,15 +127,9 @@ impl Program {
 }
 
 /// The engine of an offline world, and all that it had to say.
-pub fn engine(objects: &[Object]) -> (Engine, Changes) {
-    engine_at(objects, None)
-}
-
-fn engine_at(objects: &[Object], now: Option<Moment>) -> (Engine, Changes) {
+pub fn engine(objects: &[Object], now: Moment) -> (Engine, Changes) {
     let mut engine = Engine::new();
-    if let Some(now) = now {
-        engine.advance(now);
-    }
+    engine.advance(now);
     for object in objects {
         let mut object = object.clone();
         place(&mut object);

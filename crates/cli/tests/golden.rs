@@ -159,6 +159,13 @@ fn reach_lists_every_connection() {
 }
 
 #[test]
+fn reach_shows_exposure_names_requests_and_ways_in() {
+    golden("reach-exposure", &["reach", "-f", "front.yaml", "--exposure"], "");
+    let args = ["reach", "-f", "front.yaml", "--exposure", "--output", "json"];
+    golden("reach-exposure-json", &args, "");
+}
+
+#[test]
 fn diff_tells_what_is_added_removed_and_altered() {
     golden("diff-same", &["diff", "shop", "shop", "--exit-code"], "");
     golden("diff-table", &["diff", "shop", "shop/world.yaml", "--exit-code"], "");

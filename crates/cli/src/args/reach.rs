@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, ValueEnum};
 
-use super::Manifests;
+use super::{Manifests, When};
 
 #[derive(Debug, Arguments)]
 pub struct Reach {
@@ -14,9 +14,15 @@ pub struct Reach {
     /// share it.
     #[arg(long, value_name = "WORKLOAD")]
     pub focus: Vec<String>,
+    /// Also what each workload is open to beyond the workloads that exist: any pod, pods that
+    /// policies name by namespace or label, the whole outside.
+    #[arg(long)]
+    pub exposure: bool,
     /// As it would be once every staged policy was enforced.
     #[arg(long)]
     pub staged: bool,
+    #[command(flatten)]
+    pub when: When,
     #[arg(long, value_enum, default_value_t = Picture::Table)]
     pub output: Picture,
 }
@@ -50,6 +56,8 @@ pub struct Diff {
     /// End with status 1 if anything differs.
     #[arg(long)]
     pub exit_code: bool,
+    #[command(flatten)]
+    pub when: When,
     #[arg(long, value_enum, default_value_t = Picture::Table)]
     pub output: Picture,
 }
@@ -64,6 +72,8 @@ pub struct Blast {
     /// Follow at most this many hops.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub depth: Option<u32>,
+    #[command(flatten)]
+    pub when: When,
     #[arg(long, value_enum, default_value_t = Picture::Table)]
     pub output: Picture,
 }

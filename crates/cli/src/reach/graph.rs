@@ -37,7 +37,7 @@ impl Graph {
     pub fn of(matrix: &Matrix) -> Self {
         let mut graph = Self::default();
         for connection in &matrix.connections {
-            let label = shown(&connection.allowed, connection.extent);
+            let label = shown(&connection.allowed, &connection.extent);
             graph.connect(&connection.src, &connection.dst, label, None);
         }
         graph

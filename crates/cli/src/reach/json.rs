@@ -2,14 +2,19 @@
 
 use std::io::Write;
 
-use bulkhead_policy::reach::{Connection, End, Extent, Matrix, Pods, Traffic, Within};
+use bulkhead_policy::reach::{Connection, End, Exposure, Extent, Matrix, Pods, Traffic, Within};
+use bulkhead_policy::rule::{HttpMatch, HttpPath};
 use serde::Serialize;
+
+use super::exposure::ExposureJson;
 
 #[derive(Debug, Serialize)]
 struct MatrixJson {
     connections: Vec<ConnectionJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     within: Vec<WithinJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exposure: Option<Vec<ExposureJson>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,7 +43,26 @@ pub struct ExtentJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     pods: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ip_version: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<Vec<HttpJson>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct HttpJson {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    methods: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paths: Vec<PathJson>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum PathJson {
+    Exact(String),
+    Prefix(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,15 +81,20 @@ pub struct AllowedJson {
     extent: ExtentJson,
 }
 
-pub fn write(out: &mut impl Write, matrix: &Matrix) -> anyhow::Result<()> {
+pub fn write(
+    out: &mut impl Write,
+    matrix: &Matrix,
+    exposures: Option<&[Exposure]>,
+) -> anyhow::Result<()> {
+    let exposure = exposures.map(|all| all.iter().map(ExposureJson::of).collect());
     let connections = matrix.connections.iter().map(ConnectionJson::of).collect();
     let within = matrix.within.iter().map(WithinJson::of).collect();
-    serde_json::to_writer(&mut *out, &MatrixJson { connections, within })?;
+    serde_json::to_writer(&mut *out, &MatrixJson { connections, within, exposure })?;
     out.write_all(b"\n")?;
     Ok(())
 }
 
-pub fn allowed_json(traffic: &Traffic, extent: Option<Extent>) -> Vec<AllowedJson> {
+pub fn allowed_json(traffic: &Traffic, extent: Option<&Extent>) -> Vec<AllowedJson> {
     let extent = ExtentJson::of(extent);
     let words = traffic.in_words().into_iter();
     words
@@ -84,6 +113,7 @@ pub fn end(end: &End) -> String {
     match end {
         End::Workload(name) => name.to_string(),
         End::Outside(range) => range.to_string(),
+        End::Name(name) | End::Entry(name) => name.to_string(),
     }
 }
 
@@ -93,7 +123,7 @@ impl ConnectionJson {
             src: end(&connection.src),
             dst: end(&connection.dst),
             allowed: allowed_json(&connection.allowed, None),
-            extent: ExtentJson::of(Some(connection.extent)),
+            extent: ExtentJson::of(Some(&connection.extent)),
         }
     }
 }
@@ -103,15 +133,28 @@ impl WithinJson {
         Self {
             workload: within.workload.to_string(),
             allowed: allowed_json(&within.allowed, None),
-            extent: ExtentJson::of(Some(within.extent)),
+            extent: ExtentJson::of(Some(&within.extent)),
         }
     }
 }
 
 impl ExtentJson {
-    fn of(extent: Option<Extent>) -> Self {
-        let pods = extent.filter(|extent| extent.pods == Pods::Some).map(|_| "some");
+    fn of(extent: Option<&Extent>) -> Self {
+        let some = |pods| extent.filter(|extent| extent.pods == pods).map(|_| "some");
+        let (pods, addresses) = (some(Pods::Some), some(Pods::SomeAddresses));
         let is_v4 = extent.and_then(|extent| extent.is_v4);
-        Self { pods, ip_version: is_v4.map(|is_v4| if is_v4 { 4 } else { 6 }) }
+        let requests = extent.and_then(|extent| extent.requests.as_deref());
+        let http = requests.map(|requests| requests.iter().map(HttpJson::of).collect());
+        Self { pods, addresses, ip_version: is_v4.map(|is_v4| if is_v4 { 4 } else { 6 }), http }
+    }
+}
+
+impl HttpJson {
+    fn of(request: &HttpMatch) -> Self {
+        let paths = request.paths.iter().map(|path| match path {
+            HttpPath::Exact(path) => PathJson::Exact(path.clone()),
+            HttpPath::Prefix(path) => PathJson::Prefix(path.clone()),
+        });
+        Self { methods: request.methods.clone(), paths: paths.collect() }
     }
 }

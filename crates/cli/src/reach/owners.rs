@@ -7,6 +7,9 @@ use bulkhead_api::Object;
 use bulkhead_api::owner::Owner;
 use bulkhead_types::EndpointId;
 
+/// A pod of a job of a cron job has two; owners in a circle end here.
+const GENERATIONS_MAX: usize = 8;
+
 /// Which workload each endpoint belongs to.
 #[derive(Debug, Default)]
 pub struct Owners {
@@ -26,10 +29,15 @@ pub enum OwnerError {
 impl Owners {
     pub fn of(objects: &[Object]) -> Self {
         let mut owners = Self::default();
+        let above: HashMap<Owner, Owner> = objects.iter().filter_map(above).collect();
         for object in objects {
-            let (Some(endpoint), Some(owner)) = (endpoint_of(object), Owner::of(object)) else {
+            let (Some(endpoint), Some(mut owner)) = (endpoint_of(object), Owner::of(object)) else {
                 continue;
             };
+            for _ in 0..GENERATIONS_MAX {
+                let Some(next) = above.get(&owner) else { break };
+                owner = next.clone();
+            }
             let shown = owner.to_string();
             let short = match owner.namespace.as_str() {
                 "" => owner.name,
@@ -77,6 +85,22 @@ impl Owners {
             _ => Err(OwnerError::Ambiguous { name: name.to_owned(), all: found }),
         }
     }
+}
+
+/// An owner of pods with the controller that owns it in turn.
+fn above(object: &Object) -> Option<(Owner, Owner)> {
+    if matches!(object, Object::Pod(_)) {
+        return None;
+    }
+    let references = object.metadata().owner_references.as_ref()?;
+    let controller = references.iter().find(|reference| reference.controller == Some(true))?;
+    let (key, kind) = (object.key(), object.kind().api().1.to_owned());
+    let upper = Owner {
+        namespace: key.namespace.clone(),
+        name: controller.name.clone(),
+        kind: controller.kind.clone(),
+    };
+    Some((Owner { namespace: key.namespace, name: key.name, kind }, upper))
 }
 
 fn endpoint_of(object: &Object) -> Option<EndpointId> {

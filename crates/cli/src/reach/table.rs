@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bulkhead_policy::reach::{Connection, End, Extent, Matrix, Pods, Traffic};
+use bulkhead_policy::rule::{HttpMatch, HttpPath};
 
 use super::json::end;
 use crate::output::Paint;
@@ -11,7 +12,7 @@ pub fn write(out: &mut impl Write, matrix: &Matrix, paint: Paint) -> anyhow::Res
     let mut rows: Vec<[String; 3]> = matrix.connections.iter().map(row).collect();
     rows.extend(matrix.within.iter().map(|within| {
         let among = format!("{} (among its own)", within.workload);
-        [among.clone(), within.workload.to_string(), shown(&within.allowed, within.extent)]
+        [among.clone(), within.workload.to_string(), shown(&within.allowed, &within.extent)]
     }));
     if rows.is_empty() {
         writeln!(out, "nothing can reach anything")?;
@@ -21,20 +22,42 @@ pub fn write(out: &mut impl Write, matrix: &Matrix, paint: Paint) -> anyhow::Res
 }
 
 fn row(connection: &Connection) -> [String; 3] {
-    let allowed = shown(&connection.allowed, connection.extent);
+    let allowed = shown(&connection.allowed, &connection.extent);
     [end(&connection.src), end(&connection.dst), allowed]
 }
 
 /// Traffic with the part of the pairs that it holds of.
-pub fn shown(traffic: &Traffic, extent: Extent) -> String {
+pub fn shown(traffic: &Traffic, extent: &Extent) -> String {
     let mut text = traffic.in_short();
-    if extent.pods == Pods::Some {
-        text.push_str(" (some pods)");
-    }
+    text.push_str(match extent.pods {
+        Pods::All => "",
+        Pods::Some => " (some pods)",
+        Pods::SomeAddresses => " (some addresses)",
+    });
     if let Some(is_v4) = extent.is_v4 {
         text.push_str(if is_v4 { " (IPv4)" } else { " (IPv6)" });
     }
+    for request in extent.requests.iter().flat_map(|requests| requests.iter()) {
+        text.push_str(&format!(" (only {})", asked(request)));
+    }
     text
+}
+
+/// `GET,PUT to /api...`
+fn asked(request: &HttpMatch) -> String {
+    let methods = match request.methods.as_slice() {
+        [] => "requests".to_owned(),
+        methods => methods.join(","),
+    };
+    let paths: Vec<String> = request
+        .paths
+        .iter()
+        .map(|path| match path {
+            HttpPath::Exact(path) => path.clone(),
+            HttpPath::Prefix(path) => format!("{path}..."),
+        })
+        .collect();
+    if paths.is_empty() { methods } else { format!("{methods} to {}", paths.join(" or ")) }
 }
 
 /// Columns as wide as what is in them; the last one is free.
@@ -73,7 +96,7 @@ pub fn write_rows<const N: usize>(
     Ok(())
 }
 
-/// Whether the end is outside.
+/// Whether the end is no workload.
 pub fn is_outside(end: &End) -> bool {
-    matches!(end, End::Outside(_))
+    !matches!(end, End::Workload(_))
 }

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use super::{Engine, MemberKey};
 use crate::resolve::Program;
+use crate::rule::Policy;
 use crate::select::{Class, Groups, MemberId, Move};
 
 /// What moved since the last time. Everything that moved is here; what is here need not have moved.
@@ -97,6 +98,11 @@ impl Engine {
         let mut keys = carriers.filter_map(|id| self.members.get(id)).map(|member| &member.key);
         prefix.prefix_len() == prefix.max_prefix_len()
             && keys.any(|key| matches!(key, MemberKey::Endpoint(_)))
+    }
+
+    /// Every policy that is held, staged ones too; not those that have expired.
+    pub fn policies_held(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.keys().filter_map(|id| self.held_policy(id))
     }
 
     pub fn groups(&self) -> &Groups {

@@ -12,7 +12,7 @@ use bulkhead_types::EndpointId;
 
 use super::Reach;
 use super::grounds::{Ground, joined};
-use super::matrix::{End, Matrix};
+use super::matrix::{Connection, End, Matrix};
 use super::traffic::Traffic;
 use crate::engine::Engine;
 
@@ -62,8 +62,13 @@ impl Reach {
             (End::Outside(range), Origin::Address(address)) => range.contains(*address),
             _ => false,
         };
+        let at = match origin {
+            Origin::Address(address) => Some(*address),
+            Origin::Workload(_) => None,
+        };
         let mut onward: BTreeMap<&End, BTreeMap<&End, Traffic>> = BTreeMap::new();
-        for connection in &matrix.connections {
+        let sure = |connection: &&Connection| connection.extent.requests.is_none();
+        for connection in matrix.connections.iter().filter(sure) {
             let traffic = onward.entry(&connection.src).or_default();
             let traffic = traffic.entry(&connection.dst).or_default();
             *traffic = traffic.or(&connection.allowed);
@@ -78,12 +83,14 @@ impl Reach {
                     if known.contains(dst) {
                         continue;
                     }
-                    let grounds = self.ways_between(engine, members, (src, dst), origin);
+                    let grounds = self.grounds_between(engine, members, (src, dst), at);
                     let (src, to) = ((*src).clone(), (*dst).clone());
                     let way = Way { src, dst: to, allowed: allowed.clone(), grounds };
                     match dst {
-                        End::Outside(_) => blast.outside.push((hop, way)),
                         End::Workload(_) => ways.entry(dst).or_default().push(way),
+                        End::Outside(_) | End::Name(_) | End::Entry(_) => {
+                            blast.outside.push((hop, way));
+                        }
                     }
                 }
             }
@@ -101,15 +108,16 @@ impl Reach {
         blast
     }
 
-    /// The rules that let any pod of the one reach any of the other.
-    fn ways_between(
+    /// The rules that let any pod of the one reach any of the other. `at`: an address outside to
+    /// stand for the range that it is in.
+    pub fn grounds_between(
         &mut self,
         engine: &Engine,
         members: &BTreeMap<Arc<str>, Vec<EndpointId>>,
         (src, dst): (&End, &End),
-        origin: &Origin,
+        at: Option<IpAddr>,
     ) -> Vec<Ground> {
-        let (from, to) = (self.kinds_of(src, members, origin), self.kinds_of(dst, members, origin));
+        let (from, to) = (self.kinds_of(src, members, at), self.kinds_of(dst, members, at));
         let mut grounds = Vec::new();
         for src in from {
             for dst in &to {
@@ -124,7 +132,7 @@ impl Reach {
         &self,
         end: &End,
         members: &BTreeMap<Arc<str>, Vec<EndpointId>>,
-        origin: &Origin,
+        at: Option<IpAddr>,
     ) -> Vec<u32> {
         match end {
             End::Workload(name) => {
@@ -134,13 +142,11 @@ impl Reach {
                 kinds.into_iter().filter_map(|(_, slots)| slots.min()).collect()
             }
             End::Outside(range) => {
-                let address = match origin {
-                    Origin::Address(address) if range.contains(*address) => *address,
-                    // No endpoint has it: ranges begin outside.
-                    _ => range.first,
-                };
+                // No endpoint has the first address: ranges begin outside.
+                let address = at.filter(|at| range.contains(*at)).unwrap_or(range.first);
                 self.slot_outside(address).into_iter().collect()
             }
+            End::Name(_) | End::Entry(_) => Vec::new(),
         }
     }
 }

@@ -46,12 +46,12 @@ impl Difference {
         }
     }
 
-    /// What some pods may do that none could before.
+    /// What some pods may do that none could before, whatever they request.
     pub fn gained(&self) -> Traffic {
         whole(&self.after).but_not(&whole(&self.before))
     }
 
-    /// What no pod may do any more.
+    /// What no pod may do any more, whatever it requests.
     pub fn lost(&self) -> Traffic {
         whole(&self.before).but_not(&whole(&self.after))
     }
@@ -100,12 +100,12 @@ impl Sides {
                 }
                 _ => sides.pairs.entry((src.clone(), dst.clone())).or_default(),
             };
-            allowance.push((*extent, Arc::clone(allowed)));
+            allowance.push((extent.clone(), Arc::clone(allowed)));
         }
         for within in &matrix.within {
             let end = End::Workload(Arc::clone(&within.workload));
             let allowance = sides.pairs.entry((end.clone(), end)).or_default();
-            allowance.push((within.extent, Arc::clone(&within.allowed)));
+            allowance.push((within.extent.clone(), Arc::clone(&within.allowed)));
         }
         sides
     }
@@ -121,7 +121,8 @@ impl Sides {
 }
 
 fn whole(allowance: &Allowance) -> Traffic {
-    allowance.iter().fold(Traffic::nothing(), |whole, (_, traffic)| whole.or(traffic))
+    let sure = allowance.iter().filter(|(extent, _)| extent.requests.is_none());
+    sure.fold(Traffic::nothing(), |whole, (_, traffic)| whole.or(traffic))
 }
 
 /// The fewest ranges over which both are the same and differ from one another.

@@ -16,6 +16,7 @@ use super::pool::{TrafficId, TrafficPool};
 use super::slots::Place;
 use super::traffic::Traffic;
 use super::{Key, Range, Reach};
+use crate::rule::HttpMatch;
 
 /// Every connection that is allowed, by source and destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,14 +48,20 @@ pub struct Within {
 pub enum End {
     Workload(Arc<str>),
     Outside(Range),
+    /// Addresses outside that were looked up under a name that the pattern means.
+    Name(Arc<str>),
+    /// A way in from outside that is not an address: an Ingress, an HTTPRoute, a published Service.
+    Entry(Arc<str>),
 }
 
-/// Of which of the pairs of addresses a connection's traffic holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Of which of the pairs of addresses, and of which requests, a connection's traffic holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Extent {
     pub pods: Pods,
     /// `None`: every IP version that the ends have in common.
     pub is_v4: Option<bool>,
+    /// Only for requests that match all of these; what no packet shows, a proxy must enforce.
+    pub requests: Option<Arc<[HttpMatch]>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +70,8 @@ pub enum Pods {
     All,
     /// Some pairs of pods, not all.
     Some,
+    /// Some of the addresses to which a name may lead, not all.
+    SomeAddresses,
 }
 
 /// Traffic of the pairs of one IP version, with how many pairs have it.
@@ -243,7 +252,7 @@ impl Reach {
                     Direction::Ingress => (End::Outside(range), workload),
                     Direction::Egress => (workload, End::Outside(range)),
                 };
-                let extent = Extent { pods, is_v4: None };
+                let extent = Extent { pods, is_v4: None, requests: None };
                 let allowed = Arc::new(allowed);
                 matrix.connections.push(Connection { src, dst, extent, allowed });
             }
@@ -297,7 +306,7 @@ fn summed(
     tallies: &[Tally; 2],
     n_pairs: [u64; 2],
 ) -> Vec<(Extent, Arc<Traffic>)> {
-    let everywhere = Extent { pods: Pods::All, is_v4: None };
+    let everywhere = Extent { pods: Pods::All, is_v4: None, requests: None };
     let [v4, v6] = tallies;
     let [n_v4, n_v6] = n_pairs;
     let mut bounds = |tally: &Tally, n| (n > 0).then(|| tally.bounds(pool, n));
@@ -347,14 +356,14 @@ fn summed(
             if is_v4 != Some(true) {
                 *told_v6 = told_v6.or(&part);
             }
-            found.push((Extent { pods, is_v4 }, part));
+            found.push((Extent { pods, is_v4, requests: None }, part));
         }
     }
     found.into_iter().map(|(extent, traffic)| (extent, Arc::new(traffic))).collect()
 }
 
 /// What both IP versions allow; each speaks for its own ICMP.
-fn in_common(v4: &Traffic, v6: &Traffic) -> Traffic {
+pub(super) fn in_common(v4: &Traffic, v6: &Traffic) -> Traffic {
     let everything = Traffic::everything();
     let icmp_v4 = everything.but_not(&everything.of_family(false));
     let icmp_v6 = everything.but_not(&everything.of_family(true));

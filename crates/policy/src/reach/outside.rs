@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::{Place, Reach};
+use super::{Place, Reach, Traffic};
 
 /// Inclusive; both ends of one IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,6 +87,20 @@ impl Reach {
             next = after(wider.last);
         }
         segments
+    }
+
+    /// What the slot lets in from somewhere outside.
+    pub fn let_in(&mut self, dst: u32) -> Traffic {
+        let Some(slot) = self.slot(dst) else { return Traffic::nothing() };
+        let is_v4 = slot.is_v4();
+        let outside = self.slots.outside.clone();
+        let mut whole = super::TrafficId::NOTHING;
+        for (traffic, sources) in self.column(dst) {
+            if !sources.is_disjoint(&outside) {
+                whole = self.answers.pool.join(whole, traffic);
+            }
+        }
+        self.pool().get(whole).of_family(is_v4)
     }
 
     /// Addresses that endpoints have.

@@ -44,6 +44,13 @@ impl Traffic {
         Self(Space::ALL.map(|space| keys_of(space).iter().map(piece).collect()))
     }
 
+    /// All of a protocol to one port; nothing where the protocol has none.
+    pub fn to_port(protocol: Protocol, port: u16) -> Self {
+        let piece = Piece { first: port, last: port, sources: Sources::Any };
+        let own = |space| space == Space::Ports(protocol) && port > 0;
+        Self(Space::ALL.map(|space| if own(space) { vec![piece.clone()] } else { Vec::new() }))
+    }
+
     /// What a row allows.
     pub fn allowed_by(row: &Row) -> Self {
         Self::where_leaf(row, |leaf| leaf.decision == Decision::Allow)

@@ -123,12 +123,12 @@ impl Kept {
             src: end(&connection.src),
             dst: end(&connection.dst),
             allowed: allowed(&connection.allowed),
-            extent: extent(connection.extent),
+            extent: extent(&connection.extent),
         });
         let within = matrix.within.iter().map(|within| ReachWithin {
             workload: within.workload.to_string(),
             allowed: allowed(&within.allowed),
-            extent: extent(within.extent),
+            extent: extent(&within.extent),
         });
         Ok(ReachReport {
             resource_version: reached,
@@ -188,6 +188,7 @@ fn end(end: &End) -> String {
     match end {
         End::Workload(name) => name.to_string(),
         End::Outside(range) => range.to_string(),
+        End::Name(name) | End::Entry(name) => name.to_string(),
     }
 }
 
@@ -204,7 +205,7 @@ fn allowed(traffic: &Traffic) -> Vec<AllowedTraffic> {
         .collect()
 }
 
-fn extent(extent: Extent) -> ReachExtent {
+fn extent(extent: &Extent) -> ReachExtent {
     ReachExtent {
         pods: (extent.pods == Pods::Some).then(|| "some".to_owned()),
         ip_version: extent.is_v4.map(|is_v4| if is_v4 { 4 } else { 6 }),
