@@ -109,6 +109,9 @@ pub struct Engine {
     places: Places,
     nodes: BTreeMap<String, NodeState>,
 
+    /// `None`: every node has a program.
+    served: Option<BTreeSet<String>>,
+
     /// Endpoints that must be judged anew.
     dirty_members: BTreeSet<MemberId>,
     /// What is already known to concern a node in the coming round.
@@ -129,6 +132,16 @@ impl Engine {
     pub fn after(revision: Revision) -> Self {
         let tiers = Tier::built_in().map(|tier| (tier.name.clone(), tier)).into();
         Self { revision, tiers, ..Self::default() }
+    }
+
+    /// An engine that makes the programs of some nodes only. Endpoints of other nodes are known as
+    /// peers and cost no more than that.
+    pub fn serving<N: Into<String>>(nodes: impl IntoIterator<Item = N>) -> Self {
+        Self { served: Some(nodes.into_iter().map(Into::into).collect()), ..Self::new() }
+    }
+
+    fn serves(&self, node: &str) -> bool {
+        self.served.as_ref().is_none_or(|served| served.contains(node))
     }
 
     pub fn apply(&mut self, event: Event) {

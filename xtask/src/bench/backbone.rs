@@ -2,7 +2,6 @@
 
 use std::process::Command;
 
-use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use crate::shell::{self, say};
@@ -19,11 +18,11 @@ pub fn run(changes: u32) -> anyhow::Result<()> {
         "--examples",
     ]))?;
     let programs = shell::target_dir()?.join("release");
-    let verdict = object(Command::new(programs.join("examples/bench_verdict")))?;
-    let stream = object(Command::new(programs.join("examples/bench_stream")))?;
+    let verdict = super::object(&mut Command::new(programs.join("examples/bench_verdict")))?;
+    let stream = super::object(&mut Command::new(programs.join("examples/bench_stream")))?;
     let mut latency = Command::new(programs.join("bulkhead-lab"));
     latency.arg("bench-latency").arg("--changes").arg(changes.to_string());
-    let latency = object(latency)?;
+    let latency = super::object(&mut latency)?;
 
     let mut all = Map::new();
     all.insert("bench".into(), json!("backbone"));
@@ -34,12 +33,4 @@ pub fn run(changes: u32) -> anyhow::Result<()> {
     }
     say(&serde_json::to_string_pretty(&Value::Object(all))?);
     Ok(())
-}
-
-/// Runs a bench program; its last line is one JSON object.
-fn object(mut command: Command) -> anyhow::Result<Map<String, Value>> {
-    let output = shell::output(command.current_dir(shell::root()))?;
-    let last = output.lines().last().unwrap_or_default();
-    serde_json::from_str(last)
-        .with_context(|| format!("{command:?} printed no JSON object but `{last}`"))
 }

@@ -95,7 +95,9 @@ impl Engine {
 
     /// A node that has an object or an endpoint has a program, if only an empty one.
     pub(super) fn touch_node(&mut self, name: &str) {
-        self.round.entry(name.to_owned()).or_default();
+        if self.serves(name) {
+            self.round.entry(name.to_owned()).or_default();
+        }
     }
 
     /// Takes groups that no list asks for any more out of every class.
@@ -212,6 +214,9 @@ impl Engine {
         let MemberKey::Endpoint(endpoint) = &self.members.get(&id)?.key else { return None };
         let endpoint = self.inventory.endpoints.get(endpoint)?;
         let node = endpoint.node.clone().filter(|_| !endpoint.addresses.is_empty())?;
+        if !self.serves(&node) {
+            return None;
+        }
         let mut programs = Vec::new();
         let (mut addresses, mut staged) = (BTreeMap::new(), BTreeMap::new());
         let is_staged = self.is_staged_for(id);

@@ -1,0 +1,48 @@
+//! The policy engine at scale: worlds A to G of docs/limits.md, their time.
+//!
+//! `cargo xtask bench policy` runs this and `worlds_heap` and prints one JSON object;
+//! `cargo bench -p bulkhead-policy --bench worlds -- B F` runs some worlds only.
+//!
+//! Worlds are seeded. Objects are typed before the clock starts, made a hundred at a time and
+//! dropped as the engine takes them in, so that neither time nor heap counts the making of input.
+//! Seconds are CPU seconds of the whole process; changes are timed one by one, from
+//! [`bulkhead_policy::Engine::apply`] to the deltas that `take_changes` gives.
+#![expect(clippy::print_stdout, reason = "a program that prints its findings")]
+#![expect(clippy::expect_used, reason = "a broken bench must stop")]
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+
+#[path = "worlds/change.rs"]
+mod change;
+#[path = "worlds/compile.rs"]
+mod compile;
+#[path = "worlds/make.rs"]
+mod make;
+#[path = "worlds/meter.rs"]
+mod meter;
+#[path = "worlds/reach.rs"]
+mod reach;
+
+use serde_json::{Map, Value};
+
+/// Name of a world and what measures it.
+type World = (&'static str, fn() -> Map<String, Value>);
+
+const WORLDS: [World; 7] = [
+    ("A", || compile::a(None)),
+    ("B", || compile::b(None)),
+    ("C", || compile::c(None)),
+    ("D", change::d),
+    ("E", change::e),
+    ("F", change::f),
+    ("G", reach::g),
+];
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
+    let mut all = Map::new();
+    for (_, measure) in WORLDS.into_iter().filter(|(name, _)| is_wanted(name)) {
+        all.extend(measure());
+    }
+    println!("{}", Value::Object(all));
+}
