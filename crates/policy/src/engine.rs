@@ -20,6 +20,7 @@ mod members;
 mod names;
 mod policies;
 mod programs;
+mod roster;
 mod staged;
 mod view;
 mod work;
@@ -44,10 +45,10 @@ use derived::Derived;
 use expiry::Expiry;
 use flush::Placed;
 use hosts::HostState;
-use members::{Member, MemberKey};
 pub use names::NameIndex;
 use policies::Held;
 use programs::Programs;
+use roster::Roster;
 use staged::StagedPolicies;
 pub use view::Watched;
 pub use work::Work;
@@ -83,13 +84,7 @@ pub struct Engine {
     tiers: BTreeMap<String, Tier>,
     diagnostics: BTreeMap<ObjectKey, Vec<Diagnostic>>,
 
-    members: HashMap<MemberId, Member>,
-    member_ids: HashMap<MemberKey, MemberId>,
-    next_member: u32,
-    /// Members by namespace, by (namespace, service account) and by port name.
-    in_namespace: HashMap<String, BTreeSet<MemberId>>,
-    of_account: HashMap<(String, String), BTreeSet<MemberId>>,
-    with_port: HashMap<String, BTreeSet<MemberId>>,
+    roster: Roster,
 
     policies: BTreeMap<PolicyRef, Held>,
     /// Policies by the selector that says whom they apply to.
@@ -113,7 +108,7 @@ pub struct Engine {
     served: Option<BTreeSet<String>>,
 
     /// Endpoints that must be judged anew.
-    dirty_members: BTreeSet<MemberId>,
+    dirty_members: Vec<MemberId>,
     /// What is already known to concern a node in the coming round.
     round: BTreeMap<String, Emission>,
     placed: HashMap<MemberId, Placed>,
@@ -170,19 +165,15 @@ impl Engine {
         self.diagnostics.get(object).map_or(&[], Vec::as_slice)
     }
 
-    pub fn endpoint(&self, id: &EndpointId) -> Option<&Endpoint> {
-        self.inventory.endpoints.get(id)
+    pub fn endpoint(&self, id: &EndpointId) -> Option<Endpoint> {
+        self.roster.endpoint(self.member(id)?, &self.selectors)
     }
 
     /// The endpoint that has the address; the first by id where several claim it.
-    pub fn endpoint_at(&self, address: IpAddr) -> Option<&Endpoint> {
+    pub fn endpoint_at(&self, address: IpAddr) -> Option<Endpoint> {
         let carriers = self.addresses.carriers(&IpNet::from(address));
-        let members = carriers.iter().filter_map(|id| self.members.get(id));
-        let ids = members.filter_map(|member| match &member.key {
-            MemberKey::Endpoint(id) => Some(id),
-            MemberKey::NetworkSet(_) => None,
-        });
-        self.inventory.endpoints.get(ids.min()?)
+        let ids = carriers.filter_map(|id| self.roster.endpoint_id(id, &self.selectors));
+        self.endpoint(&ids.min()?)
     }
 
     /// From now on keeps a list of what is recomputed; for tests.
@@ -197,10 +188,7 @@ impl Engine {
 
     /// Whether the engine holds nothing but what an empty one holds.
     pub fn is_idle(&self) -> bool {
-        self.members.is_empty()
-            && self.in_namespace.is_empty()
-            && self.of_account.is_empty()
-            && self.with_port.is_empty()
+        self.roster.is_idle()
             && self.policies.is_empty()
             && self.subjects.is_empty()
             && self.in_tier.is_empty()
@@ -220,6 +208,13 @@ impl Engine {
     }
 
     fn upsert(&mut self, object: &Object) {
+        if let Some((id, endpoint, said)) = Endpoint::read(object) {
+            match endpoint {
+                Some(endpoint) => self.put_endpoint(endpoint),
+                None => self.remove_endpoint(&id),
+            }
+            return self.say(object.key(), said);
+        }
         let (touched, mut said) = self.inventory.upsert(object);
         self.sync(touched);
         match lower::policy(object) {
@@ -260,19 +255,10 @@ impl Engine {
     fn sync(&mut self, touched: Touched) {
         match touched {
             Touched::Nothing => {}
-            Touched::Endpoint(id) => {
-                self.derived.touch_workload(&id, &self.inventory);
-                self.sync_member(MemberKey::Endpoint(id));
-            }
-            Touched::NetworkSet(key) => self.sync_member(MemberKey::NetworkSet(key)),
-            Touched::Namespace(name) => {
-                let members = self.in_namespace.get(&name).cloned().unwrap_or_default();
-                self.sync_members(members);
-            }
-            Touched::ServiceAccount(namespace, name) => {
-                let members = self.of_account.get(&(namespace, name)).cloned();
-                self.sync_members(members.unwrap_or_default());
-            }
+            Touched::Endpoint(id) => self.remove_endpoint(&id),
+            Touched::NetworkSet(key) => self.sync_network_set(&key),
+            Touched::Namespace(name) => self.relabel(&name, None),
+            Touched::ServiceAccount(namespace, name) => self.relabel(&namespace, Some(&name)),
             Touched::Services(services) => {
                 services.iter().for_each(|service| self.derived.touch_service(service));
             }

@@ -16,6 +16,7 @@ mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use endpoint::{Endpoint, NamedPort};
 pub use host::{DEFAULT_ALLOW, HostEndpoint};
@@ -25,6 +26,7 @@ pub use network_set::NetworkSet;
 pub use node::NodeFacts;
 pub use profile::Profile;
 pub use service::{Backends, Services};
+pub use words::{Word, Words};
 
 use bulkhead_types::Labels;
 

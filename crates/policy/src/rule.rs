@@ -235,13 +235,15 @@ impl Policy {
     /// Policies of one tier go by order, then by the text `name/namespace/kind`. A staged policy
     /// stands where it would stand once enforced.
     pub fn precedence(&self, other: &Self) -> Ordering {
-        let text = |p: &Self| {
-            let kind = p.id.kind.enforced_twin().unwrap_or(p.id.kind);
-            format!("{}/{}/{}", p.id.name, p.id.namespace, kind.as_str())
-        };
         let by_text =
-            || text(self).cmp(&text(other)).then_with(|| self.id.kind.cmp(&other.id.kind));
+            || self.text().cmp(other.text()).then_with(|| self.id.kind.cmp(&other.id.kind));
         self.order.cmp(&other.order).then_with(by_text)
+    }
+
+    fn text(&self) -> impl Iterator<Item = u8> {
+        let kind = self.id.kind.enforced_twin().unwrap_or(self.id.kind);
+        let parts = [self.id.name.as_str(), "/", &self.id.namespace, "/", kind.as_str()];
+        parts.into_iter().flat_map(str::bytes)
     }
 
     /// The enforced policy that this staged one replaces or removes in the staged reading.

@@ -6,7 +6,8 @@
 //! port names ──────────────▶ groups ┘
 //! ```
 //!
-//! A *member* is whatever has labels and addresses: an endpoint or a network set. A *group* is one
+//! A *member* is whatever has labels and addresses: an endpoint or a network set. Members that no
+//! selector can tell apart are one *persona*. A *group* is one
 //! distinct thing that a rule asks of an address. A *class* is the set of groups that an address
 //! belongs to; addresses of one class are alike to every rule.
 //!
@@ -14,8 +15,11 @@
 //! then on only against members whose labels change.
 
 pub mod addresses;
+pub mod anchors;
 pub mod groups;
+pub mod ids;
 pub mod labels;
+pub mod personas;
 pub mod selectors;
 
 #[cfg(test)]
@@ -23,8 +27,10 @@ mod tests;
 
 pub use addresses::{Addresses, Class, Move};
 pub use groups::{GroupId, GroupKind, Groups};
-pub use selectors::{SelectorId, Selectors};
+pub use ids::Ids;
+pub use personas::{Origin, Persona, PersonaId, PersonaKey};
+pub use selectors::{Delta, SelectorId, Selectors};
 
-/// An endpoint or network set, for as long as the engine knows it. Never used twice.
+/// An endpoint or network set, for as long as the engine knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberId(pub u32);

@@ -27,7 +27,7 @@ mod restrict;
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use error::ParseSelectorError;
 pub use expr::{Expr, LabelLookup};
@@ -39,11 +39,14 @@ pub const DEPTH_MAX: usize = 100;
 /// A label key is at most this long.
 pub const LABEL_LENGTH_MAX: usize = 512;
 
-/// A parsed selector with its canonical text. Cheap to clone; equal where the text is.
+/// A parsed selector. Cheap to clone; equal where the canonical text is, which is spelled out only
+/// when it is asked for.
 #[derive(Clone)]
-pub struct Selector {
-    expr: Arc<Expr>,
-    canonical: Arc<str>,
+pub struct Selector(Arc<Parsed>);
+
+struct Parsed {
+    expr: Expr,
+    canonical: OnceLock<Box<str>>,
 }
 
 impl Selector {
@@ -57,35 +60,35 @@ impl Selector {
     }
 
     pub fn expr(&self) -> &Expr {
-        &self.expr
+        &self.0.expr
     }
 
     pub fn canonical(&self) -> &str {
-        &self.canonical
+        self.0.canonical.get_or_init(|| self.0.expr.to_string().into())
     }
 
     pub fn is_all(&self) -> bool {
-        *self.expr == Expr::All
+        self.0.expr == Expr::All
     }
 
     pub fn matches(&self, labels: &impl LabelLookup) -> bool {
-        self.expr.matches(labels)
+        self.0.expr.matches(labels)
     }
 
     /// What any matching label set must satisfy; for indexing.
     pub fn restrictions(&self) -> Restrictions {
-        restrict::restrictions(&self.expr)
+        restrict::restrictions(&self.0.expr)
     }
 
     /// Whether everything that this selector matches, `wide` matches too. `true` is a proof; `false`
     /// only means that none was found.
     pub fn implies(&self, wide: &Selector) -> bool {
-        implies::implies(&self.expr, &wide.expr)
+        implies::implies(self.expr(), wide.expr())
     }
 
     /// Whether nothing matches both. `true` is a proof; `false` only means that none was found.
     pub fn excludes(&self, other: &Selector) -> bool {
-        implies::excludes(&self.expr, &other.expr)
+        implies::excludes(self.expr(), other.expr())
     }
 
     /// The conjunction, in the given order; `all()` operands are left out.
@@ -95,27 +98,34 @@ impl Selector {
         match kept.len() {
             0 => Self::all(),
             1 => kept.remove(0),
-            _ => Self::from(Expr::And(kept.iter().map(|s| s.expr().clone()).collect())),
+            _ => Self::from(Expr::And(kept.into_iter().map(Self::into_expr).collect())),
+        }
+    }
+
+    fn into_expr(self) -> Expr {
+        match Arc::try_unwrap(self.0) {
+            Ok(parsed) => parsed.expr,
+            Err(shared) => shared.expr.clone(),
         }
     }
 
     /// The same selector over labels whose keys begin with `prefix`.
     #[must_use]
     pub fn with_key_prefix(&self, prefix: &str) -> Self {
-        Self::from(self.expr.map_keys(&|key| format!("{prefix}{key}")))
+        Self::from(self.0.expr.map_keys(&|key| format!("{prefix}{key}")))
     }
 }
 
 impl From<Expr> for Selector {
     fn from(expr: Expr) -> Self {
-        let canonical = expr.to_string().into();
-        Self { expr: Arc::new(expr), canonical }
+        Self(Arc::new(Parsed { expr, canonical: OnceLock::new() }))
     }
 }
 
 impl PartialEq for Selector {
     fn eq(&self, other: &Self) -> bool {
-        self.canonical == other.canonical
+        // The canonical text parses back to an equal expression, so this compares texts.
+        Arc::ptr_eq(&self.0, &other.0) || self.0.expr == other.0.expr
     }
 }
 
@@ -129,24 +139,24 @@ impl PartialOrd for Selector {
 
 impl Ord for Selector {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.canonical.cmp(&other.canonical)
+        self.canonical().cmp(other.canonical())
     }
 }
 
 impl std::hash::Hash for Selector {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.canonical.hash(state);
+        self.0.expr.hash(state);
     }
 }
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.canonical)
+        f.write_str(self.canonical())
     }
 }
 
 impl fmt::Debug for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Selector({})", self.canonical)
+        write!(f, "Selector({})", self.canonical())
     }
 }

@@ -1,5 +1,7 @@
 //! Rows: disjoint intervals that answer for every protocol and port.
 
+use std::sync::Arc;
+
 use bulkhead_types::{Decision, Packet, Protocol};
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +30,23 @@ pub struct Span {
 }
 
 /// INVARIANT(spans-total): never empty, sorted, the first starts at 0, no two neighbours alike.
+///
+/// Cheap to clone: most rows of a world differ in one protocol and share the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Spans(Vec<Span>);
+#[serde(from = "Vec<Span>", into = "Vec<Span>")]
+pub struct Spans(Arc<[Span]>);
+
+impl From<Vec<Span>> for Spans {
+    fn from(spans: Vec<Span>) -> Self {
+        Self(spans.into())
+    }
+}
+
+impl From<Spans> for Vec<Span> {
+    fn from(spans: Spans) -> Self {
+        spans.0.to_vec()
+    }
+}
 
 /// One program's whole answer about one class.
 ///
@@ -48,7 +65,7 @@ pub struct Row {
 impl Spans {
     /// One answer for every key.
     pub fn uniform(leaf: Leaf) -> Self {
-        Self(vec![Span { start: 0, outcome: Outcome::Leaf(leaf) }])
+        Self(Arc::new([Span { start: 0, outcome: Outcome::Leaf(leaf) }]))
     }
 
     /// Joins equal neighbours. `None` where the spans are empty, unsorted or do not start at 0.
@@ -61,7 +78,7 @@ impl Spans {
         }
         let mut joined = spans;
         joined.dedup_by(|next, kept| next.outcome == kept.outcome);
-        Some(Self(joined))
+        Some(Self(joined.into()))
     }
 
     pub fn as_slice(&self) -> &[Span] {
@@ -89,7 +106,7 @@ impl Spans {
 
     pub(crate) fn write_canonical(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&(self.0.len() as u32).to_le_bytes());
-        for span in &self.0 {
+        for span in self.0.iter() {
             bytes.extend_from_slice(&span.start.to_le_bytes());
             match &span.outcome {
                 Outcome::Leaf(leaf) => {

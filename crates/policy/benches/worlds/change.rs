@@ -82,8 +82,7 @@ pub fn f() -> Figures {
     let mut n_nodes = 0;
     for round in 0..1000u32 {
         let space = format!("ns-{}", roll(0xf, round.into()) % u64::from(B_NAMESPACES));
-        let flow =
-            Flow { peer: &[("app", "db")], namespaces: None, protocol: "TCP", port: 9000 };
+        let flow = Flow { peer: &[("app", "db")], namespaces: None, protocol: "TCP", port: 9000 };
         let subject = [("app", "web")];
         let policy = kubernetes_policy(&space, "more", &subject, Some(&[flow]), None);
         let key = policy.key();

@@ -31,7 +31,7 @@ pub struct World {
 }
 
 /// Which policies count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reading {
     /// Those that are enforced.
     #[default]

@@ -9,9 +9,9 @@ use bulkhead_types::EndpointId;
 use ipnet::IpNet;
 
 use super::Engine;
-use crate::facts::Inventory;
+use crate::facts::{Backends, Endpoint, Inventory};
 use crate::rule::ServiceRef;
-use crate::select::{GroupId, GroupKind, Groups};
+use crate::select::{GroupId, GroupKind};
 
 type Entries = BTreeSet<(IpNet, GroupId)>;
 
@@ -94,7 +94,7 @@ impl Engine {
     /// Puts addresses into the groups of services and nodes, and takes them out.
     pub(super) fn settle_derived(&mut self) {
         for group in std::mem::take(&mut self.derived.dirty) {
-            let wanted = wanted(group, &self.inventory, &mut self.groups);
+            let wanted = self.wanted(group);
             let held = self.derived.entries.remove(&group).unwrap_or_default();
             for (prefix, group) in held.difference(&wanted) {
                 self.addresses.remove_net(*prefix, *group);
@@ -107,29 +107,43 @@ impl Engine {
             }
         }
     }
-}
 
-fn wanted(group: GroupId, inventory: &Inventory, groups: &mut Groups) -> Entries {
-    match groups.kind(group).cloned() {
-        Some(GroupKind::Service { service, with_ports: false }) => {
-            let addresses = inventory.backends(&service).addresses.into_iter();
-            addresses.map(|address| (IpNet::from(address), group)).collect()
+    fn wanted(&mut self, group: GroupId) -> Entries {
+        match self.groups.kind(group).cloned() {
+            Some(GroupKind::Service { service, with_ports: false }) => {
+                let addresses = self.backends(&service).addresses.into_iter();
+                addresses.map(|address| (IpNet::from(address), group)).collect()
+            }
+            Some(GroupKind::Service { service, with_ports: true }) => {
+                let ports = self.backends(&service).ports.into_iter();
+                ports
+                    .map(|(address, protocol, port)| {
+                        (IpNet::from(address), self.groups.atom(group, protocol, port))
+                    })
+                    .collect()
+            }
+            Some(GroupKind::Nodes(selector)) => self
+                .inventory
+                .nodes
+                .values()
+                .filter(|node| selector.matches(&node.labels))
+                .flat_map(|node| &node.addresses)
+                .map(|address| (IpNet::from(*address), group))
+                .collect(),
+            _ => Entries::new(),
         }
-        Some(GroupKind::Service { service, with_ports: true }) => {
-            let ports = inventory.backends(&service).ports.into_iter();
-            ports
-                .map(|(address, protocol, port)| {
-                    (IpNet::from(address), groups.atom(group, protocol, port))
-                })
-                .collect()
+    }
+
+    /// What stands behind a service; nothing behind an unknown one.
+    fn backends(&self, service: &ServiceRef) -> Backends {
+        let services = &self.inventory.services;
+        if !services.follows_workloads(service) {
+            return services.backends(service, std::iter::empty());
         }
-        Some(GroupKind::Nodes(selector)) => inventory
-            .nodes
-            .values()
-            .filter(|node| selector.matches(&node.labels))
-            .flat_map(|node| &node.addresses)
-            .map(|address| (IpNet::from(*address), group))
-            .collect(),
-        _ => Entries::new(),
+        let personas = self.selectors.in_namespace(&service.namespace);
+        let members = personas.flat_map(|persona| self.selectors.members_of(persona));
+        let workloads: Vec<Endpoint> =
+            members.filter_map(|id| self.roster.endpoint(id, &self.selectors)).collect();
+        services.backends(service, workloads.iter())
     }
 }

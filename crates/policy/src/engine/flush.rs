@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::{Direction, EndpointId, EndpointKind, HostStage};
+use bulkhead_types::{Direction, EndpointId, HostStage};
 use bulkhead_wire::{EndpointProgram, HostProgram, Judges, ProgramId};
 use ipnet::IpNet;
 
 use super::hosts::WantedHost;
 use super::programs::Rows;
-use super::{Changes, Engine, MemberKey, Work};
+use super::roster::Record;
+use super::{Changes, Engine, Work};
 use crate::decide::{Reading, profile_name};
 use crate::emit::Emission;
-use crate::facts::Endpoint;
-use crate::resolve::{Program, Rest};
+use crate::facts::{Endpoint, NamedPort};
+use crate::resolve::{Program, ProgramTier, Rest};
 use crate::rule::Family;
-use crate::select::{GroupId, MemberId, Move};
+use crate::select::{GroupId, Groups, MemberId, Move, Origin, Persona, PersonaId};
 
 /// Where an endpoint was placed in the last round.
 #[derive(Debug)]
@@ -32,7 +33,6 @@ struct Wanted {
     node: String,
     id: EndpointId,
     tables: Tables,
-    programs: Vec<Program>,
 }
 
 enum Tables {
@@ -58,6 +58,36 @@ impl Tables {
 
 type Round = BTreeMap<String, Emission>;
 
+/// What judges a persona, as far as this round has asked.
+type Looks = HashMap<(PersonaId, Direction, Reading), Look>;
+
+struct Look {
+    stack: Vec<ProgramTier>,
+    /// Groups of the local address that the stack asks about. Sorted.
+    feels: Vec<GroupId>,
+    is_by_family: bool,
+    found: Vec<(Option<Family>, Vec<GroupId>, ProgramId)>,
+}
+
+impl Look {
+    fn new(stack: Vec<ProgramTier>) -> Self {
+        let lists = || stack.iter().flat_map(|tier| &tier.lists);
+        let mut feels: Vec<GroupId> = lists().flat_map(|list| list.feels.iter().copied()).collect();
+        feels.sort_unstable();
+        feels.dedup();
+        let is_by_family = lists().any(|list| list.is_by_family);
+        Self { stack, feels, is_by_family, found: Vec::new() }
+    }
+
+    fn feel(&self, class: &[GroupId], groups: &Groups) -> Vec<GroupId> {
+        if self.feels.is_empty() {
+            return Vec::new();
+        }
+        let is_felt = |group: &GroupId| self.feels.binary_search(&groups.seen_as(*group)).is_ok();
+        class.iter().copied().filter(is_felt).collect()
+    }
+}
+
 impl Engine {
     /// Does what the events since the last time call for.
     pub fn take_changes(&mut self) -> Changes {
@@ -69,9 +99,13 @@ impl Engine {
         self.mark_moves(&moves, &mut round);
         self.mark_feelers(&moves);
         self.watch_moves(&moves);
-        for id in std::mem::take(&mut self.dirty_members) {
+        let mut dirty = std::mem::take(&mut self.dirty_members);
+        dirty.sort_unstable();
+        dirty.dedup();
+        let mut looks = HashMap::new();
+        for id in dirty {
             self.watch_member(id);
-            self.place(id, &mut round);
+            self.place(id, &mut round, &mut looks);
         }
         for node in self.settle_names() {
             round.entry(node).or_default().names = true;
@@ -82,6 +116,8 @@ impl Engine {
         if !moves.is_empty() {
             self.addresses.sweep();
         }
+        self.selectors.sweep();
+        self.roster.sweep();
         let mut changes = std::mem::take(&mut self.changes);
         changes.revision = self.revision;
         changes
@@ -119,14 +155,17 @@ impl Engine {
     }
 
     fn settle_addresses(&mut self) -> Vec<Move> {
-        let mut of_member: HashMap<MemberId, Vec<GroupId>> = HashMap::new();
-        let (groups, selectors, members) = (&mut self.groups, &self.selectors, &self.members);
+        // Members with one persona and the same ports are in the same groups.
+        type Alike = (Option<PersonaId>, *const NamedPort, usize);
+        let mut known: HashMap<Alike, Arc<[GroupId]>> = HashMap::new();
+        let (groups, selectors, roster) = (&mut self.groups, &self.selectors, &self.roster);
         let moves = self.addresses.settle(|id| {
-            let known = of_member.entry(id).or_insert_with(|| {
-                let ports = members.get(&id).map_or(&[][..], |member| &member.ports);
-                groups.of_member(id, ports, selectors)
-            });
-            known.clone()
+            // Equal lists of ports share memory.
+            let ports = roster.get(id).map_or(&[][..], Record::ports);
+            let alike = (selectors.persona_of(id), ports.as_ptr(), ports.len());
+            let matches = || selectors.persona(id).map_or(&[][..], |persona| &persona.matches);
+            let known = known.entry(alike);
+            Arc::clone(known.or_insert_with(|| groups.of_member(matches(), ports).into()))
         });
         for Move { prefix, .. } in &moves {
             self.log(|| Work::Classified { prefix: *prefix });
@@ -157,14 +196,14 @@ impl Engine {
     }
 
     /// Finds the programs of an endpoint and puts it on its node.
-    fn place(&mut self, id: MemberId, round: &mut Round) {
+    fn place(&mut self, id: MemberId, round: &mut Round, looks: &mut Looks) {
         let old = self.placed.remove(&id);
-        let wanted = self.wanted_tables(id);
-        let new = wanted.map(|Wanted { node, id, tables, programs }| {
+        let wanted = self.wanted_tables(id, looks);
+        let new = wanted.map(|Wanted { node, id, tables }| {
             self.log(|| Work::Judged { endpoint: id.to_string() });
             let placed = Placed { node, id, programs: tables.programs() };
-            for program in programs {
-                self.start(program, &placed.node, round);
+            for program in &placed.programs {
+                self.start(*program, &placed.node, round);
             }
             (placed, tables)
         });
@@ -189,43 +228,56 @@ impl Engine {
         }
     }
 
-    fn wanted_tables(&mut self, id: MemberId) -> Option<Wanted> {
-        let key = self.members.get(&id).map(|member| &member.key);
-        let host = match key {
-            Some(MemberKey::Endpoint(key)) if key.kind == EndpointKind::Host => key.clone(),
-            _ => {
-                self.hosts.set_feels(id, BTreeSet::new());
-                let (node, program, programs) = self.wanted_endpoint(id)?;
-                let id = program.id.clone();
-                return Some(Wanted { node, id, tables: Tables::Workload(program), programs });
-            }
-        };
+    /// `None` for what is nowhere, or on a node that is not served.
+    fn wanted_tables(&mut self, id: MemberId, looks: &mut Looks) -> Option<Wanted> {
+        let is_host = |persona: &Persona| persona.origin == Origin::Host;
+        if self.selectors.persona(id).is_some_and(is_host) {
+            return self.wanted_host_tables(id);
+        }
+        self.hosts.set_feels(id, BTreeSet::new());
+        let record = self.roster.get(id)?;
+        let node = record.node.as_deref().filter(|_| !record.prefixes.as_slice().is_empty())?;
+        let node = self.serves(node).then(|| node.to_owned())?;
+        let program = self.wanted_endpoint(id, looks)?;
+        Some(Wanted { node, id: program.id.clone(), tables: Tables::Workload(program) })
+    }
+
+    fn wanted_host_tables(&mut self, id: MemberId) -> Option<Wanted> {
+        let host = self.roster.endpoint_id(id, &self.selectors)?;
         let node = self.inventory.hosts.get(&host).map(|host| host.node.clone());
-        let Some(WantedHost { tables, programs, feels }) = self.wanted_host(id, &host) else {
+        let node = node.filter(|node| self.serves(node));
+        let wanted = node.and_then(|node| Some((node, self.wanted_host(id, &host)?)));
+        let Some((node, WantedHost { tables, programs, feels })) = wanted else {
             self.hosts.set_feels(id, BTreeSet::new());
             return None;
         };
         self.hosts.set_feels(id, feels);
-        Some(Wanted { node: node?, id: host, tables: Tables::Host(tables), programs })
+        for program in programs {
+            self.know(program);
+        }
+        Some(Wanted { node, id: host, tables: Tables::Host(tables) })
     }
 
-    /// `None` for what is not an endpoint with an address and a node.
-    fn wanted_endpoint(&self, id: MemberId) -> Option<(String, EndpointProgram, Vec<Program>)> {
-        let MemberKey::Endpoint(endpoint) = &self.members.get(&id)?.key else { return None };
-        let endpoint = self.inventory.endpoints.get(endpoint)?;
-        let node = endpoint.node.clone().filter(|_| !endpoint.addresses.is_empty())?;
-        if !self.serves(&node) {
-            return None;
+    /// Keeps the program for this round at least.
+    fn know(&mut self, program: Program) {
+        let (direction, n_policies) = (program.direction, program.lists().count());
+        if self.programs.know(program) {
+            self.log(|| Work::Compiled { direction, n_policies });
         }
-        let mut programs = Vec::new();
+    }
+
+    fn wanted_endpoint(&mut self, id: MemberId, looks: &mut Looks) -> Option<EndpointProgram> {
+        let endpoint = self.roster.endpoint(id, &self.selectors)?;
+        let persona = self.selectors.persona_of(id)?;
         let (mut addresses, mut staged) = (BTreeMap::new(), BTreeMap::new());
         let is_staged = self.is_staged_for(id);
         for &address in &endpoint.addresses {
             let mut judges = |reading| {
-                let made = self.judges_of(id, endpoint, address, reading);
-                let judges = made.each_ref().map(|program| program.id);
-                programs.extend(made);
-                let [ingress, egress] = judges;
+                let judge = |direction| {
+                    let look = (persona, direction, reading);
+                    self.judge(&endpoint, look, address, looks)
+                };
+                let [ingress, egress] = [Direction::Ingress, Direction::Egress].map(judge);
                 Judges { ingress, egress }
             };
             addresses.insert(address, judges(Reading::Enforced));
@@ -233,43 +285,49 @@ impl Engine {
                 staged.insert(address, judges(Reading::Staged));
             }
         }
-        let program = EndpointProgram {
-            id: endpoint.id.clone(),
-            labels: endpoint.labels.clone(),
+        Some(EndpointProgram {
+            id: endpoint.id,
+            labels: endpoint.labels,
             addresses,
             staged,
-            interface: endpoint.interface.clone(),
-        };
-        Some((node, program, programs))
-    }
-
-    /// The programs of an address for what it receives and what it sends.
-    fn judges_of(
-        &self,
-        id: MemberId,
-        endpoint: &Endpoint,
-        address: IpAddr,
-        reading: Reading,
-    ) -> [Program; 2] {
-        let class = self.addresses.class(&IpNet::from(address));
-        [Direction::Ingress, Direction::Egress].map(|direction| {
-            Program::new(
-                direction,
-                self.stack(id, direction, HostStage::Normal, reading),
-                Rest::Allowed { profile: profile_name(&endpoint.id.namespace) },
-                Family::of(address),
-                class.map_or(&[], |class| class),
-                &self.groups,
-            )
+            interface: endpoint.interface,
         })
     }
 
-    fn start(&mut self, program: Program, node: &str, round: &mut Round) {
-        let id = program.id;
-        let (direction, n_policies) = (program.direction, program.lists().count());
-        if self.programs.acquire(program) {
-            self.log(|| Work::Compiled { direction, n_policies });
+    /// The program of one address. Addresses of one persona nearly always have the same.
+    fn judge(
+        &mut self,
+        endpoint: &Endpoint,
+        (persona, direction, reading): (PersonaId, Direction, Reading),
+        address: IpAddr,
+        looks: &mut Looks,
+    ) -> ProgramId {
+        let look = looks.entry((persona, direction, reading)).or_insert_with(|| {
+            Look::new(self.stack(persona, direction, HostStage::Normal, reading))
+        });
+        let class = self.addresses.class(&IpNet::from(address));
+        let class = class.map_or(&[][..], |class| class);
+        let view = look.feel(class, &self.groups);
+        let family = look.is_by_family.then_some(Family::of(address));
+        if let Some((_, _, id)) = look.found.iter().find(|(f, v, _)| *f == family && *v == view) {
+            return *id;
         }
+        let program = Program::new(
+            direction,
+            look.stack.clone(),
+            Rest::Allowed { profile: profile_name(&endpoint.id.namespace) },
+            Family::of(address),
+            class,
+            &self.groups,
+        );
+        let id = program.id;
+        look.found.push((family, view, id));
+        self.know(program);
+        id
+    }
+
+    fn start(&mut self, id: ProgramId, node: &str, round: &mut Round) {
+        self.programs.acquire(id);
         let Some(program) = self.programs.get(id) else { return };
         if !self.nodes.entry(node.to_owned()).or_default().start(id, &program.sees) {
             return;

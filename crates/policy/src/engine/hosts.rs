@@ -18,7 +18,7 @@ use bulkhead_wire::host::Locals;
 use bulkhead_wire::{HostProgram, ProgramId};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Engine, MemberKey};
+use super::Engine;
 use crate::decide::Reading;
 use crate::facts::{DEFAULT_ALLOW, HostEndpoint, TouchedHosts};
 use crate::resolve::{Grants, Program, ProgramTier, Rest};
@@ -91,7 +91,7 @@ impl Engine {
             };
             let said = self.inventory.hosts.diagnostics(&host);
             self.say(key, said);
-            self.sync_member(MemberKey::Endpoint(host));
+            self.sync_host(&host);
         }
     }
 
@@ -220,7 +220,8 @@ impl Compiler<'_> {
         if (stage, direction) == (HostStage::PreDnat, Direction::Egress) {
             return None;
         }
-        let mut tiers = self.engine.stack(id, direction, stage, Reading::Enforced);
+        let persona = self.engine.selectors.persona_of(id)?;
+        let mut tiers = self.engine.stack(persona, direction, stage, Reading::Enforced);
         if stage == HostStage::Normal {
             let rest = self.engine.add_profiles(host, direction, &mut tiers);
             return Some(self.locals(direction, &tiers, &rest));

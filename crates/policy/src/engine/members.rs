@@ -1,15 +1,14 @@
-//! Endpoints and network sets: their labels, addresses and port names, kept in step with the facts.
-
-use std::collections::BTreeSet;
+//! Endpoints and network sets: their personas, addresses and port names, kept in step with the facts.
 
 use bulkhead_api::ObjectKey;
-use bulkhead_types::{EndpointId, EndpointKind, Labels};
+use bulkhead_api::object::Kind;
+use bulkhead_types::{EndpointId, EndpointKind};
 use ipnet::IpNet;
 
+use super::roster::{Prefixes, Record};
 use super::{Engine, Work};
-use crate::facts::NamedPort;
-use crate::rule::DomainPattern;
-use crate::select::{GroupId, GroupKind, MemberId};
+use crate::facts::{Endpoint, NamedPort};
+use crate::select::{Delta, GroupId, GroupKind, MemberId, Origin, PersonaId, PersonaKey};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MemberKey {
@@ -17,159 +16,184 @@ pub enum MemberKey {
     NetworkSet(ObjectKey),
 }
 
-#[derive(Debug)]
-pub struct Member {
-    pub key: MemberKey,
-    pub prefixes: Vec<IpNet>,
-    pub ports: Vec<NamedPort>,
-    /// Namespace and, of endpoints, service account: whose labels it inherits.
-    namespace: String,
-    account: Option<String>,
-}
-
-/// What the facts say about a member now.
-struct Wanted {
-    labels: Labels,
-    prefixes: Vec<IpNet>,
-    ports: Vec<NamedPort>,
-    domains: Vec<DomainPattern>,
-    namespace: String,
-    account: Option<String>,
-}
-
 impl Engine {
-    pub(super) fn sync_members(&mut self, members: BTreeSet<MemberId>) {
-        for id in members {
-            if let Some(member) = self.members.get(&id) {
-                self.sync_member(member.key.clone());
-            }
-        }
-    }
-
-    pub(super) fn sync_member(&mut self, key: MemberKey) {
-        match (self.wanted(&key), self.member_ids.get(&key).copied()) {
-            (None, None) => {}
-            (None, Some(id)) => self.remove_member(id),
-            (Some(wanted), Some(id)) => {
-                self.unlink(id);
-                self.put_member(id, key, wanted);
-            }
-            (Some(wanted), None) => {
-                let id = MemberId(self.next_member);
-                self.next_member += 1;
-                self.member_ids.insert(key.clone(), id);
-                self.put_member(id, key, wanted);
-            }
-        }
-    }
-
-    fn wanted(&self, key: &MemberKey) -> Option<Wanted> {
-        Some(match key {
-            MemberKey::Endpoint(id) if id.kind == EndpointKind::Host => {
-                let host = self.inventory.hosts.get(id)?;
-                Wanted {
-                    labels: self.inventory.hosts.labels_of(host),
-                    prefixes: host.addresses.iter().copied().map(IpNet::from).collect(),
-                    ports: host.ports.clone(),
-                    domains: Vec::new(),
-                    namespace: String::new(),
-                    account: None,
-                }
-            }
-            MemberKey::Endpoint(id) => {
-                let endpoint = self.inventory.endpoints.get(id)?;
-                Wanted {
-                    labels: self.inventory.labels_of(endpoint),
-                    prefixes: endpoint.addresses.iter().copied().map(IpNet::from).collect(),
-                    ports: endpoint.ports.clone(),
-                    domains: Vec::new(),
-                    namespace: id.namespace.clone(),
-                    account: Some(endpoint.service_account.clone()),
-                }
-            }
-            MemberKey::NetworkSet(key) => {
-                let set = self.inventory.network_sets.get(key)?;
-                Wanted {
-                    labels: self.inventory.labels_of_set(set),
-                    prefixes: set.nets.clone(),
-                    ports: Vec::new(),
-                    domains: set.domains.clone(),
-                    namespace: key.namespace.clone(),
-                    account: None,
-                }
-            }
-        })
-    }
-
-    fn put_member(&mut self, id: MemberId, key: MemberKey, wanted: Wanted) {
+    pub(super) fn put_endpoint(&mut self, endpoint: Endpoint) {
+        self.derived.touch_workload(&endpoint.id, &self.inventory);
+        let key = PersonaKey {
+            origin: Origin::of(endpoint.id.kind),
+            namespace: &endpoint.id.namespace,
+            account: &endpoint.service_account,
+            own: &endpoint.labels,
+        };
+        let record = Record {
+            name: endpoint.id.name.as_str().into(),
+            prefixes: Prefixes::new(endpoint.addresses.iter().copied().map(IpNet::from).collect()),
+            ports: self.roster.port_list(endpoint.ports.clone()),
+            node: endpoint.node.as_deref().map(|node| self.roster.word(node)),
+            interface: endpoint.interface.as_deref().map(Into::into),
+        };
+        let known = self.member(&endpoint.id);
+        let id = known.unwrap_or_else(|| self.roster.next());
         let before = self.selectors.n_tests;
-        let delta = self.selectors.put(id, wanted.labels);
-        let n_selectors = self.selectors.n_tests - before;
-        if n_selectors > 0 {
-            self.log(|| Work::Matched { member: key.to_string(), n_selectors });
-        }
-        let old = self.members.remove(&id);
-        let (old_prefixes, old_ports) =
-            old.map(|old| (old.prefixes, old.ports)).unwrap_or_default();
-        for prefix in wanted.prefixes.iter().filter(|prefix| !old_prefixes.contains(prefix)) {
+        let inventory = &self.inventory;
+        let delta = self.selectors.put(id, &key, || inventory.labels_of(&endpoint));
+        self.put_record(id, record, &delta, before);
+    }
+
+    pub(super) fn sync_network_set(&mut self, key: &ObjectKey) {
+        let origin = match key.kind {
+            Kind::NetworkSet => Origin::NetworkSet,
+            _ => Origin::GlobalNetworkSet,
+        };
+        let known = self.roster.find(origin, &key.namespace, &key.name, &self.selectors);
+        let Some(set) = self.inventory.network_sets.get(key) else {
+            known.into_iter().for_each(|id| self.remove_member(id));
+            return;
+        };
+        let persona =
+            PersonaKey { origin, namespace: &key.namespace, account: "", own: &set.labels };
+        let record = Record {
+            name: key.name.as_str().into(),
+            prefixes: Prefixes::new(set.nets.clone()),
+            ports: None,
+            node: None,
+            interface: None,
+        };
+        let id = known.unwrap_or_else(|| self.roster.next());
+        let before = self.selectors.n_tests;
+        let inventory = &self.inventory;
+        let delta = self.selectors.put(id, &persona, || inventory.labels_of_set(set));
+        self.names.hold(id, set.domains.clone());
+        self.put_record(id, record, &delta, before);
+    }
+
+    /// A host endpoint says all its labels itself, those that its profiles lend included.
+    pub(super) fn sync_host(&mut self, id: &EndpointId) {
+        let known = self.member(id);
+        let Some(host) = self.inventory.hosts.get(id) else {
+            known.into_iter().for_each(|id| self.remove_member(id));
+            return;
+        };
+        let own = self.inventory.hosts.labels_of(host);
+        let persona = PersonaKey { origin: Origin::Host, namespace: "", account: "", own: &own };
+        let record = Record {
+            name: id.name.as_str().into(),
+            prefixes: Prefixes::new(host.addresses.iter().copied().map(IpNet::from).collect()),
+            ports: self.roster.port_list(host.ports.clone()),
+            node: None,
+            interface: None,
+        };
+        let id = known.unwrap_or_else(|| self.roster.next());
+        let before = self.selectors.n_tests;
+        let delta = self.selectors.put(id, &persona, || own.clone());
+        self.put_record(id, record, &delta, before);
+    }
+
+    fn put_record(&mut self, id: MemberId, record: Record, delta: &Delta, n_tests_before: u64) {
+        let old = self.roster.put(id, record, &self.selectors);
+        self.log_matched(id, n_tests_before);
+        let Some(record) = self.roster.get(id) else { return };
+        let new_prefixes = record.prefixes.as_slice();
+        let old_prefixes = old.as_ref().map_or(&[][..], |old| old.prefixes.as_slice());
+        for prefix in new_prefixes.iter().filter(|prefix| !old_prefixes.contains(prefix)) {
             self.addresses.add_carrier(*prefix, id);
         }
-        for prefix in old_prefixes.iter().filter(|prefix| !wanted.prefixes.contains(prefix)) {
+        for prefix in old_prefixes.iter().filter(|prefix| !new_prefixes.contains(prefix)) {
             self.addresses.remove_carrier(*prefix, id);
         }
-        // Names are filtered by selectors, so a change of matches may move them too.
-        let regrouped = delta.each().any(|selector| self.groups.is_asked(selector))
-            || wanted.ports != old_ports
-            || (!wanted.ports.is_empty() && delta.each().next().is_some());
-        if regrouped {
-            for prefix in &wanted.prefixes {
+        let old_ports = old.as_ref().map_or(&[][..], Record::ports);
+        if self.is_regrouped(delta, record.ports(), old_ports) {
+            for prefix in new_prefixes {
                 self.addresses.touch(*prefix);
             }
         }
-        self.names.hold(id, wanted.domains);
-        self.in_namespace.entry(wanted.namespace.clone()).or_default().insert(id);
-        if let Some(account) = &wanted.account {
-            let account = (wanted.namespace.clone(), account.clone());
-            self.of_account.entry(account).or_default().insert(id);
+        self.dirty_members.push(id);
+    }
+
+    /// Names are filtered by selectors, so a change of matches may move them too.
+    fn is_regrouped(&self, delta: &Delta, ports: &[NamedPort], old_ports: &[NamedPort]) -> bool {
+        ports != old_ports
+            || (!ports.is_empty() && !delta.is_empty())
+            || delta.each().any(|selector| self.groups.is_asked(selector))
+    }
+
+    pub(super) fn remove_endpoint(&mut self, id: &EndpointId) {
+        self.derived.touch_workload(id, &self.inventory);
+        if let Some(member) = self.member(id) {
+            self.remove_member(member);
         }
-        for port in &wanted.ports {
-            self.with_port.entry(port.name.clone()).or_default().insert(id);
-        }
-        let Wanted { prefixes, ports, namespace, account, .. } = wanted;
-        self.members.insert(id, Member { key, prefixes, ports, namespace, account });
-        self.dirty_members.insert(id);
     }
 
     fn remove_member(&mut self, id: MemberId) {
-        self.unlink(id);
-        let Some(member) = self.members.remove(&id) else { return };
-        self.names.let_go(id);
+        let Some(record) = self.roster.remove(id, &self.selectors) else { return };
         self.selectors.remove(id);
-        for prefix in &member.prefixes {
+        self.names.let_go(id);
+        for prefix in record.prefixes.as_slice() {
             self.addresses.remove_carrier(*prefix, id);
         }
-        self.member_ids.remove(&member.key);
-        self.dirty_members.insert(id);
+        self.dirty_members.push(id);
     }
 
-    /// Takes the member out of the by-name indexes.
-    fn unlink(&mut self, id: MemberId) {
-        let Some(member) = self.members.get(&id) else { return };
-        unlink_from(&mut self.in_namespace, &member.namespace, id);
-        if let Some(account) = &member.account {
-            unlink_from(&mut self.of_account, &(member.namespace.clone(), account.clone()), id);
+    /// The labels that everything in the namespace inherits may have changed, or, where an account is
+    /// named, those that its endpoints inherit.
+    pub(super) fn relabel(&mut self, namespace: &str, account: Option<&str>) {
+        let personas: Vec<PersonaId> = self.selectors.in_namespace(namespace).collect();
+        for id in personas {
+            let Some(persona) = self.selectors.get(id) else { continue };
+            let inherits = account.is_none_or(|account| *persona.account == *account);
+            if !inherits || persona.origin == Origin::Host {
+                continue;
+            }
+            let Some(first) = self.selectors.members_of(id).next() else { continue };
+            let labels = match self.roster.key(first, &self.selectors) {
+                Some(MemberKey::NetworkSet(key)) => {
+                    let set = self.inventory.network_sets.get(&key);
+                    set.map(|set| self.inventory.labels_of_set(set))
+                }
+                _ => {
+                    let endpoint = self.roster.endpoint(first, &self.selectors);
+                    endpoint.map(|endpoint| self.inventory.labels_of(&endpoint))
+                }
+            };
+            let before = self.selectors.n_tests;
+            let delta = self.selectors.relabel(id, &labels.unwrap_or_default());
+            self.log_matched(first, before);
+            if delta.is_empty() {
+                continue;
+            }
+            for member in self.selectors.members_of(id) {
+                let Some(record) = self.roster.get(member) else { continue };
+                if self.is_regrouped(&delta, record.ports(), record.ports()) {
+                    for prefix in record.prefixes.as_slice() {
+                        self.addresses.touch(*prefix);
+                    }
+                }
+                self.names.touch(member);
+                self.dirty_members.push(member);
+            }
         }
-        for port in &member.ports {
-            unlink_from(&mut self.with_port, &port.name, id);
+    }
+
+    fn log_matched(&mut self, id: MemberId, n_tests_before: u64) {
+        let n_selectors = self.selectors.n_tests - n_tests_before;
+        if n_selectors > 0
+            && self.work.is_some()
+            && let Some(key) = self.roster.key(id, &self.selectors)
+        {
+            self.log(|| Work::Matched { member: key.to_string(), n_selectors });
         }
+    }
+
+    pub(super) fn member(&self, id: &EndpointId) -> Option<MemberId> {
+        self.roster.find(Origin::of(id.kind), &id.namespace, &id.name, &self.selectors)
     }
 
     /// Every prefix that is in the group by itself, not by what covers it.
     pub(super) fn prefixes_of(&self, group: GroupId) -> Vec<IpNet> {
         let of_members = |members: &mut dyn Iterator<Item = MemberId>| -> Vec<IpNet> {
             members
-                .filter_map(|id| self.members.get(&id))
-                .flat_map(|member| member.prefixes.iter().copied())
+                .filter_map(|id| self.roster.get(id))
+                .flat_map(|record| record.prefixes.as_slice().iter().copied())
                 .collect()
         };
         match self.groups.kind(group) {
@@ -180,22 +204,43 @@ impl Engine {
             Some(GroupKind::Selector(selector)) => {
                 of_members(&mut self.selectors.members(*selector))
             }
-            Some(GroupKind::Name { name, .. }) => {
-                of_members(&mut self.with_port.get(name).into_iter().flatten().copied())
-            }
+            Some(GroupKind::Name { name, .. }) => of_members(&mut self.roster.with_port(name)),
         }
     }
 }
 
-fn unlink_from<K: std::hash::Hash + Eq>(
-    index: &mut std::collections::HashMap<K, BTreeSet<MemberId>>,
-    key: &K,
-    id: MemberId,
-) {
-    if let Some(members) = index.get_mut(key) {
-        members.remove(&id);
-        if members.is_empty() {
-            index.remove(key);
+impl MemberKey {
+    pub fn of(origin: Origin, namespace: &str, name: &str) -> Self {
+        let endpoint = |kind| {
+            Self::Endpoint(EndpointId {
+                kind,
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
+        };
+        let set = |kind| {
+            Self::NetworkSet(ObjectKey {
+                kind,
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
+        };
+        match origin {
+            Origin::Pod => endpoint(EndpointKind::Pod),
+            Origin::Workload => endpoint(EndpointKind::Workload),
+            Origin::Host => endpoint(EndpointKind::Host),
+            Origin::NetworkSet => set(Kind::NetworkSet),
+            Origin::GlobalNetworkSet => set(Kind::GlobalNetworkSet),
+        }
+    }
+}
+
+impl Origin {
+    fn of(kind: EndpointKind) -> Self {
+        match kind {
+            EndpointKind::Pod => Origin::Pod,
+            EndpointKind::Workload => Origin::Workload,
+            EndpointKind::Host => Origin::Host,
         }
     }
 }

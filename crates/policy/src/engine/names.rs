@@ -62,6 +62,11 @@ impl NameIndex {
         }
     }
 
+    /// What the member is in may have changed.
+    pub fn touch(&mut self, member: MemberId) {
+        self.is_dirty |= self.holders.contains_key(&member);
+    }
+
     pub fn let_go(&mut self, member: MemberId) {
         self.is_dirty |= self.holders.remove(&member).is_some();
     }
@@ -85,7 +90,8 @@ impl Engine {
             }
         }
         for (member, list) in &self.names.holders {
-            for group in self.groups.of_member(*member, &[], &self.selectors) {
+            let matches: Vec<_> = self.selectors.matches(*member).collect();
+            for group in self.groups.of_member(&matches, &[]) {
                 bring(list, group);
             }
         }

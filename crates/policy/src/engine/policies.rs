@@ -10,7 +10,7 @@ use crate::decide::Reading;
 use crate::lower::{self, Diagnostic};
 use crate::resolve::{Grants, ProgramTier};
 use crate::rule::{Order, Policy, Tier};
-use crate::select::{GroupId, GroupKind, MemberId, SelectorId};
+use crate::select::{GroupId, GroupKind, MemberId, PersonaId, SelectorId};
 
 /// A policy with its compiled lists.
 #[derive(Debug)]
@@ -173,19 +173,21 @@ impl Engine {
         }
     }
 
-    /// The tiers that judge an endpoint in one direction, in order. A tier without a policy for it
+    /// The tiers that judge a persona in one direction, in order. A tier without a policy for it
     /// is not there. Workloads are judged at the normal stage.
     pub(super) fn stack(
         &self,
-        member: MemberId,
+        persona: PersonaId,
         direction: Direction,
         stage: HostStage,
         reading: Reading,
     ) -> Vec<ProgramTier> {
         let mut held: Vec<(&Held, &Arc<Grants>)> = self
             .selectors
-            .matches(member)
-            .filter_map(|selector| self.subjects.get(&selector))
+            .get(persona)
+            .into_iter()
+            .flat_map(|persona| &persona.matches)
+            .filter_map(|selector| self.subjects.get(selector))
             .flatten()
             .filter_map(|id| self.policies.get(id))
             .filter(|held| self.staged.is_read(&held.policy, reading))

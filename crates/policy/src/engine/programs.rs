@@ -22,14 +22,21 @@ impl Programs {
         self.by_id.get(&id).map(|(program, _)| program)
     }
 
-    /// Counts one more use. Says whether the program is new.
-    pub fn acquire(&mut self, program: Program) -> bool {
-        if let Some((_, n_uses)) = self.by_id.get_mut(&program.id) {
-            *n_uses += 1;
+    /// Keeps the program for this round at least. Says whether it is new.
+    pub fn know(&mut self, program: Program) -> bool {
+        if self.by_id.contains_key(&program.id) {
             return false;
         }
-        self.by_id.insert(program.id, (program.open_eyes(), 1));
+        self.idle.push(program.id);
+        self.by_id.insert(program.id, (program.open_eyes(), 0));
         true
+    }
+
+    /// Counts one more use.
+    pub fn acquire(&mut self, id: ProgramId) {
+        if let Some((_, n_uses)) = self.by_id.get_mut(&id) {
+            *n_uses += 1;
+        }
     }
 
     pub fn release(&mut self, id: ProgramId) {

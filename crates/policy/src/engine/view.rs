@@ -10,7 +10,7 @@ use bulkhead_types::{EndpointId, EndpointKind};
 use bulkhead_wire::{Judges, ProgramId};
 use ipnet::IpNet;
 
-use super::{Engine, MemberKey};
+use super::Engine;
 use crate::resolve::Program;
 use crate::rule::Policy;
 use crate::select::{Class, Groups, MemberId, Move};
@@ -47,23 +47,22 @@ impl Engine {
 
     /// The programs that judge each address of an endpoint; none for one without node or address.
     pub fn judges(&self, id: &EndpointId) -> Vec<(IpAddr, Judges)> {
-        let member = self.member_ids.get(&MemberKey::Endpoint(id.clone()));
-        let placed = member.and_then(|member| self.placed.get(member));
-        let (Some(placed), Some(endpoint)) = (placed, self.inventory.endpoints.get(id)) else {
+        let Some(member) = self.member(id) else { return Vec::new() };
+        let (Some(placed), Some(record)) = (self.placed.get(&member), self.roster.get(member))
+        else {
             return Vec::new();
         };
         let pairs = placed.programs.chunks_exact(2).filter_map(|pair| match pair {
             [ingress, egress] => Some(Judges { ingress: *ingress, egress: *egress }),
             _ => None,
         });
-        endpoint.addresses.iter().copied().zip(pairs).collect()
+        record.prefixes.as_slice().iter().map(IpNet::addr).zip(pairs).collect()
     }
 
     /// As [`Engine::judges`], if every staged policy were enforced.
     pub fn staged_judges(&self, id: &EndpointId) -> Vec<(IpAddr, Judges)> {
         let enforced = self.judges(id);
-        let member = self.member_ids.get(&MemberKey::Endpoint(id.clone()));
-        let placed = member.and_then(|member| self.placed.get(member));
+        let placed = self.member(id).and_then(|member| self.placed.get(&member));
         let programs = placed.map_or(&[][..], |placed| &placed.programs);
         // Those of the staged reading, if it is another, stand after the enforced ones.
         let pairs = programs.chunks_exact(2).skip(enforced.len()).filter_map(|pair| match pair {
@@ -94,10 +93,9 @@ impl Engine {
 
     /// Whether an endpoint has exactly this address.
     pub fn is_endpoint(&self, prefix: &IpNet) -> bool {
-        let carriers = self.addresses.carriers(prefix).iter();
-        let mut keys = carriers.filter_map(|id| self.members.get(id)).map(|member| &member.key);
+        let mut carriers = self.addresses.carriers(prefix);
         prefix.prefix_len() == prefix.max_prefix_len()
-            && keys.any(|key| matches!(key, MemberKey::Endpoint(_)))
+            && carriers.any(|id| self.roster.endpoint_id(id, &self.selectors).is_some())
     }
 
     /// Every policy that is held, staged ones too; not those that have expired.
@@ -111,12 +109,8 @@ impl Engine {
 
     pub(super) fn watch_member(&mut self, id: MemberId) {
         let Some(watched) = &mut self.watched else { return };
-        if let Some(MemberKey::Endpoint(endpoint)) = self.members.get(&id).map(|m| &m.key) {
-            watched.endpoints.insert(endpoint.clone());
-        }
-        if let Some(placed) = self.placed.get(&id) {
-            watched.endpoints.insert(placed.id.clone());
-        }
+        watched.endpoints.extend(self.roster.endpoint_id(id, &self.selectors));
+        watched.endpoints.extend(self.placed.get(&id).map(|placed| placed.id.clone()));
     }
 
     pub(super) fn watch_moves(&mut self, moves: &[Move]) {

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use bulkhead_api::Object;
 use bulkhead_api::workload::Workload;
-use bulkhead_types::{EndpointId, Labels, Protocol};
+use bulkhead_types::{EndpointId, EndpointKind, Labels, Protocol};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::own_labels;
-use crate::lower::Notes;
+use crate::lower::{Diagnostic, Notes};
 
 /// Something that policy is enforced on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,22 @@ pub struct NamedPort {
 const DEFAULT_ACCOUNT: &str = "default";
 
 impl Endpoint {
+    /// The endpoint that the object is. The outer `None`: the kind of object never is one; the inner:
+    /// this one is not.
+    pub fn read(object: &Object) -> Option<(EndpointId, Option<Self>, Vec<Diagnostic>)> {
+        let key = object.key();
+        let mut notes = Notes::new(key.clone());
+        let (kind, endpoint) = match object {
+            Object::Pod(pod) => (EndpointKind::Pod, Self::from_pod(pod, &mut notes)),
+            Object::Workload(workload) => {
+                (EndpointKind::Workload, Some(Self::from_workload(workload, &mut notes)))
+            }
+            _ => return None,
+        };
+        let id = EndpointId { kind, namespace: key.namespace, name: key.name };
+        Some((id, endpoint, notes.into_vec()))
+    }
+
     /// `None` for a pod on the host's own network: it has no interface of its own to judge.
     pub fn from_pod(pod: &Pod, notes: &mut Notes) -> Option<Self> {
         let none = PodSpec::default();

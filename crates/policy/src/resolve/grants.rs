@@ -335,16 +335,16 @@ fn content_of(policy: &Policy, direction: Direction, rules: &[Rule]) -> u64 {
 /// hold across restarts of one build of the server; another build may give others, which costs its
 /// nodes one full update.
 #[derive(Default)]
-pub struct ContentHasher(Sha256);
+pub struct ContentHasher(Vec<u8>);
 
 impl Hasher for ContentHasher {
     fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0.extend_from_slice(bytes);
     }
 
     /// Never 0.
     fn finish(&self) -> u64 {
-        let digest = self.0.clone().finalize();
+        let digest = Sha256::digest(&self.0);
         let first = digest.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
         first.max(1)
     }

@@ -23,15 +23,15 @@ pub struct Addresses {
     classes: HashSet<Class>,
     /// How many classes the last sweep left.
     n_swept: usize,
-    dirty: BTreeSet<IpNet>,
+    dirty: Vec<IpNet>,
 }
 
 #[derive(Debug, Default)]
 struct Tracked {
-    /// Members with exactly this prefix.
-    carriers: Vec<MemberId>,
+    /// Members with exactly this prefix. Nearly always one.
+    carriers: Few,
     /// Groups of rule nets with exactly this prefix.
-    nets: Vec<GroupId>,
+    nets: Few,
     /// `None` until first computed.
     class: Option<Class>,
 }
@@ -46,34 +46,35 @@ pub struct Move {
 
 impl Addresses {
     pub fn add_carrier(&mut self, prefix: IpNet, member: MemberId) {
-        self.track(prefix).carriers.push(member);
+        self.track(prefix).carriers.push(member.0);
     }
 
     pub fn remove_carrier(&mut self, prefix: IpNet, member: MemberId) {
         if let Some(tracked) = self.tracked.get_mut(&prefix) {
-            tracked.carriers.retain(|carrier| *carrier != member);
+            tracked.carriers.remove_all(member.0);
         }
-        self.dirty.insert(prefix);
+        self.dirty.push(prefix);
     }
 
     pub fn add_net(&mut self, prefix: IpNet, group: GroupId) {
-        self.track(prefix).nets.push(group);
+        self.track(prefix).nets.push(group.0);
     }
 
     pub fn remove_net(&mut self, prefix: IpNet, group: GroupId) {
         if let Some(tracked) = self.tracked.get_mut(&prefix) {
-            tracked.nets.retain(|net| *net != group);
+            tracked.nets.remove_all(group.0);
         }
-        self.dirty.insert(prefix);
+        self.dirty.push(prefix);
     }
 
     /// Says that groups of the prefix's carriers changed.
     pub fn touch(&mut self, prefix: IpNet) {
-        self.dirty.insert(prefix);
+        self.dirty.push(prefix);
     }
 
-    pub fn carriers(&self, prefix: &IpNet) -> &[MemberId] {
-        self.tracked.get(prefix).map_or(&[], |tracked| &tracked.carriers)
+    pub fn carriers(&self, prefix: &IpNet) -> impl Iterator<Item = MemberId> + use<'_> {
+        let tracked = self.tracked.get(prefix).into_iter();
+        tracked.flat_map(|tracked| tracked.carriers.as_slice()).copied().map(MemberId)
     }
 
     /// The class of a tracked prefix.
@@ -97,27 +98,36 @@ impl Addresses {
 
     /// Computes the classes of everything touched since the last time.
     /// `groups_of` gives a member's groups.
-    pub fn settle(&mut self, mut groups_of: impl FnMut(MemberId) -> Vec<GroupId>) -> Vec<Move> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut concerned: BTreeSet<IpNet> = BTreeSet::new();
-        for prefix in dirty {
-            concerned.extend(self.within(prefix));
+    pub fn settle(&mut self, mut groups_of: impl FnMut(MemberId) -> Arc<[GroupId]>) -> Vec<Move> {
+        let mut concerned = std::mem::take(&mut self.dirty);
+        concerned.sort_unstable();
+        concerned.dedup();
+        if concerned.iter().any(|prefix| prefix.prefix_len() < prefix.max_prefix_len()) {
+            let covered: BTreeSet<IpNet> =
+                concerned.into_iter().flat_map(|prefix| self.covered(prefix)).collect();
+            concerned = covered.into_iter().collect();
         }
         let mut moves = Vec::new();
+        let mut groups: Vec<GroupId> = Vec::new();
         for prefix in concerned {
-            let old = self.class(&prefix).cloned();
-            let new = self.is_tracked(&prefix).then(|| {
-                let mut groups: Vec<GroupId> = Vec::new();
-                for wider in self.above(&prefix).chain([prefix]) {
-                    let Some(tracked) = self.tracked.get(&wider) else { continue };
-                    groups.extend(&tracked.nets);
-                    groups.extend(tracked.carriers.iter().flat_map(|member| groups_of(*member)));
+            let Some(tracked) = self.tracked.get(&prefix) else { continue };
+            let old = tracked.class.clone();
+            let is_tracked = !tracked.carriers.is_empty() || !tracked.nets.is_empty();
+            groups.clear();
+            for wider in self.above(&prefix).chain([prefix]).filter(|_| is_tracked) {
+                let Some(tracked) = self.tracked.get(&wider) else { continue };
+                groups.extend(tracked.nets.as_slice().iter().copied().map(GroupId));
+                for member in tracked.carriers.as_slice() {
+                    groups.extend(groups_of(MemberId(*member)).iter());
                 }
-                groups.sort_unstable();
-                groups.dedup();
-                groups
-            });
-            let new = new.map(|groups| self.intern(groups));
+            }
+            groups.sort_unstable();
+            groups.dedup();
+            let new = match &old {
+                _ if !is_tracked => None,
+                Some(old) if **old == *groups => continue,
+                _ => Some(intern(&mut self.classes, &groups)),
+            };
             match &new {
                 None => self.untrack(&prefix),
                 Some(class) => {
@@ -133,8 +143,16 @@ impl Addresses {
         moves
     }
 
+    /// As [`Addresses::within`], and `prefix` itself even where it is not tracked.
+    fn covered(&self, prefix: IpNet) -> Vec<IpNet> {
+        if prefix.prefix_len() == prefix.max_prefix_len() {
+            return vec![prefix];
+        }
+        self.within(prefix).collect()
+    }
+
     fn track(&mut self, prefix: IpNet) -> &mut Tracked {
-        self.dirty.insert(prefix);
+        self.dirty.push(prefix);
         let lengths = match prefix {
             IpNet::V4(_) => &mut self.lengths_v4,
             IpNet::V6(_) => &mut self.lengths_v6,
@@ -143,10 +161,6 @@ impl Addresses {
             *lengths.entry(prefix.prefix_len()).or_default() += 1;
             Tracked::default()
         })
-    }
-
-    fn is_tracked(&self, prefix: &IpNet) -> bool {
-        self.tracked.get(prefix).is_some_and(|t| !t.carriers.is_empty() || !t.nets.is_empty())
     }
 
     fn untrack(&mut self, prefix: &IpNet) {
@@ -179,15 +193,6 @@ impl Addresses {
             .map(|wider| wider.trunc())
     }
 
-    fn intern(&mut self, groups: Vec<GroupId>) -> Class {
-        if let Some(class) = self.classes.get(groups.as_slice()) {
-            return Arc::clone(class);
-        }
-        let class: Class = groups.into();
-        self.classes.insert(Arc::clone(&class));
-        class
-    }
-
     /// Whether nothing is held.
     pub fn is_idle(&self) -> bool {
         self.tracked.is_empty() && self.lengths_v4.is_empty() && self.lengths_v6.is_empty()
@@ -198,6 +203,62 @@ impl Addresses {
         if self.classes.len() > 2 * self.n_swept + 1024 {
             self.classes.retain(|class| Arc::strong_count(class) > 1);
             self.n_swept = self.classes.len();
+        }
+    }
+}
+
+fn intern(classes: &mut HashSet<Class>, groups: &[GroupId]) -> Class {
+    if let Some(class) = classes.get(groups) {
+        return Arc::clone(class);
+    }
+    let class: Class = groups.into();
+    classes.insert(Arc::clone(&class));
+    class
+}
+
+/// A list of numbers that is nearly always empty or of one.
+#[derive(Debug, Default)]
+enum Few {
+    #[default]
+    None,
+    One(u32),
+    Many(Box<Vec<u32>>),
+}
+
+impl Few {
+    fn as_slice(&self) -> &[u32] {
+        match self {
+            Few::None => &[],
+            Few::One(one) => std::slice::from_ref(one),
+            Few::Many(many) => many,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_slice().is_empty()
+    }
+
+    fn push(&mut self, id: u32) {
+        match self {
+            Few::None => *self = Few::One(id),
+            Few::One(one) => *self = Few::Many(Box::new(vec![*one, id])),
+            Few::Many(many) => many.push(id),
+        }
+    }
+
+    fn remove_all(&mut self, id: u32) {
+        match self {
+            Few::None => {}
+            Few::One(one) if *one == id => *self = Few::None,
+            Few::One(_) => {}
+            Few::Many(many) => {
+                many.retain(|kept| *kept != id);
+                match many.as_slice() {
+                    [] => *self = Few::None,
+                    [one] => *self = Few::One(*one),
+                    _ => {}
+                }
+            }
         }
     }
 }

@@ -13,7 +13,6 @@ use bulkhead_types::{Protocol, Selector};
 use bulkhead_wire::id::content_hash;
 use ipnet::IpNet;
 
-use super::MemberId;
 use super::selectors::{SelectorId, Selectors};
 use crate::facts::NamedPort;
 use crate::rule::{DomainPattern, ServiceRef};
@@ -56,8 +55,26 @@ pub struct Groups {
 struct Group {
     kind: GroupKind,
     /// Same for the same meaning, in every process.
-    content: u64,
+    content: Content,
     n_uses: usize,
+}
+
+#[derive(Debug)]
+enum Content {
+    Known(u64),
+    /// Worked out when it is needed: many groups are never told to any node.
+    OfSelector(Selector),
+}
+
+impl Content {
+    fn get(&self) -> u64 {
+        match self {
+            Content::Known(content) => *content,
+            Content::OfSelector(selector) => {
+                content_hash([b"selector".as_slice(), selector.canonical().as_bytes()])
+            }
+        }
+    }
 }
 
 impl Groups {
@@ -68,8 +85,8 @@ impl Groups {
         selectors: &mut Selectors,
     ) -> (GroupId, bool) {
         let id = selectors.acquire(selector);
-        let content = content_hash([b"selector".as_slice(), selector.canonical().as_bytes()]);
-        let (group, is_new) = self.acquire(GroupKind::Selector(id), content);
+        let (group, is_new) =
+            self.acquire(GroupKind::Selector(id), Content::OfSelector(selector.clone()));
         if !is_new {
             // The group itself holds one use of the selector.
             selectors.release(id);
@@ -80,7 +97,7 @@ impl Groups {
     pub fn acquire_nets(&mut self, nets: &Arc<[IpNet]>) -> (GroupId, bool) {
         let text: Vec<String> = nets.iter().map(IpNet::to_string).collect();
         let content = content_hash([b"nets".as_slice(), text.join(",").as_bytes()]);
-        self.acquire(GroupKind::Nets(Arc::clone(nets)), content)
+        self.acquire(GroupKind::Nets(Arc::clone(nets)), Content::Known(content))
     }
 
     pub fn acquire_name(
@@ -93,7 +110,7 @@ impl Groups {
         let canonical = selector.map(Selector::canonical).unwrap_or_default();
         let content = content_hash([b"name".as_slice(), canonical.as_bytes(), name.as_bytes()]);
         let kind = GroupKind::Name { selector: id, name: name.to_owned() };
-        let (group, is_new) = self.acquire(kind, content);
+        let (group, is_new) = self.acquire(kind, Content::Known(content));
         if is_new {
             self.by_name.entry(name.to_owned()).or_default().insert(group);
         } else if let Some(id) = id {
@@ -102,7 +119,7 @@ impl Groups {
         (group, is_new)
     }
 
-    fn acquire(&mut self, kind: GroupKind, content: u64) -> (GroupId, bool) {
+    fn acquire(&mut self, kind: GroupKind, content: Content) -> (GroupId, bool) {
         if let Some(&id) = self.by_kind.get(&kind) {
             if let Some(group) = self.groups.get_mut(&id) {
                 group.n_uses += 1;
@@ -182,7 +199,7 @@ impl Groups {
     }
 
     pub fn content(&self, id: GroupId) -> u64 {
-        self.groups.get(&id).map_or(0, |group| group.content)
+        self.groups.get(&id).map_or(0, |group| group.content.get())
     }
 
     /// Under which group a rule asks for this one: an atom is asked for by its name.
@@ -203,24 +220,19 @@ impl Groups {
         }
     }
 
-    /// The groups that a member's addresses are in because of the member, unsorted. Makes the atoms
-    /// that its ports need.
-    pub fn of_member(
-        &mut self,
-        member: MemberId,
-        ports: &[NamedPort],
-        selectors: &Selectors,
-    ) -> Vec<GroupId> {
-        let mut groups: Vec<GroupId> = selectors
-            .matches(member)
-            .filter_map(|id| self.by_kind.get(&GroupKind::Selector(id)).copied())
+    /// The groups that an address is in because of a member with these matches (sorted) and ports,
+    /// unsorted. Makes the atoms that the ports need.
+    pub fn of_member(&mut self, matches: &[SelectorId], ports: &[NamedPort]) -> Vec<GroupId> {
+        let mut groups: Vec<GroupId> = matches
+            .iter()
+            .filter_map(|id| self.by_kind.get(&GroupKind::Selector(*id)).copied())
             .collect();
         for port in ports {
             let names: Vec<GroupId> =
                 self.by_name.get(&port.name).into_iter().flatten().copied().collect();
             for name in names {
                 let Some(GroupKind::Name { selector, .. }) = self.kind(name) else { continue };
-                if selector.is_none_or(|selector| selectors.is_match(member, selector)) {
+                if selector.is_none_or(|selector| matches.binary_search(&selector).is_ok()) {
                     groups.push(self.atom(name, port.protocol, port.port));
                 }
             }

@@ -1,66 +1,45 @@
 //! Every selector in use, with its members, kept exact by deltas.
 //!
-//! Each selector is *anchored* under the label test that fewest members pass and that every match
-//! must pass; only what passes the anchor is tried. Selectors that no positive test restricts are
-//! *loose*: tried when a label changes that they mention.
+//! Selectors are matched against personas, not members: a member that joins a persona which exists
+//! joins what the persona matches. A persona that is new, or whose namespace or account changes its
+//! labels, tries only the selectors that are filed where it looks ([`super::anchors`]).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use bulkhead_types::selector::Restrictions;
 use bulkhead_types::{Labels, Selector};
-use roaring::RoaringBitmap;
 
 use super::MemberId;
+use super::anchors::{Anchor, Anchors};
+use super::ids::Ids;
 use super::labels::LabelIndex;
+use super::personas::{Persona, PersonaId, PersonaKey, Personas, Sight};
+use crate::facts::Words;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SelectorId(pub u32);
 
 #[derive(Debug, Default)]
 pub struct Selectors {
+    words: Words,
+    personas: Personas,
     index: LabelIndex,
-    members: HashMap<MemberId, Member>,
     selectors: HashMap<SelectorId, Entry>,
     by_text: HashMap<Selector, SelectorId>,
-    anchored: HashMap<String, Anchors>,
-    loose: BTreeSet<SelectorId>,
-    loose_by_key: HashMap<String, BTreeSet<SelectorId>>,
+    anchors: Anchors,
     next: u32,
-    /// Single (selector, member) tests since the beginning; for tests of incrementality.
+    /// Single (selector, persona) tests since the beginning; for tests of incrementality.
     pub n_tests: u64,
-}
-
-#[derive(Debug, Default)]
-struct Member {
-    labels: Labels,
-    matches: BTreeSet<SelectorId>,
 }
 
 #[derive(Debug)]
 struct Entry {
     selector: Selector,
-    members: RoaringBitmap,
+    personas: Ids,
     anchor: Anchor,
     n_uses: usize,
 }
 
-/// Selectors anchored under one label key.
-#[derive(Debug, Default)]
-struct Anchors {
-    present: BTreeSet<SelectorId>,
-    by_value: HashMap<String, BTreeSet<SelectorId>>,
-}
-
-#[derive(Clone, Debug)]
-enum Anchor {
-    /// Matches nobody, ever.
-    Never,
-    Values(String, BTreeSet<String>),
-    Present(String),
-    Loose,
-}
-
-/// How one member's matches moved.
+/// How one member's matches moved. Sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Delta {
     pub joined: Vec<SelectorId>,
@@ -70,6 +49,17 @@ pub struct Delta {
 impl Delta {
     pub fn each(&self) -> impl Iterator<Item = SelectorId> + '_ {
         self.joined.iter().chain(&self.left).copied()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.joined.is_empty() && self.left.is_empty()
+    }
+
+    fn between(old: &[SelectorId], new: &[SelectorId]) -> Self {
+        let but = |these: &[SelectorId], those: &[SelectorId]| {
+            these.iter().copied().filter(|id| those.binary_search(id).is_err()).collect()
+        };
+        Self { joined: but(new, old), left: but(old, new) }
     }
 }
 
@@ -84,16 +74,21 @@ impl Selectors {
         }
         let id = SelectorId(self.next);
         self.next += 1;
-        let members = self.index.evaluate(selector.expr());
-        for member in &members {
-            if let Some(member) = self.members.get_mut(&MemberId(member)) {
-                member.matches.insert(id);
+        let anchor = self.anchors.anchor_of(selector, &self.index);
+        let candidates = anchor.candidates(&self.index);
+        let candidates = candidates.unwrap_or_else(|| self.personas.iter().collect());
+        let mut personas = Ids::default();
+        for candidate in candidates {
+            let Some(persona) = self.personas.get_mut(candidate) else { continue };
+            if selector.matches(&persona.sight) && personas.insert(candidate.0) {
+                // The newest id is the greatest.
+                persona.matches.push(id);
             }
         }
-        let anchor = self.anchor_of(selector);
-        self.file(id, &anchor, selector, true);
+        self.anchors.file(id, &anchor, selector);
         self.by_text.insert(selector.clone(), id);
-        self.selectors.insert(id, Entry { selector: selector.clone(), members, anchor, n_uses: 1 });
+        self.selectors
+            .insert(id, Entry { selector: selector.clone(), personas, anchor, n_uses: 1 });
         id
     }
 
@@ -105,161 +100,157 @@ impl Selectors {
             return;
         }
         let Some(entry) = self.selectors.remove(&id) else { return };
-        for member in &entry.members {
-            if let Some(member) = self.members.get_mut(&MemberId(member)) {
-                member.matches.remove(&id);
+        for persona in entry.personas.iter() {
+            if let Some(persona) = self.personas.get_mut(PersonaId(persona))
+                && let Ok(place) = persona.matches.binary_search(&id)
+            {
+                persona.matches.remove(place);
             }
         }
-        self.file(id, &entry.anchor, &entry.selector, false);
+        self.anchors.strike(id, &entry.anchor, &entry.selector);
         self.by_text.remove(&entry.selector);
     }
 
     pub fn members(&self, id: SelectorId) -> impl Iterator<Item = MemberId> + '_ {
-        self.selectors.get(&id).into_iter().flat_map(|entry| &entry.members).map(MemberId)
+        let personas = self.selectors.get(&id).into_iter().flat_map(|entry| entry.personas.iter());
+        personas
+            .filter_map(|persona| self.personas.get(PersonaId(persona)))
+            .flat_map(|persona| persona.members.iter())
+            .map(MemberId)
     }
 
     pub fn selector(&self, id: SelectorId) -> Option<&Selector> {
         self.selectors.get(&id).map(|entry| &entry.selector)
     }
 
-    /// Every selector that matches the member.
+    /// Every selector that matches the member. Sorted.
     pub fn matches(&self, member: MemberId) -> impl Iterator<Item = SelectorId> + '_ {
-        self.members.get(&member).into_iter().flat_map(|member| member.matches.iter().copied())
+        self.matches_of(self.persona_of(member)).iter().copied()
     }
 
     pub fn is_match(&self, member: MemberId, selector: SelectorId) -> bool {
-        self.members.get(&member).is_some_and(|member| member.matches.contains(&selector))
+        self.matches_of(self.persona_of(member)).binary_search(&selector).is_ok()
+    }
+
+    fn matches_of(&self, persona: Option<PersonaId>) -> &[SelectorId] {
+        persona.and_then(|id| self.personas.get(id)).map_or(&[], |persona| &persona.matches)
+    }
+
+    pub fn persona_of(&self, member: MemberId) -> Option<PersonaId> {
+        self.personas.of(member)
+    }
+
+    pub fn persona(&self, member: MemberId) -> Option<&Persona> {
+        self.personas.get(self.persona_of(member)?)
+    }
+
+    pub fn members_of(&self, persona: PersonaId) -> impl Iterator<Item = MemberId> + '_ {
+        let persona = self.personas.get(persona).into_iter();
+        persona.flat_map(|persona| persona.members.iter()).map(MemberId)
+    }
+
+    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = PersonaId> + '_ {
+        self.personas.in_namespace(namespace)
+    }
+
+    pub fn get(&self, persona: PersonaId) -> Option<&Persona> {
+        self.personas.get(persona)
     }
 
     /// Whether nothing is held.
     pub fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.selectors.is_empty() && self.loose_by_key.is_empty()
+        self.personas.is_idle()
+            && self.selectors.is_empty()
+            && self.index.is_idle()
+            && self.anchors.is_idle()
     }
 
-    /// Adds a member, or gives it new labels.
-    pub fn put(&mut self, id: MemberId, labels: Labels) -> Delta {
-        let Some(member) = self.members.get(&id) else {
-            self.index.insert(id, &labels);
-            let candidates = self.candidates(&labels, self.loose.clone());
-            self.members.insert(id, Member { labels, matches: BTreeSet::new() });
-            return self.rematch(id, candidates);
-        };
-        if member.labels == labels {
+    /// Adds a member, or gives it another persona. `sight` is asked for what selectors see of a
+    /// persona that nobody is yet.
+    pub fn put(
+        &mut self,
+        id: MemberId,
+        key: &PersonaKey<'_>,
+        sight: impl FnOnce() -> Labels,
+    ) -> Delta {
+        let found = self.personas.find(key);
+        let old = self.personas.of(id);
+        if found.is_some() && found == old {
             return Delta::default();
         }
-        let mut candidates = self.candidates(&labels, BTreeSet::new());
-        candidates.extend(&member.matches);
-        let old = member.labels.clone();
-        for (key, value) in &old {
-            if labels.get(key) != Some(value) {
-                self.index.unset(id, key, value);
-                candidates.extend(self.loose_by_key.get(key).into_iter().flatten());
-            }
-        }
-        for (key, value) in &labels {
-            if old.get(key) != Some(value) {
-                self.index.set(id, key, value);
-                candidates.extend(self.loose_by_key.get(key).into_iter().flatten());
-            }
-        }
-        if let Some(member) = self.members.get_mut(&id) {
-            member.labels = labels;
-        }
-        self.rematch(id, candidates)
-    }
-
-    pub fn remove(&mut self, id: MemberId) -> Delta {
-        let Some(member) = self.members.remove(&id) else { return Delta::default() };
-        self.index.remove(id, &member.labels);
-        for selector in &member.matches {
-            if let Some(entry) = self.selectors.get_mut(selector) {
-                entry.members.remove(id.0);
-            }
-        }
-        Delta { joined: Vec::new(), left: member.matches.into_iter().collect() }
-    }
-
-    /// The selectors whose anchor the labels pass, added to `more`.
-    fn candidates(&self, labels: &Labels, mut more: BTreeSet<SelectorId>) -> BTreeSet<SelectorId> {
-        for (key, value) in labels {
-            let Some(anchors) = self.anchored.get(key) else { continue };
-            more.extend(&anchors.present);
-            more.extend(anchors.by_value.get(value).into_iter().flatten());
-        }
-        more
-    }
-
-    fn rematch(&mut self, id: MemberId, candidates: BTreeSet<SelectorId>) -> Delta {
-        let mut delta = Delta::default();
-        let Some(member) = self.members.get_mut(&id) else { return delta };
-        for selector in candidates {
-            let Some(entry) = self.selectors.get_mut(&selector) else { continue };
-            self.n_tests += 1;
-            let matched = entry.selector.matches(&member.labels);
-            if matched && member.matches.insert(selector) {
-                entry.members.insert(id.0);
-                delta.joined.push(selector);
-            } else if !matched && member.matches.remove(&selector) {
-                entry.members.remove(id.0);
-                delta.left.push(selector);
-            }
+        let new = found.unwrap_or_else(|| self.introduce(key, &sight()));
+        self.personas.turn(id, Some(new));
+        let before = old.and_then(|old| self.personas.get(old));
+        let before = before.map_or(&[][..], |old| &old.matches);
+        let delta = Delta::between(before, self.matches_of(Some(new)));
+        if let Some(old) = old {
+            self.drop_if_empty(old);
         }
         delta
     }
 
-    /// The restriction that fewest members meet today; values before mere presence.
-    fn anchor_of(&self, selector: &Selector) -> Anchor {
-        let Restrictions::Labels(restrictions) = selector.restrictions() else {
-            return Anchor::Never;
-        };
-        let count = |key: &str, values: &BTreeSet<String>| -> u64 {
-            values.iter().map(|value| self.index.count(key, value)).sum()
-        };
-        let with_values = restrictions
-            .iter()
-            .filter_map(|(key, r)| Some((key, r.must_have_one_of.as_ref()?)))
-            .min_by_key(|(key, values)| (count(key, values), values.len()));
-        if let Some((key, values)) = with_values {
-            return Anchor::Values(key.clone(), values.clone());
+    /// Gives a persona new labels, those that its members inherit.
+    pub fn relabel(&mut self, id: PersonaId, labels: &Labels) -> Delta {
+        let Some(persona) = self.personas.get_mut(id) else { return Delta::default() };
+        let sight = Sight::new(labels, &mut self.words);
+        if persona.sight == sight {
+            return Delta::default();
         }
-        let present = restrictions.iter().find(|(_, r)| r.must_be_present);
-        present.map_or(Anchor::Loose, |(key, _)| Anchor::Present(key.clone()))
+        let old = std::mem::replace(&mut persona.sight, sight.clone());
+        let mut candidates = self.anchors.candidates_of_change(&old, &sight);
+        candidates.extend(&persona.matches);
+        self.index.remove(id, &old);
+        self.index.insert(id, &sight);
+        self.rematch(id, candidates)
     }
 
-    /// Enters the selector under its anchor, or strikes it out.
-    fn file(&mut self, id: SelectorId, anchor: &Anchor, selector: &Selector, enter: bool) {
-        let edit = |set: &mut BTreeSet<SelectorId>| {
-            if enter {
-                set.insert(id)
-            } else {
-                set.remove(&id)
-            };
-        };
-        match anchor {
-            Anchor::Never => {}
-            Anchor::Present(key) => {
-                edit(&mut self.anchored.entry(key.clone()).or_default().present);
-            }
-            Anchor::Values(key, values) => {
-                let anchors = self.anchored.entry(key.clone()).or_default();
-                for value in values {
-                    let set = anchors.by_value.entry(value.clone()).or_default();
-                    edit(set);
-                    if set.is_empty() {
-                        anchors.by_value.remove(value);
-                    }
-                }
-            }
-            Anchor::Loose => {
-                edit(&mut self.loose);
-                selector.expr().each_key(&mut |key| {
-                    let set = self.loose_by_key.entry(key.to_owned()).or_default();
-                    edit(set);
-                    if set.is_empty() {
-                        self.loose_by_key.remove(key);
-                    }
-                });
+    pub fn remove(&mut self, id: MemberId) -> Delta {
+        let Some(old) = self.personas.turn(id, None) else { return Delta::default() };
+        let left = self.matches_of(Some(old)).to_vec();
+        self.drop_if_empty(old);
+        Delta { joined: Vec::new(), left }
+    }
+
+    /// Forgets texts that nobody holds any more, now and then.
+    pub fn sweep(&mut self) {
+        self.words.sweep();
+    }
+
+    fn introduce(&mut self, key: &PersonaKey<'_>, labels: &Labels) -> PersonaId {
+        let sight = Sight::new(labels, &mut self.words);
+        let candidates = self.anchors.candidates(&sight);
+        let id = self.personas.make(key, sight.clone(), &mut self.words);
+        self.index.insert(id, &sight);
+        self.rematch(id, candidates);
+        id
+    }
+
+    fn drop_if_empty(&mut self, id: PersonaId) {
+        let Some(persona) = self.personas.drop_if_empty(id) else { return };
+        self.index.remove(id, &persona.sight);
+        for selector in &persona.matches {
+            if let Some(entry) = self.selectors.get_mut(selector) {
+                entry.personas.remove(id.0);
             }
         }
+    }
+
+    fn rematch(&mut self, id: PersonaId, mut candidates: Vec<SelectorId>) -> Delta {
+        let Some(persona) = self.personas.get_mut(id) else { return Delta::default() };
+        candidates.sort_unstable();
+        candidates.dedup();
+        let mut matches = Vec::with_capacity(candidates.len());
+        for selector in candidates {
+            let Some(entry) = self.selectors.get_mut(&selector) else { continue };
+            self.n_tests += 1;
+            if entry.selector.matches(&persona.sight) {
+                entry.personas.insert(id.0);
+                matches.push(selector);
+            } else {
+                entry.personas.remove(id.0);
+            }
+        }
+        let old = std::mem::replace(&mut persona.matches, matches);
+        Delta::between(&old, &persona.matches)
     }
 }

@@ -5,10 +5,16 @@ use std::collections::BTreeSet;
 use bulkhead_types::{Labels, Selector};
 use ipnet::IpNet;
 
-use super::{Addresses, GroupId, MemberId, Selectors};
+use super::{Addresses, Delta, GroupId, MemberId, Origin, PersonaKey, Selectors};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+/// A member that sees nothing but its own labels.
+fn put(selectors: &mut Selectors, id: u32, own: &Labels) -> Delta {
+    let key = PersonaKey { origin: Origin::Pod, namespace: "shop", account: "", own };
+    selectors.put(MemberId(id), &key, || own.clone())
 }
 
 fn selector(text: &str) -> Selector {
@@ -45,15 +51,15 @@ fn a_selector_finds_members_that_came_before_and_after_it() {
         let mut selectors = Selectors::default();
         let before = &sets[..3];
         for (id, set) in (0..).zip(before) {
-            selectors.put(MemberId(id), set.clone());
+            put(&mut selectors, id, set);
         }
         let id = selectors.acquire(&wanted);
         for (member, set) in (0..).zip(&sets).skip(3) {
-            selectors.put(MemberId(member), set.clone());
+            put(&mut selectors, member, set);
         }
         // Everybody takes the place of the next.
         for (member, set) in (0..).zip(sets.iter().cycle().skip(1)).take(6) {
-            selectors.put(MemberId(member), set.clone());
+            put(&mut selectors, member, set);
         }
         let expected: BTreeSet<MemberId> = (0..6)
             .filter(|member| wanted.matches(&sets[(*member as usize + 1) % 6]))
@@ -69,17 +75,43 @@ fn only_selectors_that_may_match_are_tried() {
     for index in 0..1000 {
         selectors.acquire(&selector(&format!("app == 'app-{index}'")));
     }
-    selectors.put(MemberId(0), labels(&[("app", "app-7"), ("env", "prod")]));
+    put(&mut selectors, 0, &labels(&[("app", "app-7"), ("env", "prod")]));
     assert_eq!(selectors.n_tests, 1);
-    let delta = selectors.put(MemberId(0), labels(&[("app", "app-8"), ("env", "prod")]));
-    assert_eq!(selectors.n_tests, 3, "the one it leaves and the one it joins");
+    let delta = put(&mut selectors, 0, &labels(&[("app", "app-8"), ("env", "prod")]));
+    assert_eq!(selectors.n_tests, 2, "the one it joins");
     assert_eq!((delta.joined.len(), delta.left.len()), (1, 1));
+}
+
+#[test]
+fn members_that_look_alike_are_matched_once() {
+    let mut selectors = Selectors::default();
+    let id = selectors.acquire(&selector("app == 'web'"));
+    put(&mut selectors, 0, &labels(&[("app", "web")]));
+    let delta = put(&mut selectors, 1, &labels(&[("app", "web")]));
+    assert_eq!(selectors.n_tests, 1);
+    assert_eq!(delta.joined, [id]);
+    assert_eq!(selectors.members(id).count(), 2);
+    selectors.remove(MemberId(0));
+    assert_eq!(selectors.members(id).collect::<Vec<_>>(), [MemberId(1)]);
+    assert_eq!(selectors.remove(MemberId(1)).left, [id]);
+    selectors.release(id);
+    assert!(selectors.is_idle());
+}
+
+#[test]
+fn selectors_that_come_before_anybody_do_not_crowd_in_one_place() {
+    let mut selectors = Selectors::default();
+    for index in 0..1000 {
+        selectors.acquire(&selector(&format!("app == 'web' && space == 'space-{index}'")));
+    }
+    put(&mut selectors, 0, &labels(&[("app", "web"), ("space", "space-7")]));
+    assert!(selectors.n_tests < 5, "{} selectors were tried", selectors.n_tests);
 }
 
 #[test]
 fn a_selector_is_kept_as_long_as_somebody_uses_it() {
     let mut selectors = Selectors::default();
-    selectors.put(MemberId(0), labels(&[("a", "x")]));
+    put(&mut selectors, 0, &labels(&[("a", "x")]));
     let id = selectors.acquire(&selector("has(a)"));
     assert_eq!(selectors.acquire(&selector(" has( a )")), id);
     selectors.release(id);
@@ -101,7 +133,7 @@ fn an_address_inherits_the_groups_of_every_prefix_over_it() {
     addresses.add_net(net("10.0.0.0/24"), GroupId(2));
     addresses.add_net(net("0.0.0.0/0"), GroupId(3));
     addresses.add_net(net("::/0"), GroupId(4));
-    let moves = addresses.settle(|_| vec![GroupId(9)]);
+    let moves = addresses.settle(|_| [GroupId(9)].into());
     assert_eq!(moves.len(), 5);
     let class = |addresses: &Addresses, prefix: &str| -> Option<Vec<u32>> {
         Some(addresses.class(&net(prefix))?.iter().map(|group| group.0).collect())
@@ -111,9 +143,9 @@ fn an_address_inherits_the_groups_of_every_prefix_over_it() {
     assert_eq!(class(&addresses, "::/0"), Some(vec![4]));
     addresses.remove_net(net("10.0.0.0/8"), GroupId(1));
     let moved: Vec<IpNet> =
-        addresses.settle(|_| vec![GroupId(9)]).iter().map(|m| m.prefix).collect();
+        addresses.settle(|_| [GroupId(9)].into()).iter().map(|m| m.prefix).collect();
     assert_eq!(moved, [net("10.0.0.0/8"), net("10.0.0.0/24"), net("10.0.0.1/32")]);
     assert_eq!(class(&addresses, "10.0.0.1/32"), Some(vec![2, 3, 9]));
     assert_eq!(class(&addresses, "10.0.0.0/8"), None);
-    assert!(addresses.settle(|_| vec![GroupId(9)]).is_empty(), "nothing was touched");
+    assert!(addresses.settle(|_| [GroupId(9)].into()).is_empty(), "nothing was touched");
 }

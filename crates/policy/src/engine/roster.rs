@@ -1,0 +1,226 @@
+//! All endpoints and network sets, each in as few bytes as it takes: most of a large world's memory
+//! is here. What many share (namespaces, labels, ports, nodes) is held once and pointed to.
+//!
+//! INVARIANT(roster): a member has a record here exactly as long as it has a persona in `select`,
+//! which knows its namespace and labels.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+
+use bulkhead_types::EndpointId;
+use hashbrown::HashTable;
+use ipnet::IpNet;
+
+use super::members::MemberKey;
+use crate::facts::{Endpoint, NamedPort, Word, Words};
+use crate::select::{Ids, MemberId, Origin, Selectors};
+
+#[derive(Debug)]
+pub struct Record {
+    pub name: Box<str>,
+    pub prefixes: Prefixes,
+    pub ports: Option<Arc<[NamedPort]>>,
+    pub node: Option<Word>,
+    pub interface: Option<Box<str>>,
+}
+
+/// Nearly everybody has one.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Prefixes {
+    One(IpNet),
+    Many(Box<[IpNet]>),
+}
+
+#[derive(Debug, Default)]
+pub struct Roster {
+    records: Vec<Option<Record>>,
+    free: Vec<MemberId>,
+    /// Left in this round: not to be used again before the round is over.
+    left: Vec<MemberId>,
+    by_key: HashTable<MemberId>,
+    with_port: HashMap<String, Ids>,
+    port_lists: HashSet<Arc<[NamedPort]>>,
+    n_port_lists_swept: usize,
+    words: Words,
+    hashing: RandomState,
+}
+
+impl Prefixes {
+    pub fn new(prefixes: Vec<IpNet>) -> Self {
+        match prefixes.as_slice() {
+            [one] => Self::One(*one),
+            _ => Self::Many(prefixes.into()),
+        }
+    }
+
+    pub fn as_slice(&self) -> &[IpNet] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl Record {
+    pub fn ports(&self) -> &[NamedPort] {
+        self.ports.as_deref().unwrap_or_default()
+    }
+}
+
+impl Roster {
+    pub fn get(&self, id: MemberId) -> Option<&Record> {
+        self.records.get(id.0 as usize)?.as_ref()
+    }
+
+    pub fn find(
+        &self,
+        origin: Origin,
+        namespace: &str,
+        name: &str,
+        selectors: &Selectors,
+    ) -> Option<MemberId> {
+        let is_same = |id: &MemberId| {
+            self.get(*id).is_some_and(|record| *record.name == *name)
+                && selectors
+                    .persona(*id)
+                    .is_some_and(|p| p.origin == origin && *p.namespace == *namespace)
+        };
+        self.by_key.find(hash(&self.hashing, origin, namespace, name), is_same).copied()
+    }
+
+    /// The id of the next member that is put in.
+    pub fn next(&mut self) -> MemberId {
+        self.free.pop().unwrap_or_else(|| {
+            self.records.push(None);
+            MemberId((self.records.len() - 1) as u32)
+        })
+    }
+
+    /// Puts in a new record, or takes the place of the old, which is given. The member's persona must
+    /// be known already.
+    pub fn put(&mut self, id: MemberId, record: Record, selectors: &Selectors) -> Option<Record> {
+        for port in record.ports() {
+            if !self.with_port.contains_key(&port.name) {
+                self.with_port.insert(port.name.clone(), Ids::default());
+            }
+            if let Some(members) = self.with_port.get_mut(&port.name) {
+                members.insert(id.0);
+            }
+        }
+        let slot = self.records.get_mut(id.0 as usize)?;
+        let old_record = slot.replace(record);
+        if let Some(old) = &old_record {
+            let new = self.get(id).map_or(&[][..], Record::ports);
+            let gone = old.ports().iter().filter(|port| new.iter().all(|p| p.name != port.name));
+            let gone: Vec<NamedPort> = gone.cloned().collect();
+            self.unlink_ports(id, &gone);
+            return old_record;
+        }
+        let hash = self.hash_of(id, selectors);
+        let (records, hashing) = (&self.records, &self.hashing);
+        self.by_key.insert_unique(hash, id, |id| {
+            let record = records.get(id.0 as usize).and_then(Option::as_ref);
+            record.zip(selectors.persona(*id)).map_or(0, |(record, persona)| {
+                self::hash(hashing, persona.origin, &persona.namespace, &record.name)
+            })
+        });
+        None
+    }
+
+    /// To be called before the member loses its persona.
+    pub fn remove(&mut self, id: MemberId, selectors: &Selectors) -> Option<Record> {
+        let hash = self.hash_of(id, selectors);
+        if let Ok(entry) = self.by_key.find_entry(hash, |found| *found == id) {
+            entry.remove();
+        }
+        let record = self.records.get_mut(id.0 as usize)?.take()?;
+        self.unlink_ports(id, record.ports());
+        self.left.push(id);
+        Some(record)
+    }
+
+    fn unlink_ports(&mut self, id: MemberId, ports: &[NamedPort]) {
+        for port in ports {
+            let Some(members) = self.with_port.get_mut(&port.name) else { continue };
+            members.remove(id.0);
+            if members.is_empty() {
+                self.with_port.remove(&port.name);
+            }
+        }
+    }
+
+    pub fn with_port(&self, name: &str) -> impl Iterator<Item = MemberId> + '_ {
+        self.with_port.get(name).into_iter().flat_map(Ids::iter).map(MemberId)
+    }
+
+    pub fn word(&mut self, text: &str) -> Word {
+        self.words.intern(text)
+    }
+
+    /// Equal lists share memory.
+    pub fn port_list(&mut self, ports: Vec<NamedPort>) -> Option<Arc<[NamedPort]>> {
+        if ports.is_empty() {
+            return None;
+        }
+        if let Some(list) = self.port_lists.get(ports.as_slice()) {
+            return Some(Arc::clone(list));
+        }
+        let list: Arc<[NamedPort]> = ports.into();
+        self.port_lists.insert(Arc::clone(&list));
+        Some(list)
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.by_key.is_empty() && self.with_port.is_empty()
+    }
+
+    /// After a round: ids may be used again, and what nobody shares any more is forgotten.
+    pub fn sweep(&mut self) {
+        self.free.append(&mut self.left);
+        self.words.sweep();
+        if self.port_lists.len() > 2 * self.n_port_lists_swept + 1024 {
+            self.port_lists.retain(|list| Arc::strong_count(list) > 1);
+            self.n_port_lists_swept = self.port_lists.len();
+        }
+    }
+
+    pub fn key(&self, id: MemberId, selectors: &Selectors) -> Option<MemberKey> {
+        let persona = selectors.persona(id)?;
+        Some(MemberKey::of(persona.origin, &persona.namespace, &self.get(id)?.name))
+    }
+
+    /// The endpoint as the object described it.
+    pub fn endpoint(&self, id: MemberId, selectors: &Selectors) -> Option<Endpoint> {
+        let (record, persona) = (self.get(id)?, selectors.persona(id)?);
+        let MemberKey::Endpoint(id) = self.key(id, selectors)? else { return None };
+        Some(Endpoint {
+            id,
+            labels: persona.own.to_labels(),
+            service_account: persona.account.to_string(),
+            node: record.node.as_deref().map(str::to_owned),
+            addresses: record.prefixes.as_slice().iter().map(IpNet::addr).collect(),
+            ports: record.ports().to_vec(),
+            interface: record.interface.as_deref().map(str::to_owned),
+        })
+    }
+
+    pub fn endpoint_id(&self, id: MemberId, selectors: &Selectors) -> Option<EndpointId> {
+        match self.key(id, selectors)? {
+            MemberKey::Endpoint(id) => Some(id),
+            MemberKey::NetworkSet(_) => None,
+        }
+    }
+
+    fn hash_of(&self, id: MemberId, selectors: &Selectors) -> u64 {
+        self.get(id).zip(selectors.persona(id)).map_or(0, |(record, persona)| {
+            hash(&self.hashing, persona.origin, &persona.namespace, &record.name)
+        })
+    }
+}
+
+fn hash(hashing: &RandomState, origin: Origin, namespace: &str, name: &str) -> u64 {
+    let mut hasher = hashing.build_hasher();
+    (origin, namespace, name).hash(&mut hasher);
+    hasher.finish()
+}
