@@ -8,4 +8,4 @@ mod names;
 mod node;
 
 pub use names::{NAME_ROWS_MAX, NAME_SETS_MAX};
-pub use node::{Emission, NodeState, Painter};
+pub use node::{Emission, NodeState, Painter, View, class_id};

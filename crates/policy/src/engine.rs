@@ -172,8 +172,8 @@ impl Engine {
     /// The endpoint that has the address; the first by id where several claim it.
     pub fn endpoint_at(&self, address: IpAddr) -> Option<Endpoint> {
         let carriers = self.addresses.carriers(&IpNet::from(address));
-        let ids = carriers.filter_map(|id| self.roster.endpoint_id(id, &self.selectors));
-        self.endpoint(&ids.min()?)
+        let endpoints = carriers.filter_map(|id| self.roster.endpoint(id, &self.selectors));
+        endpoints.min_by(|a, b| a.id.cmp(&b.id))
     }
 
     /// From now on keeps a list of what is recomputed; for tests.

@@ -1,6 +1,6 @@
 //! The state of one node's program, and how a round of changes reaches its tables.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
@@ -16,8 +16,9 @@ use crate::engine::NameIndex;
 use crate::resolve::Painted;
 use crate::select::{Addresses, GroupId, Groups};
 
-/// A class as the node's programs can tell it: its visible groups, sorted. Never empty.
-type View = Arc<[GroupId]>;
+/// A class as the node's programs can tell it: its visible groups, sorted. Never empty. Equal views
+/// share memory.
+pub type View = Arc<[GroupId]>;
 
 #[derive(Debug, Default)]
 pub struct NodeState {
@@ -26,7 +27,7 @@ pub struct NodeState {
     /// How many (address, direction) pairs a program judges here.
     uses: BTreeMap<ProgramId, usize>,
     /// The programs here that see a group.
-    seers: HashMap<GroupId, BTreeSet<ProgramId>>,
+    seers: HashMap<GroupId, Vec<ProgramId>>,
     /// Views with the id they have in the tables, and how many prefixes are listed under it.
     views: HashMap<View, (ClassId, usize)>,
     view_of: HashMap<IpNet, View>,
@@ -50,7 +51,8 @@ pub struct Emission {
     pub started: BTreeSet<ProgramId>,
     pub stopped: BTreeSet<ProgramId>,
     /// Prefixes whose class or whose visibility may have changed.
-    pub prefixes: BTreeSet<IpNet>,
+    /// Once each when they come to [`NodeState::emit`].
+    pub prefixes: Vec<IpNet>,
     /// Groups that came to be seen here, or ceased to be.
     pub groups: BTreeSet<GroupId>,
     /// Whether names bring addresses into other groups than before.
@@ -65,6 +67,9 @@ pub trait Painter {
         view: &[GroupId],
         groups: &Groups,
     ) -> Option<Arc<Painted>>;
+
+    /// The view of these groups (sorted), with the id that it has on every node.
+    fn view(&mut self, groups_seen: &[GroupId], groups: &Groups) -> (View, ClassId);
 }
 
 impl NodeState {
@@ -102,7 +107,10 @@ impl NodeState {
             return false;
         }
         for group in sees {
-            self.seers.entry(*group).or_default().insert(program);
+            let programs = self.seers.entry(*group).or_default();
+            if let Err(place) = programs.binary_search(&program) {
+                programs.insert(place, program);
+            }
         }
         true
     }
@@ -117,7 +125,7 @@ impl NodeState {
         self.uses.remove(&program);
         for group in sees {
             if let Some(programs) = self.seers.get_mut(group) {
-                programs.remove(&program);
+                programs.retain(|seer| *seer != program);
                 if programs.is_empty() {
                     self.seers.remove(group);
                 }
@@ -139,23 +147,24 @@ impl NodeState {
         for program in &round.stopped {
             self.drop_program(*program);
         }
-        let (gone, come) = self.place_prefixes(&round.prefixes, addresses, groups);
+        let (gone, come) = self.place_prefixes(&round.prefixes, addresses, groups, painter);
         let is_same_to_names = gone.is_empty()
             && come.is_empty()
             && round.started.is_empty()
             && round.stopped.is_empty()
             && !round.names;
-        for class in gone {
-            self.drop_class(class);
+        for (view, class) in gone {
+            for program in self.seers_of(&view, groups) {
+                self.unset_entry(&(program, class));
+            }
         }
+        let are_new: HashSet<ClassId> = come.iter().map(|(_, class)| *class).collect();
         for program in &round.started {
-            self.add_program(*program, groups, painter);
+            self.add_program(*program, &are_new, groups, painter);
         }
         for (view, class) in &come {
             for program in self.seers_of(view, groups) {
-                if !round.started.contains(&program) {
-                    self.add_entry(program, view, *class, groups, painter);
-                }
+                self.add_entry(program, view, *class, groups, painter);
             }
         }
         let knows_names = !names.groups().is_empty() || !self.tables.names.is_empty();
@@ -190,21 +199,22 @@ impl NodeState {
     /// Gives the views that went out of use and those that came into it.
     fn place_prefixes(
         &mut self,
-        prefixes: &BTreeSet<IpNet>,
+        prefixes: &[IpNet],
         addresses: &Addresses,
         groups: &Groups,
-    ) -> (Vec<ClassId>, Vec<(View, ClassId)>) {
+        painter: &mut impl Painter,
+    ) -> (Vec<(View, ClassId)>, Vec<(View, ClassId)>) {
         let mut touched: HashMap<View, usize> = HashMap::new();
         for prefix in prefixes {
             let own = addresses.class(prefix).map(|class| self.project(class, groups));
             let above = addresses.class_above(prefix).map(|class| self.project(class, groups));
-            let new: Option<View> =
-                own.filter(|own| *own != above.unwrap_or_default()).map(View::from);
+            let new = own.filter(|own| *own != above.unwrap_or_default());
             let old = self.view_of.get(prefix).cloned();
-            if old == new {
+            if old.as_deref() == new.as_deref() {
                 continue;
             }
-            for view in old.iter().chain(&new) {
+            let new = new.map(|new| painter.view(&new, groups));
+            for view in old.iter().chain(new.as_ref().map(|(view, _)| view)) {
                 let count = self.views.get(view).map_or(0, |(_, count)| *count);
                 touched.entry(Arc::clone(view)).or_insert(count);
             }
@@ -215,9 +225,8 @@ impl NodeState {
                 self.view_of.remove(prefix);
             }
             match new {
-                Some(new) => {
-                    let view = self.views.entry(Arc::clone(&new));
-                    let (class, count) = view.or_insert_with(|| (class_id(&new, groups), 0));
+                Some((new, class)) => {
+                    let (class, count) = self.views.entry(Arc::clone(&new)).or_insert((class, 0));
                     *count += 1;
                     self.classes.set(&mut self.tables.classes, *prefix, *class);
                     self.view_of.insert(*prefix, new);
@@ -232,7 +241,7 @@ impl NodeState {
                 self.views.remove(&view);
             }
             match (before, count) {
-                (1.., 0) => gone.push(class),
+                (1.., 0) => gone.push((view, class)),
                 (0, 1..) => come.push((view, class)),
                 _ => {}
             }
@@ -245,19 +254,31 @@ impl NodeState {
         class.iter().copied().filter(is_seen).collect()
     }
 
-    fn seers_of(&self, view: &[GroupId], groups: &Groups) -> BTreeSet<ProgramId> {
-        view.iter()
+    fn seers_of(&self, view: &[GroupId], groups: &Groups) -> Vec<ProgramId> {
+        let mut seers: Vec<ProgramId> = view
+            .iter()
             .filter_map(|group| self.seers.get(&groups.seen_as(*group)))
             .flatten()
             .copied()
-            .collect()
+            .collect();
+        seers.sort_unstable();
+        seers.dedup();
+        seers
     }
 
-    fn add_program(&mut self, program: ProgramId, groups: &Groups, painter: &mut impl Painter) {
+    /// Enters the program's rows for the outside and for every view but the new ones.
+    fn add_program(
+        &mut self,
+        program: ProgramId,
+        are_new: &HashSet<ClassId>,
+        groups: &Groups,
+        painter: &mut impl Painter,
+    ) {
         let Some(outside) = painter.paint(program, &[], groups) else { return };
         self.set_entry((program, ClassId::OUTSIDE), &outside);
+        let known = self.views.iter().filter(|(_, (class, _))| !are_new.contains(class));
         let views: Vec<(View, ClassId)> =
-            self.views.iter().map(|(view, (class, _))| (Arc::clone(view), *class)).collect();
+            known.map(|(view, (class, _))| (Arc::clone(view), *class)).collect();
         for (view, class) in views {
             self.add_entry(program, &view, class, groups, painter);
         }
@@ -274,7 +295,7 @@ impl NodeState {
     ) {
         let is_seen = |group: &GroupId| {
             let seers = self.seers.get(&groups.seen_as(*group));
-            seers.is_some_and(|seers| seers.contains(&program))
+            seers.is_some_and(|seers| seers.binary_search(&program).is_ok())
         };
         let told_apart: Vec<GroupId> = view.iter().copied().filter(is_seen).collect();
         if told_apart.is_empty() {
@@ -292,13 +313,6 @@ impl NodeState {
         let keys: Vec<_> = self.tables.entries.range(first..=last).map(|(key, _)| *key).collect();
         for key in keys {
             self.unset_entry(&key);
-        }
-    }
-
-    fn drop_class(&mut self, class: ClassId) {
-        let programs: Vec<ProgramId> = self.uses.keys().copied().collect();
-        for program in programs {
-            self.unset_entry(&(program, class));
         }
     }
 
@@ -382,7 +396,7 @@ impl NodeState {
     ) -> impl Iterator<Item = (Vec<GroupId>, ClassId)> {
         let is_seen = move |group: &GroupId| {
             let seers = self.seers.get(&groups.seen_as(*group));
-            seers.is_some_and(|seers| seers.contains(&program))
+            seers.is_some_and(|seers| seers.binary_search(&program).is_ok())
         };
         self.views.iter().filter_map(move |(view, (class, _))| {
             let seen: Vec<GroupId> = view.iter().copied().filter(is_seen).collect();
@@ -392,7 +406,7 @@ impl NodeState {
 }
 
 /// Same groups by content, same id, in every process.
-fn class_id(view: &[GroupId], groups: &Groups) -> ClassId {
+pub fn class_id(view: &[GroupId], groups: &Groups) -> ClassId {
     let mut contents: Vec<[u8; 8]> =
         view.iter().map(|group| groups.content(*group).to_be_bytes()).collect();
     contents.sort_unstable();

@@ -1,6 +1,6 @@
 //! The round: from everything that events touched to one delta per concerned node.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -118,6 +118,7 @@ impl Engine {
         }
         self.selectors.sweep();
         self.roster.sweep();
+        self.places.sweep();
         let mut changes = std::mem::take(&mut self.changes);
         changes.revision = self.revision;
         changes
@@ -373,17 +374,24 @@ impl Engine {
     fn emit(&mut self, mut round: Round) {
         let revision = self.revision.next();
         for emission in round.values_mut() {
-            let mut seen: HashSet<IpNet> = HashSet::new();
             for group in std::mem::take(&mut emission.groups) {
                 for prefix in self.prefixes_of(group) {
-                    if seen.insert(prefix) {
+                    if prefix.prefix_len() == prefix.max_prefix_len() {
+                        emission.prefixes.push(prefix);
+                    } else {
                         emission.prefixes.extend(self.addresses.within(prefix));
                     }
                 }
             }
+            emission.prefixes.sort_unstable();
+            emission.prefixes.dedup();
         }
-        let mut rows =
-            Rows { programs: &self.programs, painted: HashMap::new(), work: &mut self.work };
+        let mut rows = Rows {
+            programs: &self.programs,
+            painted: HashMap::new(),
+            views: HashMap::new(),
+            work: &mut self.work,
+        };
         for (name, emission) in round {
             let has_object = self.inventory.nodes.contains_key(&name);
             let is_known = self.nodes.contains_key(&name);

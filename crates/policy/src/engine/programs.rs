@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bulkhead_wire::ProgramId;
+use bulkhead_wire::{ClassId, ProgramId};
 
 use super::Work;
-use crate::emit::Painter;
+use crate::emit::{Painter, View, class_id};
 use crate::resolve::{Painted, Program};
 use crate::select::{GroupId, Groups};
 
@@ -66,22 +66,33 @@ impl Programs {
 /// Paints each row once in a round, whichever node asks first.
 pub struct Rows<'a> {
     pub programs: &'a Programs,
-    pub painted: HashMap<(ProgramId, Vec<GroupId>), Arc<Painted>>,
+    /// By program and view.
+    pub painted: HashMap<ProgramId, HashMap<Box<[GroupId]>, Arc<Painted>>>,
+    pub views: HashMap<View, ClassId>,
     pub work: &'a mut Option<Vec<Work>>,
 }
 
 impl Painter for Rows<'_> {
     fn paint(&mut self, id: ProgramId, view: &[GroupId], groups: &Groups) -> Option<Arc<Painted>> {
-        let key = (id, view.to_vec());
-        if let Some(painted) = self.painted.get(&key) {
+        let painted = self.painted.entry(id).or_default();
+        if let Some(painted) = painted.get(view) {
             return Some(Arc::clone(painted));
         }
         let program = self.programs.get(id)?;
         if let Some(work) = self.work {
             work.push(Work::Painted { direction: program.direction, n_groups: view.len() });
         }
-        let painted = Arc::new(program.paint(view, groups));
-        self.painted.insert(key, Arc::clone(&painted));
-        Some(painted)
+        let row = Arc::new(program.paint(view, groups));
+        painted.insert(view.into(), Arc::clone(&row));
+        Some(row)
+    }
+
+    fn view(&mut self, groups_seen: &[GroupId], groups: &Groups) -> (View, ClassId) {
+        if let Some((view, class)) = self.views.get_key_value(groups_seen) {
+            return (Arc::clone(view), *class);
+        }
+        let (view, class) = (View::from(groups_seen), class_id(groups_seen, groups));
+        self.views.insert(Arc::clone(&view), class);
+        (view, class)
     }
 }

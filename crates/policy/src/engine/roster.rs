@@ -190,10 +190,14 @@ impl Roster {
         Some(MemberKey::of(persona.origin, &persona.namespace, &self.get(id)?.name))
     }
 
-    /// The endpoint as the object described it.
+    /// The workload as its object described it; `None` also for a host endpoint.
     pub fn endpoint(&self, id: MemberId, selectors: &Selectors) -> Option<Endpoint> {
         let (record, persona) = (self.get(id)?, selectors.persona(id)?);
-        let MemberKey::Endpoint(id) = self.key(id, selectors)? else { return None };
+        let key = self.key(id, selectors)?;
+        let MemberKey::Endpoint(id) = key else { return None };
+        if persona.origin == Origin::Host {
+            return None;
+        }
         Some(Endpoint {
             id,
             labels: persona.own.to_labels(),

@@ -47,7 +47,8 @@ impl Engine {
 
     /// The programs that judge each address of an endpoint; none for one without node or address.
     pub fn judges(&self, id: &EndpointId) -> Vec<(IpAddr, Judges)> {
-        let Some(member) = self.member(id) else { return Vec::new() };
+        let workload = Some(id).filter(|id| id.kind != EndpointKind::Host);
+        let Some(member) = workload.and_then(|id| self.member(id)) else { return Vec::new() };
         let (Some(placed), Some(record)) = (self.placed.get(&member), self.roster.get(member))
         else {
             return Vec::new();

@@ -19,9 +19,20 @@ pub const EVERYTHING: Interval = (0, u16::MAX);
 /// What a tier says about one key: its word, or none (the next tier's).
 pub type Say = Option<Leaf>;
 
-/// A total function over the key space: `(first key, what is said from there on)`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layer(Vec<(u16, BySource)>);
+/// A total function over the key space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// One word for every key; most layers are so.
+    Uniform(Say),
+    /// `(first key, what is said from there on)`.
+    Steps(Vec<(u16, BySource)>),
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        Self::Uniform(None)
+    }
+}
 
 /// `(first source port, what is said from there on)`; the first is 0, neighbours differ.
 pub type BySource = Vec<(u16, Say)>;
@@ -87,7 +98,7 @@ impl Canvas {
                 layer.push((start, says));
             }
         }
-        Layer(layer)
+        Layer::of(layer)
     }
 
     /// Makes `key` the first of its cell, if it is within one.
@@ -151,37 +162,55 @@ impl Cell {
 
 impl Layer {
     pub fn uniform(say: Say) -> Self {
-        Self(vec![(0, vec![(0, say)])])
+        Self::Uniform(say)
+    }
+
+    fn of(steps: Vec<(u16, BySource)>) -> Self {
+        if let [(_, says)] = steps.as_slice()
+            && let [(_, say)] = says.as_slice()
+        {
+            return Self::Uniform(*say);
+        }
+        Self::Steps(steps)
     }
 
     /// This layer's word where it has one, else that of the layer below.
     #[must_use]
     pub fn over(self, below: Layer) -> Layer {
-        match self.as_uniform() {
-            Some(None) => return below,
-            Some(Some(_)) => return self,
-            None => {}
-        }
+        let upper = match self {
+            Layer::Uniform(None) => return below,
+            Layer::Uniform(_) => return self,
+            Layer::Steps(steps) => steps,
+        };
+        let lower = match below {
+            Layer::Steps(steps) => steps,
+            Layer::Uniform(say) => vec![(0, vec![(0, say)])],
+        };
         let mut merged: Vec<(u16, BySource)> = Vec::new();
-        join(&self.0, &below.0, |key, upper, lower| {
+        join(&upper, &lower, |key, upper, lower| {
             let says = over_by_source(upper, lower);
             if merged.last().is_none_or(|(_, last)| *last != says) {
                 merged.push((key, says));
             }
         });
-        Layer(merged)
+        Layer::of(merged)
     }
 
-    fn as_uniform(&self) -> Option<Say> {
-        let [(_, says)] = self.0.as_slice() else { return None };
-        let [(_, say)] = says.as_slice() else { return None };
-        Some(*say)
+    pub fn as_uniform(&self) -> Option<Say> {
+        match self {
+            Layer::Uniform(say) => Some(*say),
+            Layer::Steps(_) => None,
+        }
     }
 
     /// `None` where some key is still without a word.
     pub fn into_spans(self) -> Option<Spans> {
-        let mut spans = Vec::with_capacity(self.0.len());
-        for (start, says) in self.0 {
+        let steps = match self {
+            Layer::Uniform(say) => return say.map(Spans::uniform),
+            Layer::Steps(steps) => steps,
+        };
+        let mut spans = Vec::with_capacity(steps.len());
+        for (start, says) in steps {
             let outcome = match says.as_slice() {
                 [(_, say)] => Outcome::Leaf((*say)?),
                 _ => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bulkhead_types::{Decision, Direction, RuleRef};
 use bulkhead_wire::row::Leaf;
-use bulkhead_wire::{ProgramId, Row, RowId, RuleId};
+use bulkhead_wire::{ProgramId, Row, RowId, RuleId, Spans};
 
 use super::brush::{Brush, PortTest, Space};
 use super::grants::{ContentHasher, Grant, Grants};
@@ -165,7 +165,7 @@ impl Program {
         seen.dedup();
         let mut rules = BTreeMap::from([self.rest_rule.clone()]);
         let rest = Leaf { decision: self.rest.decision(), rule: self.rest_rule.0 };
-        let mut layers = Space::ALL.map(|_| Layer::uniform(Some(rest)));
+        let mut layers = Space::ALL.map(|_| Layer::Uniform(Some(rest)));
         let tiers = self.tiers.iter().zip(&self.indexes).zip(&self.defaults);
         for ((tier, index), (end, end_rule)) in tiers.rev() {
             let brushes = self.brushes(tier, index, &seen, class, groups);
@@ -288,7 +288,7 @@ fn layer_of(brushes: &[(Say, &Arc<Grants>, Brush<'_>)], space: Space, rest: Say)
             canvas.paint(key, &sources, *say);
         }
     }
-    canvas.map_or_else(|| Layer::uniform(rest), |canvas| canvas.finish(rest))
+    canvas.map_or_else(|| Layer::Uniform(rest), |canvas| canvas.finish(rest))
 }
 
 fn named(rule: RuleRef) -> (RuleId, Named) {
@@ -296,10 +296,21 @@ fn named(rule: RuleRef) -> (RuleId, Named) {
 }
 
 fn finish(layers: [Layer; 6], mut rules: BTreeMap<RuleId, Named>) -> Painted {
-    let unknown = Leaf { decision: Decision::Deny, rule: RuleId::of(&RuleRef::Unknown) };
-    // The profile is uniform, so no key is without a word; were one, it would be denied.
-    let spans = layers
-        .map(|layer| layer.into_spans().unwrap_or_else(|| bulkhead_wire::Spans::uniform(unknown)));
+    // Most key spaces of a row have one answer, and that of their neighbour.
+    let mut last: Option<(Leaf, Spans)> = None;
+    let spans = layers.map(|layer| match (layer.as_uniform(), &last) {
+        (Some(Some(leaf)), Some((same, spans))) if leaf == *same => spans.clone(),
+        (Some(Some(leaf)), _) => {
+            let spans = Spans::uniform(leaf);
+            last = Some((leaf, spans.clone()));
+            spans
+        }
+        // What follows the tiers is uniform, so no key is without a word; were one, it would be denied.
+        _ => layer.into_spans().unwrap_or_else(|| {
+            let rule = RuleId::of(&RuleRef::Unknown);
+            Spans::uniform(Leaf { decision: Decision::Deny, rule })
+        }),
+    });
     let [tcp, udp, sctp, icmp, icmpv6, other] = spans;
     let row = Row { tcp, udp, sctp, icmp, icmpv6, other };
     let used: BTreeSet<RuleId> =
