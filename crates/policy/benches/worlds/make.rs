@@ -180,3 +180,7 @@ fn selector(wanted: &[(&str, &str)]) -> LabelSelector {
         match_expressions: None,
     }
 }
+
+pub fn object(written: serde_json::Value) -> Object {
+    Object::from_value(written).expect("the bench writes sound objects")
+}

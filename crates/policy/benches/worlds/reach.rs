@@ -1,11 +1,122 @@
 //! World G: who may reach whom, by `policy::reach`.
 
+use std::time::Instant;
+
+use bulkhead_api::Object;
+use bulkhead_policy::reach::Reach;
+use bulkhead_policy::{Engine, Event};
+use bulkhead_types::EndpointId;
 use serde_json::{Map, Value, json};
 
-/// 400 workloads under 400 policies from nothing, and world B after one change.
+use crate::compile::{B_NAMESPACES, fill, world_b};
+use crate::make::{Flow, kubernetes_policy, labels, object, pod, roll};
+use crate::meter::{Meter, Times, rounded};
+
+const WORKLOADS: u32 = 400;
+
+/// 400 workloads under 400 policies from objects to connections, and world B after one change.
 pub fn g() -> Map<String, Value> {
     let mut all = Map::new();
-    all.insert("G_400_ms".into(), json!(null));
-    all.insert("G_100k_change_ms".into(), json!(null));
+    small(&mut all);
+    large(&mut all);
     all
+}
+
+/// Pods of 400 Deployments in one namespace; one policy for each but the last one, and one that
+/// closes the rest. Policies name three other workloads, a port range and a net with a hole.
+fn small_world() -> Vec<Object> {
+    let mut objects: Vec<Object> = (0..WORKLOADS)
+        .map(|index| {
+            let own = labels(&[("app", &format!("app-{index}"))]);
+            pod("shop", &format!("app-{index}"), own, "node", (10 << 24) + index)
+        })
+        .collect();
+    objects.push(kubernetes_policy("shop", "closed", &[], Some(&[]), None));
+    objects.extend((1..WORKLOADS).map(|index| {
+        let peers: Vec<Value> = (1..4)
+            .map(|step| {
+                let app = format!("app-{}", (index + step * 7) % WORKLOADS);
+                json!({"podSelector": {"matchLabels": {"app": app}}})
+            })
+            .collect();
+        let net = format!("172.{}.0.0/16", 16 + index % 16);
+        let hole = format!("172.{}.{}.0/24", 16 + index % 16, index % 250);
+        object(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"namespace": "shop", "name": format!("app-{index}")},
+            "spec": {
+                "podSelector": {"matchLabels": {"app": format!("app-{index}")}},
+                "ingress": [
+                    {"from": peers, "ports": [{"port": 8000, "endPort": 8000 + index % 100}]},
+                    {
+                        "from": [{"ipBlock": {"cidr": net, "except": [hole]}}],
+                        "ports": [{"port": 443}, {"port": 53, "protocol": "UDP"}],
+                    },
+                ],
+            },
+        }))
+    }));
+    objects
+}
+
+fn small(all: &mut Map<String, Value>) {
+    let mut times = Times::new();
+    let mut n_connections = 0;
+    for _ in 0..20 {
+        let objects = small_world();
+        let start = Instant::now();
+        let mut engine = Engine::new();
+        objects.into_iter().for_each(|object| engine.apply(Event::Upsert(object)));
+        drop(engine.take_changes());
+        let matrix = Reach::of(&engine).matrix(EndpointId::to_string, None);
+        times.add(start.elapsed());
+        n_connections = matrix.connections.len();
+    }
+    all.insert("G_400_ms".into(), json!(times.p99(1e6)));
+    all.insert("G_400_percentiles".into(), times.percentiles());
+    all.insert("G_400_connections".into(), json!(n_connections));
+}
+
+/// A policy comes, goes, a pod changes its label; from the change to the pairs that it altered.
+fn large(all: &mut Map<String, Value>) {
+    let mut engine = Engine::new();
+    engine.watch();
+    drop(fill(&mut engine, world_b(), &mut Meter::start(None)));
+    drop(engine.take_watched());
+    let start = Instant::now();
+    let mut reach = Reach::of(&engine);
+    all.insert("G_100k_first_ms".into(), json!(rounded(start.elapsed().as_secs_f64() * 1e3, 1)));
+    let (mut times, mut own) = (Times::new(), Times::new());
+    let mut n_pairs = 0u64;
+    for round in 0..200u32 {
+        let space = format!("ns-{}", roll(0x9, round.into()) % u64::from(B_NAMESPACES));
+        for event in changes(&space, round) {
+            let start = Instant::now();
+            engine.apply(event);
+            drop(engine.take_changes());
+            let compiled = Instant::now();
+            let watched = engine.take_watched();
+            let change = reach.follow(&engine, &watched);
+            times.add(start.elapsed());
+            own.add(compiled.elapsed());
+            assert!(!change.is_everything);
+            let pairs = change.altered.iter().map(|pairs| pairs.src.len() * pairs.dst.len());
+            n_pairs = n_pairs.max(pairs.sum());
+        }
+    }
+    all.insert("G_100k_change_ms".into(), json!(times.p99(1e6)));
+    all.insert("G_100k_percentiles".into(), times.percentiles());
+    all.insert("G_100k_reach_alone_percentiles".into(), own.percentiles());
+    all.insert("G_100k_altered_pairs_max".into(), json!(n_pairs));
+}
+
+fn changes(space: &str, round: u32) -> [Event; 4] {
+    let flow = || Flow { peer: &[], namespaces: Some(&[]), protocol: "TCP", port: 9000 };
+    let open = kubernetes_policy(space, "more", &[("app", "web")], Some(&[flow()]), None);
+    let close = open.key();
+    let relabelled = |role: &str| {
+        let own = labels(&[("app", role)]);
+        Event::Upsert(pod(space, "new", own, "node-1", (11 << 24) + round))
+    };
+    [Event::Upsert(open), Event::Delete(close), relabelled("web"), relabelled("db")]
 }
