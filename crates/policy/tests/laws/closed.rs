@@ -102,7 +102,7 @@ fn nonsense_in_a_policy_is_named_and_opens_nothing() {
     // Sound to begin with, so that what is said afterwards is about what was broken.
     let shape = Shape { broken: false, policies: 8, ..Shape::default() };
     let strategy = (Worlds(vec![shape]), Packets(12), 0..64usize, 0..4_096usize, 0..64usize);
-    hold(400, strategy, |(world, packets, object, place, which)| {
+    hold(250, strategy, |(world, packets, object, place, which)| {
         let Some(broken) = broken(&world.0, *object, *place, *which) else { return Ok(()) };
         n_broken.set(n_broken.get() + 1);
         let (before, after) = (Oracle::from_objects(&world.0), Oracle::from_objects(&broken));

@@ -13,7 +13,7 @@ use crate::{hold, shapes};
 #[test]
 fn deltas_compose() {
     let lives = Lives { shapes: shapes(), changes: 20 };
-    hold(40, (lives, 1usize..5), |(changes, batch)| {
+    hold(25, (lives, 1usize..5), |(changes, batch)| {
         let mut at_once = Engine::new();
         changes.0.iter().for_each(|change| at_once.apply(event(change)));
         let whole = at_once.take_changes();
@@ -45,7 +45,7 @@ fn deltas_compose() {
 #[test]
 fn a_delta_is_exactly_the_difference() {
     let lives = Lives { shapes: shapes(), changes: 30 };
-    hold(40, (lives, 1usize..5), |(changes, batch)| {
+    hold(25, (lives, 1usize..5), |(changes, batch)| {
         let mut engine = Engine::new();
         let mut before: BTreeMap<String, NodeProgram> = BTreeMap::new();
         for round in changes.0.chunks(*batch) {
@@ -80,7 +80,7 @@ fn a_delta_is_exactly_the_difference() {
 
 #[test]
 fn programs_are_closed() {
-    hold(60, Worlds(shapes()), |world| {
+    hold(40, Worlds(shapes()), |world| {
         fresh(&world.0).iter().try_for_each(|(node, program)| {
             assert_closed(program).map_err(|e| format!("{node}: {e}"))
         })

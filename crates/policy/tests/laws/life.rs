@@ -21,7 +21,7 @@ fn lives() -> Lives {
 
 #[test]
 fn incremental_equals_fresh() {
-    hold(30, (lives(), 1usize..8), |(changes, batch)| live(&changes.0, *batch));
+    hold(20, (lives(), 1usize..8), |(changes, batch)| live(&changes.0, *batch));
 }
 
 /// Applies the changes, `batch` to a round, while time goes by, and compares with a fresh engine
@@ -81,7 +81,7 @@ fn same_words(engine: &Engine, objects: &[Object], now: Option<Moment>) -> Resul
 /// Objects may come in any order, in any number of rounds.
 #[test]
 fn order_of_independent_events_is_irrelevant() {
-    hold(60, (Worlds(shapes()), 1usize..8, 0usize..100), |(world, batch, turn)| {
+    hold(40, (Worlds(shapes()), 1usize..8, 0usize..100), |(world, batch, turn)| {
         let forward = fresh(&world.0);
         let mut objects = world.0.clone();
         objects.reverse();
@@ -115,7 +115,7 @@ fn saying_it_again_changes_nothing() {
 /// After everything is deleted nothing is left, nor held.
 #[test]
 fn deleting_everything_leaves_nothing() {
-    hold(40, lives(), |changes| {
+    hold(25, lives(), |changes| {
         let mut engine = Engine::new();
         for change in &changes.0 {
             engine.apply(event(change));
@@ -139,7 +139,7 @@ fn deleting_everything_leaves_nothing() {
 /// A new process that reads the same objects says the same under newer revisions.
 #[test]
 fn a_restart_changes_no_program_and_no_revision_goes_back() {
-    hold(40, lives(), |changes| {
+    hold(25, lives(), |changes| {
         let mut old = Engine::new();
         for change in &changes.0 {
             old.apply(event(change));
