@@ -12,6 +12,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "makers of a test; a broken one must stop it"
 )]
 
