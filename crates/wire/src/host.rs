@@ -31,10 +31,14 @@ pub struct HostProgram {
     /// Addresses that the endpoint is known to have. Sorted, without duplicates.
     pub addresses: Vec<IpAddr>,
     /// A stage that is not here has no say.
-    pub stages: BTreeMap<(HostStage, Direction), Locals>,
+    pub stages: Stages,
+    /// As they would be if every staged policy were enforced; empty where they would be the same.
+    pub staged: Stages,
     pub failsafe_inbound: Vec<FailsafePort>,
     pub failsafe_outbound: Vec<FailsafePort>,
 }
+
+pub type Stages = BTreeMap<(HostStage, Direction), Locals>;
 
 /// Programs by the near address: the longest prefix counts. The two whole families are always here.
 pub type Locals = BTreeMap<IpNet, ProgramId>;
@@ -70,12 +74,36 @@ impl NodeProgram {
         packet: &Packet,
     ) -> Verdict {
         let Some(host) = self.hosts.get(host) else { return Verdict::unknown() };
+        self.judge_host(host, &host.stages, stage, direction, packet)
+    }
+
+    /// As [`NodeProgram::decide_host`], if every staged policy were enforced.
+    pub fn decide_host_staged(
+        &self,
+        host: &EndpointId,
+        stage: HostStage,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Verdict {
+        let Some(host) = self.hosts.get(host) else { return Verdict::unknown() };
+        let stages = if host.staged.is_empty() { &host.stages } else { &host.staged };
+        self.judge_host(host, stages, stage, direction, packet)
+    }
+
+    fn judge_host(
+        &self,
+        host: &HostProgram,
+        stages: &Stages,
+        stage: HostStage,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Verdict {
         let allow = |rule| Verdict { decision: Decision::Allow, rule };
         let nothing_said = (stage, direction) == (HostStage::PreDnat, Direction::Egress);
         if !nothing_said && host.is_failsafe(stage, direction, packet) {
             return allow(RuleRef::Failsafe);
         }
-        let Some(locals) = host.stages.get(&(stage, direction)) else {
+        let Some(locals) = stages.get(&(stage, direction)) else {
             return allow(RuleRef::StageDefault);
         };
         let (local, remote) = match direction {

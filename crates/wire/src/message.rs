@@ -143,6 +143,8 @@ pub struct HostProgram {
     pub failsafe_inbound: Vec<FailsafePort>,
     #[prost(message, repeated, tag = "7")]
     pub failsafe_outbound: Vec<FailsafePort>,
+    #[prost(message, repeated, tag = "10")]
+    pub staged: Vec<HostJudge>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -9,7 +9,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
-use crate::host::HostProgram;
+use crate::host::{HostProgram, Stages};
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
 use crate::names::NameTables;
 use crate::row::Row;
@@ -66,17 +66,23 @@ impl NodeProgram {
         let of = |addresses: &BTreeMap<IpAddr, Judges>| -> Vec<ProgramId> {
             addresses.values().flat_map(|judges| [judges.ingress, judges.egress]).collect()
         };
+        let of_host = |stages: &Stages| -> Vec<ProgramId> {
+            stages.values().flat_map(|locals| locals.values()).copied().collect()
+        };
         let mut hearsay: BTreeSet<ProgramId> =
             self.endpoints.values().flat_map(|endpoint| of(&endpoint.staged)).collect();
+        hearsay.extend(self.hosts.values().flat_map(|host| of_host(&host.staged)));
         if hearsay.is_empty() && self.names.is_empty() {
             return None;
         }
-        for program in self.endpoints.values().flat_map(|endpoint| of(&endpoint.addresses)) {
+        let heard = self.endpoints.values().flat_map(|endpoint| of(&endpoint.addresses));
+        for program in heard.chain(self.hosts.values().flat_map(|host| of_host(&host.stages))) {
             hearsay.remove(&program);
         }
         let mut plain = self.clone();
         plain.names = NameTables::default();
         plain.endpoints.values_mut().for_each(|endpoint| endpoint.staged.clear());
+        plain.hosts.values_mut().for_each(|host| host.staged.clear());
         plain.entries.retain(|(program, _), _| !hearsay.contains(program));
         let rows: BTreeSet<RowId> = plain.entries.values().copied().collect();
         plain.rows.retain(|row, _| rows.contains(row));

@@ -156,20 +156,29 @@ fn hosts() -> impl Strategy<Value = BTreeMap<EndpointId, HostProgram>> {
         Just(HostStage::Forward),
     ];
     let locals = btree_map(net(), any::<u64>().prop_map(ProgramId), 0..3);
-    let stages = btree_map((stage, direction()), locals, 0..4);
+    let stages = btree_map((stage, direction()), locals, 0..4).boxed();
     let port = (any::<u8>(), any::<u16>(), option::of(net()))
         .prop_map(|(protocol, port, net)| FailsafePort { protocol: Protocol(protocol), port, net });
     let ports = vec(port, 0..3).boxed();
-    let body = (labels(), interface, vec(address(), 0..3), stages, ports.clone(), ports);
+    let body = (
+        (labels(), interface, vec(address(), 0..3)),
+        (stages.clone(), stages),
+        (ports.clone(), ports),
+    );
     btree_map(endpoint_id(), body, 0..3).prop_map(|bodies| {
         let host = |(id, body): (EndpointId, _)| {
-            let (labels, interface, addresses, stages, failsafe_inbound, failsafe_outbound) = body;
+            let (
+                (labels, interface, addresses),
+                (stages, staged),
+                (failsafe_inbound, failsafe_outbound),
+            ) = body;
             let host = HostProgram {
                 id: id.clone(),
                 labels,
                 interface,
                 addresses,
                 stages,
+                staged,
                 failsafe_inbound,
                 failsafe_outbound,
             };

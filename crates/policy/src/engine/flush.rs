@@ -49,7 +49,8 @@ impl Tables {
                 judges.flat_map(|j| [j.ingress, j.egress]).collect()
             }
             Tables::Host(program) => {
-                let used = program.stages.values().flat_map(|locals| locals.values());
+                let stages = program.stages.values().chain(program.staged.values());
+                let used = stages.flat_map(|locals| locals.values());
                 used.copied().collect::<BTreeSet<_>>().into_iter().collect()
             }
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bulkhead_api::ObjectKey;
 use bulkhead_api::object::Kind;
 use bulkhead_types::{Direction, EndpointId, HostStage, PolicyKind, PolicyRef, Selector};
-use bulkhead_wire::host::Locals;
+use bulkhead_wire::host::{Locals, Stages};
 use bulkhead_wire::{HostProgram, ProgramId};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -148,14 +148,12 @@ impl Engine {
         let host = self.inventory.hosts.get(host).filter(|host| !host.node.is_empty())?;
         let mut compiler =
             Compiler { engine: self, programs: BTreeMap::new(), feels: BTreeSet::new() };
-        let mut stages = BTreeMap::new();
-        for stage in HostStage::ALL {
-            for direction in Direction::BOTH {
-                if let Some(locals) = compiler.stage(id, host, stage, direction) {
-                    stages.insert((stage, direction), locals);
-                }
-            }
-        }
+        let stages = compiler.stages(id, host, Reading::Enforced);
+        let staged = if self.is_staged_for(id) {
+            compiler.stages(id, host, Reading::Staged)
+        } else {
+            Stages::new()
+        };
         let failsafe = |direction| self.inventory.hosts.failsafe(&host.node, direction);
         let Compiler { programs, feels, .. } = compiler;
         let tables = HostProgram {
@@ -164,6 +162,7 @@ impl Engine {
             interface: host.interface.clone(),
             addresses: host.addresses.clone(),
             stages,
+            staged,
             failsafe_inbound: failsafe(Direction::Ingress),
             failsafe_outbound: failsafe(Direction::Egress),
         };
@@ -209,19 +208,31 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
+    fn stages(&mut self, id: MemberId, host: &HostEndpoint, reading: Reading) -> Stages {
+        let mut stages = Stages::new();
+        for stage in HostStage::ALL {
+            for direction in Direction::BOTH {
+                let place = (stage, direction, reading);
+                if let Some(locals) = self.stage(id, host, place) {
+                    stages.insert((stage, direction), locals);
+                }
+            }
+        }
+        stages
+    }
+
     /// `None`: the stage has no say.
     fn stage(
         &mut self,
         id: MemberId,
         host: &HostEndpoint,
-        stage: HostStage,
-        direction: Direction,
+        (stage, direction, reading): (HostStage, Direction, Reading),
     ) -> Option<Locals> {
         if (stage, direction) == (HostStage::PreDnat, Direction::Egress) {
             return None;
         }
         let persona = self.engine.selectors.persona_of(id)?;
-        let mut tiers = self.engine.stack(persona, direction, stage, Reading::Enforced);
+        let mut tiers = self.engine.stack(persona, direction, stage, reading);
         if stage == HostStage::Normal {
             let rest = self.engine.add_profiles(host, direction, &mut tiers);
             return Some(self.locals(direction, &tiers, &rest));

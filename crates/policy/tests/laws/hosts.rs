@@ -18,6 +18,7 @@ fn shapes() -> Vec<Shape> {
 /// Every host endpoint says of every packet what its program says.
 fn compare(objects: &[bulkhead_api::Object], packets: &[Packet]) -> Result<Vec<Verdict>, String> {
     let oracle = Oracle::from_objects(objects);
+    let staged = oracle.staged();
     let programs = fresh(objects);
     let mut verdicts = Vec::new();
     for host in oracle.hosts().filter(|host| !host.node.is_empty()) {
@@ -30,6 +31,15 @@ fn compare(objects: &[bulkhead_api::Object], packets: &[Packet]) -> Result<Vec<V
                     if truth != compiled {
                         return Err(format!(
                             "{} {stage} {direction} {packet:?}\n  decide:  {truth:?}\n  program: {compiled:?}",
+                            host.id
+                        ));
+                    }
+                    let truth_staged = staged.decide_host(&host.id, stage, direction, packet);
+                    let compiled = program.decide_host_staged(&host.id, stage, direction, packet);
+                    if truth_staged != compiled {
+                        return Err(format!(
+                            "staged: {} {stage} {direction} {packet:?}\n  decide:  \
+                             {truth_staged:?}\n  program: {compiled:?}",
                             host.id
                         ));
                     }

@@ -10,7 +10,7 @@ use super::{
     MessageError, Problem, address, address_bytes, bounded, endpoint_id, endpoint_id_message,
     labels, labels_message, number, required, text,
 };
-use crate::host::{HostProgram, Locals};
+use crate::host::{HostProgram, Locals, Stages};
 use crate::id::ProgramId;
 use crate::limits;
 use crate::message as m;
@@ -38,6 +38,7 @@ pub(super) fn host_message(host: &HostProgram) -> m::HostProgram {
         },
         addresses: host.addresses.iter().map(|address| address_bytes(*address)).collect(),
         stages: host.stages.iter().map(stage).collect(),
+        staged: host.staged.iter().map(stage).collect(),
         failsafe_inbound: ports(&host.failsafe_inbound),
         failsafe_outbound: ports(&host.failsafe_outbound),
     }
@@ -57,24 +58,28 @@ pub(super) fn hosts(
             "" => HostInterface::ByAddress,
             name => HostInterface::Named(name.to_owned()),
         };
-        let stages = table("stages", message.stages, 2 * HostStage::ALL.len(), |judge| {
-            let locals = table("locals", judge.locals, limits::CLASSES_MAX, |local| {
-                let net = required("prefix", local.prefix)
-                    .and_then(|net| prefix(net).map_err(|error| error.within("prefix")))?;
-                Ok((net, ProgramId(local.program)))
-            })?;
-            Ok(((stage(judge.stage)?, direction(judge.direction)?), locals))
-        })?;
         let host = HostProgram {
             id: id.clone(),
             labels: labels("labels", message.labels)?,
             interface,
             addresses: addresses.collect::<Result<_, _>>()?,
-            stages,
+            stages: stages("stages", message.stages)?,
+            staged: stages("staged", message.staged)?,
             failsafe_inbound: ports("failsafe_inbound", message.failsafe_inbound)?,
             failsafe_outbound: ports("failsafe_outbound", message.failsafe_outbound)?,
         };
         Ok((id, host))
+    })
+}
+
+fn stages(field: &str, messages: Vec<m::HostJudge>) -> Result<Stages, MessageError> {
+    table(field, messages, 2 * HostStage::ALL.len(), |judge| {
+        let locals = table("locals", judge.locals, limits::CLASSES_MAX, |local| {
+            let net = required("prefix", local.prefix)
+                .and_then(|net| prefix(net).map_err(|error| error.within("prefix")))?;
+            Ok((net, ProgramId(local.program)))
+        })?;
+        Ok(((stage(judge.stage)?, direction(judge.direction)?), locals))
     })
 }
 
