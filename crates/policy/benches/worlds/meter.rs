@@ -75,7 +75,10 @@ pub struct Times(Histogram<u64>);
 
 impl Times {
     pub fn new() -> Self {
-        Self(Histogram::new(3).expect("three digits are allowed"))
+        Self(
+            Histogram::new_with_bounds(1, 60_000_000_000, 3)
+                .expect("bounds and digits are allowed"),
+        )
     }
 
     pub fn add(&mut self, time: Duration) {

@@ -158,9 +158,14 @@ impl NodeState {
                 self.unset_entry(&(program, class));
             }
         }
-        let are_new: HashSet<ClassId> = come.iter().map(|(_, class)| *class).collect();
-        for program in &round.started {
-            self.add_program(*program, &are_new, groups, painter);
+        if !round.started.is_empty() {
+            let are_new: HashSet<ClassId> = come.iter().map(|(_, class)| *class).collect();
+            let known = self.views.iter().filter(|(_, (class, _))| !are_new.contains(class));
+            let known: Vec<(View, ClassId)> =
+                known.map(|(view, (class, _))| (Arc::clone(view), *class)).collect();
+            for program in &round.started {
+                self.add_program(*program, &known, groups, painter);
+            }
         }
         for (view, class) in &come {
             for program in self.seers_of(view, groups) {
@@ -266,21 +271,18 @@ impl NodeState {
         seers
     }
 
-    /// Enters the program's rows for the outside and for every view but the new ones.
+    /// Enters the program's rows for the outside and for the views given.
     fn add_program(
         &mut self,
         program: ProgramId,
-        are_new: &HashSet<ClassId>,
+        views: &[(View, ClassId)],
         groups: &Groups,
         painter: &mut impl Painter,
     ) {
         let Some(outside) = painter.paint(program, &[], groups) else { return };
         self.set_entry((program, ClassId::OUTSIDE), &outside);
-        let known = self.views.iter().filter(|(_, (class, _))| !are_new.contains(class));
-        let views: Vec<(View, ClassId)> =
-            known.map(|(view, (class, _))| (Arc::clone(view), *class)).collect();
         for (view, class) in views {
-            self.add_entry(program, &view, class, groups, painter);
+            self.add_entry(program, view, *class, groups, painter);
         }
     }
 
