@@ -1,5 +1,4 @@
 //! Worlds A, B and C: everything from nothing.
-#![allow(dead_code, reason = "each bench program uses its own part")]
 
 use bulkhead_api::Object;
 use bulkhead_policy::{Changes, Engine, Event};
@@ -38,7 +37,7 @@ pub fn world_a() -> impl Iterator<Item = Object> {
         let own = labels(&[
             ("app", &format!("app-{deployment}")),
             ("pod-template-hash", &format!("{:08x}", roll(0xaa, deployment) as u32)),
-            ("env", ["dev", "stage", "prod"][(deployment % 3) as usize]),
+            ("env", &format!("env-{}", deployment % 3)),
             (&format!("tag-{}", tag(deployment, 1)), "enabled"),
             (&format!("tag-{}", tag(deployment, 2)), "enabled"),
         ]);

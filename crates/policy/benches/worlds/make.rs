@@ -1,5 +1,4 @@
 //! Seeded objects, typed, one at a time.
-#![allow(dead_code, reason = "each bench program uses its own part")]
 
 use std::collections::BTreeMap;
 

@@ -20,6 +20,8 @@ use crate::select::{Addresses, GroupId, Groups};
 /// share memory.
 pub type View = Arc<[GroupId]>;
 
+type Views = Vec<(View, ClassId)>;
+
 #[derive(Debug, Default)]
 pub struct NodeState {
     tables: NodeProgram,
@@ -208,7 +210,7 @@ impl NodeState {
         addresses: &Addresses,
         groups: &Groups,
         painter: &mut impl Painter,
-    ) -> (Vec<(View, ClassId)>, Vec<(View, ClassId)>) {
+    ) -> (Views, Views) {
         let mut touched: HashMap<View, usize> = HashMap::new();
         for prefix in prefixes {
             let own = addresses.class(prefix).map(|class| self.project(class, groups));

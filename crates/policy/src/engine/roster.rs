@@ -5,7 +5,7 @@
 //! which knows its namespace and labels.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bulkhead_types::EndpointId;
@@ -224,7 +224,5 @@ impl Roster {
 }
 
 fn hash(hashing: &RandomState, origin: Origin, namespace: &str, name: &str) -> u64 {
-    let mut hasher = hashing.build_hasher();
-    (origin, namespace, name).hash(&mut hasher);
-    hasher.finish()
+    hashing.hash_one((origin, namespace, name))
 }

@@ -222,6 +222,7 @@ enum Few {
     #[default]
     None,
     One(u32),
+    #[expect(clippy::box_collection, reason = "rare, and a vector would make every list larger")]
     Many(Box<Vec<u32>>),
 }
 
