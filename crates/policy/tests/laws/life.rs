@@ -7,7 +7,7 @@ use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event};
 use bulkhead_testbed::worlds::{Change, Lives, MOMENTS, Worlds, outcome};
 use bulkhead_types::Revision;
-use bulkhead_wire::NodeProgram;
+use bulkhead_wire::{NodeProgram, ProgramDelta};
 
 use crate::programs_of::{
     event, fresh, fresh_at, fresh_engine, moment_number, programs, same, without_revisions,
@@ -157,6 +157,45 @@ fn a_restart_changes_no_program_and_no_revision_goes_back() {
             if revision.0 <= last.0 + 1_000 {
                 return Err(format!("{node} is at {revision}, after {last}"));
             }
+        }
+        Ok(())
+    });
+}
+
+/// An engine that serves some nodes says of these what an engine for all says, and nothing of others,
+/// whatever happens and wherever endpoints move.
+#[test]
+fn an_engine_for_some_nodes_says_the_same_of_these() {
+    hold(15, (lives(), 1usize..8, 0usize..2), |(changes, batch, node)| {
+        let served = format!("node-{node}");
+        let mut all = Engine::new();
+        let mut some = Engine::serving([served.clone()]);
+        for round in changes.0.chunks(*batch) {
+            for change in round {
+                all.apply(event(change));
+                some.apply(event(change));
+            }
+            let (told_all, told_some) = (all.take_changes(), some.take_changes());
+            let delta = |told: &bulkhead_policy::Changes| -> Option<ProgramDelta> {
+                let delta = told.nodes.get(&served)?;
+                Some(ProgramDelta { base: Revision(0), revision: Revision(0), ..(**delta).clone() })
+            };
+            if delta(&told_all) != delta(&told_some) {
+                return Err(format!(
+                    "all: {:#?}\nsome: {:#?}",
+                    delta(&told_all),
+                    delta(&told_some)
+                ));
+            }
+            if let Some(other) = told_some.nodes.keys().find(|node| **node != served) {
+                return Err(format!("{other} is not served, but told"));
+            }
+            let mut expected = programs(&mut all);
+            expected.retain(|node, _| *node == served);
+            let mut found = programs(&mut some);
+            found.retain(|_, program| *program != NodeProgram::default());
+            expected.retain(|_, program| *program != NodeProgram::default());
+            same(&expected, &found)?;
         }
         Ok(())
     });
