@@ -64,7 +64,7 @@ fn check(file: &CaseFile, case: &Case) -> Vec<String> {
         let slow =
             |ends: [Option<&EndpointId>; 2], packet: &Packet| world.way(ends, packet, &row.names);
         let fast = |ends: [Option<&EndpointId>; 2], packet: &Packet| {
-            world.walk(ends, packet, |asked| answer(&world, &programs, row, asked, packet))
+            world.walk(ends, packet, |asked| answer(&programs, row, asked, packet))
         };
         faults.extend(compare(file, case, row, "decide", slow));
         faults.extend(compare(file, case, row, "compiled", fast));
@@ -73,13 +73,7 @@ fn check(file: &CaseFile, case: &Case) -> Vec<String> {
 }
 
 /// What the compiled programs say where somebody is asked.
-fn answer(
-    world: &World,
-    programs: &[NodeProgram],
-    row: &Row,
-    asked: &Asked,
-    packet: &Packet,
-) -> Verdict {
+fn answer(programs: &[NodeProgram], row: &Row, asked: &Asked, packet: &Packet) -> Verdict {
     match asked {
         Asked::Workload(id, direction) => {
             let program = programs.iter().find(|program| program.endpoints.contains_key(id));
@@ -90,14 +84,14 @@ fn answer(
                 program.decide_named(id, *direction, packet, &row.names)
             }
         }
-        // Programs of hosts hold the enforced reading only.
-        Asked::Host(id, stage, direction) if row.traffic.staged => {
-            world.decide_host(id, *stage, *direction, packet)
-        }
         Asked::Host(id, stage, direction) => {
             let program = programs.iter().find(|program| program.hosts.contains_key(id));
             let Some(program) = program else { return Verdict::unknown() };
-            program.decide_host(id, *stage, *direction, packet)
+            if row.traffic.staged {
+                program.decide_host_staged(id, *stage, *direction, packet)
+            } else {
+                program.decide_host(id, *stage, *direction, packet)
+            }
         }
         Asked::Node(_) => Verdict::unknown(),
     }

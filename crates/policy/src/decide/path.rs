@@ -86,7 +86,7 @@ impl World {
                 if from.node.as_deref() == Some(*node) =>
             {
                 if walk.workload(from, Direction::Egress) {
-                    walk.to_own_host(node);
+                    walk.own_host(node);
                 }
             }
             _ => {
@@ -255,7 +255,7 @@ impl<F: FnMut(&Asked) -> Verdict> Walk<'_, F> {
         self.push(direction, asked).decision == Decision::Allow
     }
 
-    fn to_own_host(&mut self, node: &str) {
+    fn own_host(&mut self, node: &str) {
         let decision = match self.world.inventory.hosts.to_host(node) {
             ToHost::Drop => Decision::Deny,
             ToHost::Accept | ToHost::Return => Decision::Allow,
@@ -303,6 +303,6 @@ impl Way {
         legs()
             .find(|leg| leg.verdict.decision == Decision::Deny)
             .or_else(|| legs().find(|leg| matches!(leg.asked, Asked::Workload(..))))
-            .or_else(|| legs().last())
+            .or_else(|| legs().next_back())
     }
 }

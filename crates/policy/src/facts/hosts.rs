@@ -104,6 +104,17 @@ impl Hosts {
             .flat_map(|host| host.addresses.iter().map(|address| (*address, host.node.as_str())))
     }
 
+    fn reads(kind: Kind) -> bool {
+        matches!(
+            kind,
+            Kind::HostEndpoint
+                | Kind::Node
+                | Kind::KubeControllersConfiguration
+                | Kind::Profile
+                | Kind::FelixConfiguration
+        )
+    }
+
     /// `None` for kinds that say nothing about hosts.
     pub fn upsert(
         &mut self,
@@ -111,6 +122,9 @@ impl Hosts {
         nodes: &Nodes,
         notes: &mut Notes,
     ) -> Option<TouchedHosts> {
+        if !Self::reads(object.kind()) {
+            return None;
+        }
         let name = object.metadata().name.clone().unwrap_or_default();
         Some(match object {
             Object::HostEndpoint(written) => {

@@ -86,7 +86,8 @@ pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
     let judges =
         program.endpoints.values().flat_map(|e| e.addresses.values().chain(e.staged.values()));
     let mut judging: BTreeSet<ProgramId> = judges.flat_map(|j| [j.ingress, j.egress]).collect();
-    let stages = program.hosts.values().flat_map(|host| host.stages.values());
+    let stages =
+        program.hosts.values().flat_map(|host| host.stages.values().chain(host.staged.values()));
     judging.extend(stages.flat_map(|locals| locals.values().copied()));
     for id in &judging {
         if !program.entries.contains_key(&(*id, ClassId::OUTSIDE)) {
