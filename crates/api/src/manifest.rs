@@ -58,20 +58,47 @@ pub fn load(file: &str, text: &str) -> Manifests {
     manifests
 }
 
-/// The place of `field` (such as `spec.ingress[0].from`) in the object that begins at `object`, or of
-/// its nearest parent that is written out. Reads the document again, so that loading need not keep
-/// every place in memory.
+/// Where the documents of a text begin and end, so that places in a long text are found without
+/// reading all of it again.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    /// First line, and the bytes.
+    documents: Vec<(u32, std::ops::Range<usize>)>,
+}
+
+impl Index {
+    pub fn of(text: &str) -> Self {
+        let begin = text.as_ptr().addr();
+        let documents = documents::split(text).into_iter().map(|document| {
+            let from = document.text.as_ptr().addr().saturating_sub(begin);
+            (document.line, from..from + document.text.len())
+        });
+        Self { documents: documents.collect() }
+    }
+
+    /// The document that holds the line, with its first line.
+    pub fn document<'t>(&self, text: &'t str, line: u32) -> Option<(&'t str, u32)> {
+        let after = self.documents.partition_point(|(begin, _)| *begin <= line);
+        let (first, bytes) = self.documents.get(after.checked_sub(1)?)?;
+        Some((text.get(bytes.clone())?, *first))
+    }
+
+    /// The place of `field` (such as `spec.ingress[0].from`) in the object that begins at `object`, or
+    /// of its nearest parent that is written out. Reads the document again, so that loading need not
+    /// keep every place in memory.
+    pub fn locate(&self, text: &str, object: &Source, field: &str) -> Source {
+        let document = self.document(text, object.line);
+        let root = document.and_then(|(text, line)| compose::compose(text, line).ok());
+        let Some(root) = root else { return object.clone() };
+        let begin = root.find_at(object.line, object.column).unwrap_or(&root);
+        let (line, column) = begin.place_of(field);
+        Source { file: object.file.clone(), line, column }
+    }
+}
+
+/// As [`Index::locate`], for a text that is asked about once.
 pub fn locate(text: &str, object: &Source, field: &str) -> Source {
-    let documents = documents::split(text);
-    let Some(document) = documents.iter().rev().find(|d| d.line <= object.line) else {
-        return object.clone();
-    };
-    let Ok(root) = compose::compose(document.text, document.line) else {
-        return object.clone();
-    };
-    let begin = root.find_at(object.line, object.column).unwrap_or(&root);
-    let (line, column) = begin.place_of(field);
-    Source { file: object.file.clone(), line, column }
+    Index::of(text).locate(text, object, field)
 }
 
 /// The documents of a text as trees, for files that are no manifests but written alike. Within the same

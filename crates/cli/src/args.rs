@@ -27,6 +27,8 @@ pub enum Command {
     Eval(Eval),
     /// Hold policies against cases of who may reach whom; exit status 1 if one fails.
     Test(Test),
+    /// Turn policies of one dialect into those of the other, where it can say them.
+    Convert(Convert),
     /// Explain which rule decides about a connection, tier by tier, at both ends.
     Why(Why),
     /// Show every connection that manifests allow, exactly.
@@ -165,6 +167,23 @@ pub enum CasesOutput {
     Json,
     /// JUnit XML, for CI.
     Junit,
+}
+
+#[derive(Debug, Arguments)]
+pub struct Convert {
+    #[command(flatten)]
+    pub manifests: Manifests,
+    /// The dialect to turn policies into; those that are of it already are left out.
+    #[arg(long, value_enum)]
+    pub to: Dialect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// `projectcalico.org/v3` NetworkPolicy.
+    Calico,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    Kubernetes,
 }
 
 #[derive(Debug, Arguments)]

@@ -13,6 +13,7 @@ mod blast;
 mod cases;
 mod check;
 mod client;
+mod convert;
 mod diff;
 mod eval;
 mod flows;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::run(command),
         Command::Eval(command) => eval::run(command),
         Command::Test(command) => cases::run(command),
+        Command::Convert(command) => convert::run(command),
         Command::Why(command) => why::run(command),
         Command::Reach(command) => reach::run(command),
         Command::Diff(command) => diff::run(command),

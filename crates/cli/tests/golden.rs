@@ -211,3 +211,14 @@ fn check_fails_on_what_is_denied_and_is_silent_on_what_is_allowed() {
     let printed = run(&[&lint[..], &["--deny", "everything"]].concat(), "");
     assert!(printed.contains("lints.md") && printed.ends_with("status 2\n"), "{printed}");
 }
+
+#[test]
+fn convert_goes_both_ways_and_names_what_it_refuses() {
+    let there = ["convert", "--to", "calico", "-f", "shop"];
+    golden("convert-calico", &there, "");
+    let calico = run(&there, "");
+    let yaml = calico.split_once('\n').unwrap().1.split("--- stderr").next().unwrap();
+    golden("convert-kubernetes", &["convert", "--to", "kubernetes", "-f", "-"], yaml);
+    golden("convert-refused", &["convert", "--to", "kubernetes", "-f", "broken/lint.yaml"], "");
+    golden("convert-nothing", &["convert", "--to", "kubernetes", "-f", "shop/world.yaml"], "");
+}

@@ -48,6 +48,8 @@ pub mod explain;
 
 pub mod cover;
 
+pub mod convert;
+
 /// What the engine makes; for those who may see programs but no other message to nodes.
 pub use bulkhead_wire::NodeProgram;
 pub use decide::{Judgement, Trace, World};

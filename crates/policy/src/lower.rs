@@ -37,9 +37,10 @@ use bulkhead_api::Object;
 
 pub use diagnostic::{Diagnostic, Notes, Severity};
 pub use domains::of_set;
-pub use expiry::{expired, expires, moment};
+pub use expiry::{ANNOTATION as EXPIRES_ANNOTATION, expired, expires, moment};
 pub use fields::net;
 pub use host::profile_rules;
+pub use kubernetes::ORDER as KUBERNETES_ORDER;
 
 use crate::rule::{Policy, Tier};
 

@@ -65,6 +65,12 @@ impl Composer {
     fn syntax(&self, text: &str, error: &ScanError) -> ComposeError {
         let info = error.info();
         let what = if info.is_empty() { format!("{:?}", error.kind()) } else { info };
+        // The parser reads ahead and may come to its own limit before ours.
+        if what.contains("recursion limit") {
+            let message = format!("nested more than {DEPTH_MAX} levels deep");
+            let help = "no object of ours nests like that";
+            return self.error("too-deep", *error.marker(), message, help);
+        }
         let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
         let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
         let help = if indent.contains('\t') {

@@ -97,8 +97,14 @@ impl Diagnostic {
 
     /// Keeps the line of `text` that the complaint is about, for [`fmt::Display`].
     #[must_use]
-    pub fn quote(mut self, text: &str) -> Self {
-        let row = (self.source.line as usize).saturating_sub(1);
+    pub fn quote(self, text: &str) -> Self {
+        self.quote_from(text, 1)
+    }
+
+    /// As [`Diagnostic::quote`], of a text that begins at another line.
+    #[must_use]
+    pub fn quote_from(mut self, text: &str, first_line: u32) -> Self {
+        let row = self.source.line.saturating_sub(first_line.max(1)) as usize;
         self.quote = text.lines().nth(row).map(|line| Quote::of(line, self.source.column));
         self
     }

@@ -17,7 +17,8 @@ use super::{Notes, calico, fields, scope};
 use crate::facts::{NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR};
 use crate::rule::{Action, Order, Policy, Ports, Rule, Side, Stage};
 
-const ORDER: f64 = 1000.0;
+/// Where Kubernetes policies stand in their tier.
+pub const ORDER: f64 = 1000.0;
 
 /// Protocols with their ports; `None` is all of them.
 pub type Traffic = Vec<(Option<Protocol>, Option<Ports>)>;
