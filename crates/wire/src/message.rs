@@ -605,6 +605,7 @@ pub struct ToNode {
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[expect(clippy::large_enum_variant, reason = "one is read or written at a time, and not kept")]
 pub enum ServerWord {
     #[prost(message, tag = "1")]
     Program(NodeProgram),
