@@ -131,9 +131,11 @@ impl<'ast> Visit<'ast> for UnsafeFinder {
 }
 
 /// Every crate inherits the workspace's lints; only `enforce` and its `abi` keep tables of their own.
+/// A crate that is a workspace of its own has nothing to inherit.
 fn manifest(source: &Source, faults: &mut Vec<String>) {
     let is_crate = source.path.ends_with("/Cargo.toml") && source.text.contains("[package]");
-    if !is_crate || source.path.starts_with(UNSAFE_FOLDER) {
+    let is_alone = source.text.lines().any(|line| line == "[workspace]");
+    if !is_crate || is_alone || source.path.starts_with(UNSAFE_FOLDER) {
         return;
     }
     if !source.text.contains("[lints]\nworkspace = true") {
