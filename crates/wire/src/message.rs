@@ -604,7 +604,6 @@ pub struct ToNode {
     pub word: Option<ServerWord>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one word is held at a time")]
 #[derive(Clone, PartialEq, prost::Oneof)]
 #[expect(clippy::large_enum_variant, reason = "one is read or written at a time, and not kept")]
 pub enum ServerWord {
