@@ -137,3 +137,87 @@ fn a_missing_kubeconfig_is_named() {
     assert_eq!(status, 1);
     assert!(stderr.contains("cannot read the kubeconfig `/nowhere/kubeconfig`"), "{stderr}");
 }
+
+/// Answers every request until the test ends: lists by path, 404 elsewhere.
+fn serve_lists(lists: &'static [(&'static str, &'static str)]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = BufReader::new(stream.try_clone().unwrap());
+            let mut first = String::new();
+            head.read_line(&mut first).unwrap();
+            let mut line = String::new();
+            while head.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let path = first.split(' ').nth(1).unwrap_or_default();
+            let found = lists.iter().find(|(prefix, _)| path.starts_with(prefix));
+            let missing = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"none","reason":"NotFound","code":404}"#;
+            let (status, body) = match found {
+                Some((_, body)) => ("200 OK", *body),
+                None => ("404 Not Found", missing),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                 connection: close\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body.as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+/// Two pages of pods, and a policy that lets nobody in.
+const LISTS: &[(&str, &str)] = &[
+    (
+        "/api/v1/pods?limit=500&continue=next%2Fpage",
+        r#"{"metadata":{},"items":[{"metadata":{"namespace":"shop","name":"db","labels":{"app":"db"}},"status":{"podIP":"10.0.0.2"}}]}"#,
+    ),
+    (
+        "/api/v1/pods?limit=500",
+        r#"{"metadata":{"continue":"next/page"},"items":[{"metadata":{"namespace":"shop","name":"web"},"status":{"podIP":"10.0.0.1"}}]}"#,
+    ),
+    (
+        "/apis/networking.k8s.io/v1/networkpolicies?limit=500",
+        r#"{"metadata":{},"items":[{"metadata":{"namespace":"shop","name":"db"},"spec":{"podSelector":{}}}]}"#,
+    ),
+];
+
+#[test]
+fn the_offline_tools_read_a_server_page_by_page() {
+    let url = serve_lists(LISTS);
+    let output = bulkhead(&url, &["why", "shop/web", "shop/db:5432", "--server"]);
+    let (status, stdout, stderr) = texts(&output);
+    assert_eq!((status, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.starts_with("shop/web (10.0.0.1) -> shop/db (10.0.0.2), TCP port 5432: DENY"));
+    assert!(stdout.contains("KubernetesNetworkPolicy shop/db"), "{stdout}");
+    // The URL may be named as well; there is nothing else at this one.
+    let empty = serve_lists(&[]);
+    let flag = format!("--server={empty}");
+    let output = bulkhead(&url, &["why", "shop/web", "shop/db:5432", &flag]);
+    let (status, _, stderr) = texts(&output);
+    assert_eq!(status, 1);
+    assert!(stderr.contains("`shop/web` is no workload"), "{stderr}");
+}
+
+#[test]
+fn files_lie_on_top_of_what_a_server_holds() {
+    let url = serve_lists(LISTS);
+    let folder = tempfile::tempdir().unwrap();
+    let change = folder.path().join("change.yaml");
+    let text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+                metadata: {namespace: shop, name: db}\nspec: {podSelector: {}, ingress: [{}]}\n";
+    std::fs::write(&change, text).unwrap();
+    let args = ["why", "shop/web", "shop/db:5432", "--server", "-f", change.to_str().unwrap()];
+    let (status, stdout, stderr) = texts(&bulkhead(&url, &args));
+    assert_eq!((status, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.contains(": ALLOW") && stdout.contains("change.yaml:4"), "{stdout}");
+    let output = bulkhead(&url, &["check", "--server", "-f", change.to_str().unwrap()]);
+    let (_, stdout, _) = texts(&output);
+    assert!(stdout.contains("3 objects in 1 file"), "{stdout}");
+    assert!(stdout.contains("warning[allow-all]"), "{stdout}");
+}

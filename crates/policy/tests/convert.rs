@@ -1,6 +1,12 @@
 //! A converted policy says the same as the one that it was, in random worlds; what cannot be
 //! converted is refused with its field.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "makers of a test; a broken one must stop it"
+)]
+
 use bulkhead_api::Object;
 use bulkhead_policy::World;
 use bulkhead_policy::convert::{Surroundings, to_calico, to_kubernetes};
