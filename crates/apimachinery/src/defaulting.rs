@@ -24,11 +24,7 @@ pub fn complete(resource: &Resource, object: &mut Value) {
         Kind::KubernetesNetworkPolicy => network_policy(object),
         Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => calico_policy(object),
         Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy => staged_policy(object),
-        Kind::StagedKubernetesNetworkPolicy => {
-            if !is_deletion(object) {
-                network_policy(object);
-            }
-        }
+        Kind::StagedKubernetesNetworkPolicy if !is_deletion(object) => network_policy(object),
         Kind::Tier => {
             if let Some(spec) = spec(object) {
                 default(spec, "defaultAction", "Deny");

@@ -17,6 +17,13 @@ use super::{Matrix, Reach, Traffic};
 use crate::engine::Engine;
 use crate::select::{GroupId, GroupKind};
 
+/// An egress program in one IP version.
+type Kind = (ProgramId, bool);
+/// A pattern, with what it opens to every address outside and to some.
+type Opened = (Arc<str>, [TrafficId; 2]);
+/// What is told of each pattern, with the IP versions it holds in.
+type Told = BTreeMap<(Arc<str>, Pods), BTreeSet<(TrafficId, bool)>>;
+
 impl Reach {
     /// Adds what names open beyond what is open to every address they may lead to.
     pub fn add_names(
@@ -25,21 +32,18 @@ impl Reach {
         members: &BTreeMap<Arc<str>, Vec<EndpointId>>,
         matrix: &mut Matrix,
     ) {
-        let mut known: HashMap<(ProgramId, bool), Vec<(Arc<str>, [TrafficId; 2])>> = HashMap::new();
+        let mut known: HashMap<Kind, Vec<Opened>> = HashMap::new();
         for (workload, endpoints) in members {
             let slots = endpoints.iter().flat_map(|endpoint| self.slots_of(endpoint));
-            let kinds: BTreeSet<(ProgramId, bool)> = slots
+            let kinds: BTreeSet<Kind> = slots
                 .filter_map(|slot| self.slot(*slot))
                 .filter_map(|slot| Some((slot.program(Direction::Egress)?, slot.is_v4())))
                 .collect();
             let is_dual = kinds.iter().any(|kind| kind.1) && kinds.iter().any(|kind| !kind.1);
-            let mut told: BTreeMap<(Arc<str>, Pods), BTreeSet<(TrafficId, bool)>> = BTreeMap::new();
+            let mut told = Told::new();
             for kind in kinds {
-                if !known.contains_key(&kind) {
-                    let names = self.opened_by_names(engine, kind);
-                    known.insert(kind, names);
-                }
-                for (name, [all, some]) in known.get(&kind).into_iter().flatten() {
+                let names = known.entry(kind).or_insert_with(|| self.opened_by_names(engine, kind));
+                for (name, [all, some]) in &*names {
                     for (pods, traffic) in [(Pods::All, all), (Pods::SomeAddresses, some)] {
                         let told = told.entry((Arc::clone(name), pods)).or_default();
                         told.insert((*traffic, kind.1));

@@ -92,7 +92,7 @@ fn ports(protocol: Protocol, pieces: &[Piece], words: &mut Vec<Allowed>) {
             None => by_sources.push((&piece.sources, vec![interval])),
         }
     }
-    by_sources.sort_by(|(a, _), (b, _)| a.cmp(b));
+    by_sources.sort_by_key(|(sources, _)| *sources);
     for (sources, ports) in by_sources {
         let source_ports = match sources {
             Sources::Any => None,
