@@ -28,8 +28,10 @@ use crate::output::{self, Paint};
 use crate::world;
 
 pub fn run(command: &Check) -> anyhow::Result<ExitCode> {
-    let input = input::read(&command.manifests)?;
-    let mut findings = find(&input, world::moment(&command.when));
+    let mut input = input::read(&command.manifests)?;
+    let objects = input.take_objects();
+    let n_objects = objects.len();
+    let mut findings = find(&input, objects, world::moment(&command.when));
     let is_silenced = |finding: &Finding| {
         finding.diagnostic.severity != Severity::Error
             && command.allow.iter().any(|code| code == finding.diagnostic.code)
@@ -37,8 +39,10 @@ pub fn run(command: &Check) -> anyhow::Result<ExitCode> {
     findings.retain(|finding| !is_silenced(finding));
     let mut out = output::answers();
     match command.output {
-        CheckOutput::Text => report::text(&mut out, &input, &findings, Paint::for_stdout())?,
-        CheckOutput::Json => report::json(&mut out, &input, &findings)?,
+        CheckOutput::Text => {
+            report::text(&mut out, n_objects, &input, &findings, Paint::for_stdout())?
+        }
+        CheckOutput::Json => report::json(&mut out, n_objects, &input, &findings)?,
         CheckOutput::Sarif => sarif::write(&mut out, &findings)?,
     }
     out.flush()?;
@@ -63,9 +67,9 @@ pub struct Finding {
     pub diagnostic: Diagnostic,
 }
 
-fn find(input: &Input, now: Moment) -> Vec<Finding> {
-    let objects: Vec<&Object> = input.objects().collect();
-    let mut everybody: Vec<Object> = input.objects().cloned().collect();
+/// `everybody` is what was written; pods of owners come to it, so that there is one copy of all.
+fn find(input: &Input, mut everybody: Vec<Object>, now: Moment) -> Vec<Finding> {
+    let n_written = everybody.len();
     let populated = world::populate(&mut everybody);
     let mut pen = Pen { input, owners: populated.owners, findings: Vec::new() };
     let written = input.manifests.diagnostics.iter();
@@ -74,6 +78,7 @@ fn find(input: &Input, now: Moment) -> Vec<Finding> {
     pen.remarks(populated.remarks);
     let world = World::from_objects(&everybody).at(now);
     pen.engine(world.diagnostics());
+    let objects: Vec<&Object> = everybody.iter().take(n_written).collect();
     server::check(&objects, &mut pen);
     references::check(&objects, &everybody, &mut pen);
     lint::check(&everybody, &world, &mut pen);

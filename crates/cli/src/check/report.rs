@@ -11,6 +11,7 @@ use crate::output::Paint;
 
 pub fn text(
     out: &mut impl Write,
+    n_objects: usize,
     input: &Input,
     findings: &[Finding],
     paint: Paint,
@@ -29,7 +30,7 @@ pub fn text(
     writeln!(
         out,
         "{} in {}: {}, {}, {}",
-        counted(input.objects().count(), "object"),
+        counted(n_objects, "object"),
         counted(input.n_files, "file"),
         counted(errors, "error"),
         counted(warnings, "warning"),
@@ -42,10 +43,15 @@ fn counted(n: usize, noun: &str) -> String {
     format!("{n} {noun}{plural}")
 }
 
-pub fn json(out: &mut impl Write, input: &Input, findings: &[Finding]) -> io::Result<()> {
+pub fn json(
+    out: &mut impl Write,
+    n_objects: usize,
+    input: &Input,
+    findings: &[Finding],
+) -> io::Result<()> {
     let [errors, warnings, notes] = counts(findings);
     let report = json!({
-        "objects": input.objects().count(),
+        "objects": n_objects,
         "files": input.n_files,
         "errors": errors,
         "warnings": warnings,
