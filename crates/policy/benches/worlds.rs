@@ -5,8 +5,8 @@
 //!
 //! Worlds are seeded. Objects are typed before the clock starts, made a hundred at a time and
 //! dropped as the engine takes them in, so that neither time nor heap counts the making of input.
-//! Seconds are CPU seconds of the whole process; changes are timed one by one, from
-//! [`bulkhead_policy::Engine::apply`] to the deltas that `take_changes` gives.
+//! All times of A to F are CPU times of the process, which has one thread: seconds of a whole compile,
+//! or of one change from [`bulkhead_policy::Engine::apply`] to the deltas that `take_changes` gives.
 #![expect(clippy::print_stdout, reason = "a program that prints its findings")]
 #![expect(clippy::expect_used, reason = "a broken bench must stop")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
