@@ -1,4 +1,5 @@
 //! Every Markdown case, through the slow reading of the rules and through the compiled program.
+#![expect(clippy::expect_used, reason = "a broken case must stop the test")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
