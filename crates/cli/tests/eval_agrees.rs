@@ -15,7 +15,7 @@ use bulkhead_api::{Object, addressing};
 use bulkhead_policy::World as Oracle;
 use bulkhead_testbed::Shape;
 use bulkhead_testbed::worlds::{List, Packets, Worlds};
-use bulkhead_types::{Decision, Packet, Protocol, RuleRef, Verdict};
+use bulkhead_types::{Decision, Direction, NO_NAMES, Packet, Protocol, RuleRef, Verdict};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::{Value, json};
@@ -72,11 +72,10 @@ fn expected(world: &Oracle, id: usize, packet: &Packet) -> Value {
     if src.is_some() && src == dst {
         return json!({"id": id, "verdict": "allow", "egress": null, "ingress": null});
     }
-    let judgement = world.judge(packet);
-    let sides = [&judgement.egress, &judgement.ingress]
-        .map(|trace| trace.as_ref().map_or(Value::Null, |trace| side(&trace.verdict)));
-    let [egress, ingress] = sides;
-    let verdict = if judgement.is_allowed() { "allow" } else { "deny" };
+    let way = world.way([None, None], packet, &NO_NAMES);
+    let word = |end| way.word(end).map_or(Value::Null, |leg| side(&leg.verdict));
+    let (egress, ingress) = (word(Direction::Egress), word(Direction::Ingress));
+    let verdict = if way.is_allowed() { "allow" } else { "deny" };
     json!({"id": id, "verdict": verdict, "egress": egress, "ingress": ingress})
 }
 
