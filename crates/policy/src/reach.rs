@@ -17,6 +17,7 @@
 
 mod answers;
 mod blast;
+mod border;
 mod change;
 mod difference;
 mod exposure;

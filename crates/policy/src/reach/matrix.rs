@@ -8,10 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bulkhead_types::{Direction, EndpointId};
-use bulkhead_wire::ProgramId;
 use roaring::RoaringBitmap;
 
-use super::outside::{Segment, ranges};
+use super::border::Outside;
 use super::pool::{TrafficId, TrafficPool};
 use super::slots::Place;
 use super::traffic::Traffic;
@@ -99,19 +98,18 @@ impl Reach {
         for dst in 0..workloads.names.len() {
             self.columns_of(dst, &workloads, &is_wanted, &mut matrix);
         }
-        let segments = self.segments();
-        let taken = self.taken();
+        let mut outside = Outside::of(self);
         for (name, slots) in workloads.names.iter().zip(&workloads.slots) {
             if !is_wanted(name) {
                 continue;
             }
             for direction in Direction::BOTH {
                 for own in slots.iter().filter(|own| !own.is_empty()) {
-                    self.outside_of(name, own, direction, (&segments, &taken), &mut matrix);
+                    self.outside_of(name, own, direction, &mut outside, &mut matrix);
                 }
             }
         }
-        matrix.taken = taken;
+        matrix.taken = outside.taken;
         matrix.connections.sort_unstable();
         matrix.within.sort_unstable();
         matrix
@@ -200,63 +198,6 @@ impl Reach {
             }
         }
         by_key
-    }
-
-    /// What a workload's addresses of one IP version and the outside may do.
-    fn outside_of(
-        &mut self,
-        name: &Arc<str>,
-        own: &RoaringBitmap,
-        direction: Direction,
-        (segments, taken): (&[Segment], &BTreeSet<IpAddr>),
-        matrix: &mut Matrix,
-    ) {
-        let Some(is_v4) = own.min().and_then(|slot| self.slot(slot)).map(super::Slot::is_v4) else {
-            return;
-        };
-        let mut programs: BTreeMap<ProgramId, u64> = BTreeMap::new();
-        for slot in own.iter().filter_map(|slot| self.slot(slot)) {
-            if let Some(program) = slot.program(direction) {
-                *programs.entry(program).or_default() += 1;
-            }
-        }
-        let outside = &self.slots.outside & self.slots.family(is_v4);
-        let mut tallies: HashMap<u32, Tally> = HashMap::new();
-        for (program, n_slots) in programs {
-            for (traffic, slots) in self.answers.by_remote(program, &self.slots, &outside) {
-                for slot in slots {
-                    tallies.entry(slot).or_default().add(traffic, n_slots);
-                }
-            }
-        }
-        let mut bounds: HashMap<u32, (TrafficId, TrafficId)> = HashMap::new();
-        for (slot, tally) in tallies {
-            bounds.insert(slot, tally.bounds(&mut self.answers.pool, own.len()));
-        }
-        let nothing = (TrafficId::NOTHING, TrafficId::NOTHING);
-        let own_family = segments.iter().filter(|segment| segment.range.is_v4() == is_v4);
-        let own_family: Vec<Segment> = own_family.copied().collect();
-        let found =
-            ranges(&own_family, taken, |slot| bounds.get(&slot).copied().unwrap_or(nothing));
-        for (range, (all, any)) in found {
-            for (pods, allowed) in [(Pods::All, all), (Pods::Some, any)] {
-                let mut allowed = self.answers.pool.get(allowed).of_family(is_v4);
-                if pods == Pods::Some {
-                    allowed = allowed.but_not(&self.answers.pool.get(all));
-                }
-                if allowed.is_empty() {
-                    continue;
-                }
-                let workload = End::Workload(Arc::clone(name));
-                let (src, dst) = match direction {
-                    Direction::Ingress => (End::Outside(range), workload),
-                    Direction::Egress => (workload, End::Outside(range)),
-                };
-                let extent = Extent { pods, is_v4: None, requests: None };
-                let allowed = Arc::new(allowed);
-                matrix.connections.push(Connection { src, dst, extent, allowed });
-            }
-        }
     }
 }
 
