@@ -197,7 +197,7 @@ pub async fn apply(client: &Client, object: &Object) -> Result<u64> {
     let params = PatchParams::apply(MANAGER).force();
     let mut written =
         api.patch(&name, &params, &Patch::Apply(&wanted)).await.with_context(failed)?;
-    if let Some(status) = objects::pod_status(object)? {
+    if let Some(status) = objects::status(object)? {
         let patch = Patch::Merge(json!({"status": status}));
         let params = PatchParams::default();
         written = api.patch_status(&name, &params, &patch).await.with_context(failed)?;

@@ -44,9 +44,16 @@ pub fn dynamic(object: &Object) -> Result<DynamicObject> {
     Ok(dynamic)
 }
 
-/// The status of a pod as its kubelet would report it.
-pub fn pod_status(object: &Object) -> Result<Option<Value>> {
-    let Object::Pod(pod) = object else { return Ok(None) };
+/// The status of a node or pod as its kubelet would report it.
+pub fn status(object: &Object) -> Result<Option<Value>> {
+    let pod = match object {
+        Object::Pod(pod) => pod,
+        Object::Node(node) => {
+            let status = node.status.as_ref().map(serde_json::to_value);
+            return Ok(status.transpose()?);
+        }
+        _ => return Ok(None),
+    };
     let Some(status) = &pod.status else { return Ok(None) };
     let mut status = serde_json::to_value(status)?;
     let fields = status.as_object_mut().context("a status is a JSON map")?;
