@@ -17,6 +17,7 @@ use crate::backbone::Parts;
 use crate::config::Config;
 use crate::files::{MODE_PRIVATE, MODE_PUBLIC, make_private_folder, write_atomic};
 use crate::pki::{GROUP_ADMINS, Pki, USER_ADMIN};
+use crate::shutdown::Signals;
 use crate::state::AppState;
 use crate::tls::ClientCertificates;
 use crate::{background, http, kubeconfig, shutdown, tls};
@@ -37,12 +38,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let store: Arc<dyn Store> =
         Arc::new(RedbStore::open(&folder.join(DATABASE_FILE), config.store_limits)?);
 
+    let mut signals = Signals::caught().context("signals cannot be received")?;
     let (switch, shutdown) = shutdown::channel();
     let (state, parts) = AppState::new(config, pki, store, shutdown)?;
     let mut tasks = start(&state, parts).await?;
 
     let signal = tokio::select! {
-        signal = shutdown::signal() => signal.context("signals cannot be received")?,
+        signal = signals.next() => signal,
         Some(ended) = tasks.join_next() => {
             ended.context("a task of the server panicked")??;
             "the end of a task"
