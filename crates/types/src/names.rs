@@ -51,7 +51,8 @@ pub fn pattern_covers(pattern: &str, name: &str) -> bool {
 
 /// Every pattern that could mean the normal name, the closest first: `a.b.c`, `*.b.c`, `*.c`.
 pub fn patterns_over(name: &str) -> impl Iterator<Item = String> + '_ {
-    let dots = name.match_indices('.').filter_map(|(at, _)| name.get(at..));
+    let dots = name.match_indices('.').filter(|(at, _)| *at > 0);
+    let dots = dots.filter_map(|(at, _)| name.get(at..));
     std::iter::once(name.to_owned()).chain(dots.map(|rest| format!("*{rest}")))
 }
 
