@@ -1,5 +1,7 @@
-//! Who can reach whom, as the server has worked it out: the answers of
+//! Who can reach whom: what `bulkhead reach --output json` prints, and the answers of
 //! `GET /apis/bulkhead.dev/v1/reach` and of `…/reach/changes`.
+//!
+//! Names and order of the keys are a promise.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,8 +15,9 @@ pub const CHANGES_PATH: &str = "/apis/bulkhead.dev/v1/reach/changes";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReachReport {
-    /// Every object written up to this resourceVersion counts.
-    pub resource_version: u64,
+    /// Of a server: every object written up to this resourceVersion counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<u64>,
     pub connections: Vec<ReachConnection>,
     /// What the pods of one workload may do among themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -24,8 +27,9 @@ pub struct ReachReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReachConnection {
-    /// `namespace/name[Kind]`, or a range of addresses outside.
+    /// `namespace/name[Kind]`, a range of addresses outside, or a way in.
     pub src: String,
+    /// As `src`, or a DNS name or pattern.
     pub dst: String,
     pub allowed: Vec<AllowedTraffic>,
     #[serde(flatten)]
@@ -41,16 +45,38 @@ pub struct ReachWithin {
     pub extent: ReachExtent,
 }
 
-/// Left out where it holds of all pods and IP versions.
+/// Left out where it holds of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReachExtent {
     /// `some`: not of every pair of pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<String>,
+    /// `some`: not of every address to which the name may lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<String>,
     /// 4 or 6: of one IP version only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_version: Option<u8>,
+    /// What requests must match, at each end that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Vec<ReachRequests>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReachRequests {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<ReachPath>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ReachPath {
+    Exact(String),
+    Prefix(String),
 }
 
 /// Some of the traffic of one protocol; what is absent does not matter.
@@ -69,6 +95,9 @@ pub struct AllowedTraffic {
     /// Protocol numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbers: Option<String>,
+    /// Where traffic of several extents stands in one list.
+    #[serde(flatten)]
+    pub extent: ReachExtent,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

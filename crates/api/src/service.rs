@@ -22,7 +22,7 @@ use crate::workload::Workload;
 mod tests;
 
 /// By which a slice says whose it is.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// A port of a service, as others name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

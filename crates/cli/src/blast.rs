@@ -5,20 +5,21 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bulkhead_policy::reach::{Blast, End, Origin, Way};
+use bulkhead_api::reach::AllowedTraffic;
+use bulkhead_policy::reach::{Blast, End, Origin, Way, allowed};
 use serde::Serialize;
 
 use crate::args::{self, Picture};
 use crate::output::{self, Paint};
 use crate::reach::graph::Graph;
 use crate::reach::words::{GroundJson, because};
-use crate::reach::{AllowedJson, Asked, allowed_json, end, table};
+use crate::reach::{Asked, table};
 
 pub fn run(command: &args::Blast) -> anyhow::Result<ExitCode> {
     let mut asked = Asked::read(&command.manifests, false, &command.when)?;
     let origin = origin(&asked, &command.from)?;
     let matrix = asked.matrix(None);
-    let members = asked.owners.members();
+    let members = asked.members();
     let hops_max = command.depth.unwrap_or(u32::MAX);
     let blast = asked.reach.blast(&asked.engine, &matrix, &members, &origin, hops_max);
     let from = match &origin {
@@ -68,7 +69,7 @@ struct WayJson {
     hop: Option<u32>,
     src: String,
     dst: String,
-    allowed: Vec<AllowedJson>,
+    allowed: Vec<AllowedTraffic>,
     rules: Vec<GroundJson>,
 }
 
@@ -76,9 +77,9 @@ impl WayJson {
     fn of(hop: Option<u32>, way: &Way) -> Self {
         Self {
             hop,
-            src: end(&way.src),
-            dst: end(&way.dst),
-            allowed: allowed_json(&way.allowed, None),
+            src: way.src.to_string(),
+            dst: way.dst.to_string(),
+            allowed: allowed(&way.allowed, None),
             rules: way.grounds.iter().map(GroundJson::of).collect(),
         }
     }
@@ -130,7 +131,7 @@ fn counted(n: usize, word: &str) -> String {
 }
 
 fn write_way(out: &mut impl Write, way: &Way, paint: Paint) -> anyhow::Result<()> {
-    let (src, dst) = (end(&way.src), end(&way.dst));
+    let (src, dst) = (way.src.to_string(), way.dst.to_string());
     let dst = if table::is_outside(&way.dst) { paint.bad(&dst) } else { dst };
     writeln!(out, "  {src} -> {dst}: {}", way.allowed.in_short())?;
     for ground in &way.grounds {

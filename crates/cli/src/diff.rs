@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use bulkhead_policy::reach::{Allowance, Difference, DifferenceKind, End};
+use bulkhead_api::reach::AllowedTraffic;
+use bulkhead_policy::reach::{Allowance, Difference, DifferenceKind, End, allowed};
 use serde::Serialize;
 
 use crate::args::{Diff, Manifests, Picture};
 use crate::output::{self, Paint};
 use crate::reach::graph::Graph;
-use crate::reach::{AllowedJson, Asked, allowed_json, end, table};
+use crate::reach::{Asked, table};
 
 pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
     let matrix = |files: &[PathBuf], is_staged| {
@@ -59,10 +60,10 @@ struct DiffJson {
 struct PairJson {
     src: String,
     dst: String,
-    before: Vec<AllowedJson>,
-    after: Vec<AllowedJson>,
-    lost: Vec<AllowedJson>,
-    gained: Vec<AllowedJson>,
+    before: Vec<AllowedTraffic>,
+    after: Vec<AllowedTraffic>,
+    lost: Vec<AllowedTraffic>,
+    gained: Vec<AllowedTraffic>,
 }
 
 fn write_json(out: &mut impl Write, found: &[Difference]) -> anyhow::Result<()> {
@@ -84,15 +85,15 @@ impl PairJson {
     fn of(difference: &Difference) -> Self {
         let all = |allowance: &Allowance| {
             let parts = allowance.iter();
-            parts.flat_map(|(extent, traffic)| allowed_json(traffic, Some(extent))).collect()
+            parts.flat_map(|(extent, traffic)| allowed(traffic, Some(extent))).collect()
         };
         Self {
-            src: end(&difference.src),
-            dst: end(&difference.dst),
+            src: difference.src.to_string(),
+            dst: difference.dst.to_string(),
             before: all(&difference.before),
             after: all(&difference.after),
-            lost: allowed_json(&difference.lost(), None),
-            gained: allowed_json(&difference.gained(), None),
+            lost: allowed(&difference.lost(), None),
+            gained: allowed(&difference.gained(), None),
         }
     }
 }
@@ -110,7 +111,7 @@ fn write_table(out: &mut impl Write, found: &[Difference], paint: Paint) -> anyh
                 DifferenceKind::Removed => "removed",
                 DifferenceKind::Altered => "altered",
             };
-            let ends = [end(&difference.src), end(&difference.dst)];
+            let ends = [difference.src.to_string(), difference.dst.to_string()];
             let [src, dst] = ends;
             [word.to_owned(), src, dst, shown(&difference.before), shown(&difference.after)]
         })

@@ -3,30 +3,31 @@
 //! Invariant: all answers come from the compiled engine, over all packets at once; no packet is
 //! tried out.
 
-mod entries;
 mod exposure;
 pub mod graph;
-mod json;
 pub mod owners;
-mod requests;
 mod staged;
 pub mod table;
 pub mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bulkhead_api::Object;
-use bulkhead_policy::reach::{self, End, Matrix};
+use bulkhead_api::reach::ReachReport;
+use bulkhead_policy::reach::{self, Beyond, Exposure, Matrix, Open};
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Changes, Engine};
+use bulkhead_types::EndpointId;
+use serde::Serialize;
 
 use crate::args::{Manifests, Picture, Reach, When};
 use crate::output::{self, Paint};
 use crate::{input, world};
 
-pub use json::{AllowedJson, allowed_json, end};
+use exposure::ExposureJson;
 use owners::Owners;
 
 /// A world that can be asked who reaches whom.
@@ -50,7 +51,7 @@ pub fn run(command: &Reach) -> anyhow::Result<ExitCode> {
     });
     let mut out = output::answers();
     match command.output {
-        Picture::Json => json::write(&mut out, &matrix, exposures.as_deref())?,
+        Picture::Json => write_json(&mut out, &matrix, exposures.as_deref())?,
         Picture::Table => {
             let paint = Paint::for_stdout();
             table::write(&mut out, &matrix, paint)?;
@@ -63,6 +64,26 @@ pub fn run(command: &Reach) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names and order of the keys are a promise.
+#[derive(Debug, Serialize)]
+struct ReachJson {
+    #[serde(flatten)]
+    report: ReachReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exposure: Option<Vec<ExposureJson>>,
+}
+
+fn write_json(
+    out: &mut impl Write,
+    matrix: &Matrix,
+    exposures: Option<&[Exposure]>,
+) -> anyhow::Result<()> {
+    let exposure = exposures.map(|all| all.iter().map(ExposureJson::of).collect());
+    serde_json::to_writer(&mut *out, &ReachJson { report: matrix.report(), exposure })?;
+    out.write_all(b"\n")?;
+    Ok(())
 }
 
 impl Asked {
@@ -92,32 +113,18 @@ impl Asked {
 
     /// Everything that is allowed: to workloads, ranges and names, through ways in, and to requests.
     pub fn matrix(&mut self, focus: Option<&BTreeSet<String>>) -> Matrix {
-        let mut matrix = self.plain_matrix(focus);
-        // Those need to see every pair.
-        let requests = match focus {
-            None => self.requests(&matrix),
-            Some(_) => {
-                let whole = self.plain_matrix(None);
-                self.requests(&whole)
-            }
-        };
-        let members = self.owners.members();
-        self.reach.add_names(&self.engine, &members, &mut matrix);
-        matrix.connections.extend(requests);
-        matrix.connections.extend(self.entries());
-        let is_wanted = |end: &End| match (end, focus) {
-            (_, None) => true,
-            (End::Workload(name), Some(focus)) => focus.contains(name.as_ref()),
-            (_, Some(_)) => false,
-        };
-        matrix.connections.retain(|c| is_wanted(&c.src) || is_wanted(&c.dst));
-        matrix.connections.sort_unstable();
-        matrix
+        let mut open = self.objects.iter().any(reach::asks_for_requests).then(|| {
+            let open = self.with(self.objects.iter().cloned().map(reach::open).collect());
+            Open { engine: open.engine, reach: open.reach }
+        });
+        let beyond = Beyond { open: open.as_mut(), entries: &self.objects };
+        let owners = &self.owners;
+        self.reach.whole(&self.engine, &|id| owners.name_of(id), focus, beyond)
     }
 
-    /// Between workloads and ranges, for packets.
-    fn plain_matrix(&mut self, focus: Option<&BTreeSet<String>>) -> Matrix {
-        self.reach.matrix(|endpoint| self.owners.name_of(endpoint), focus)
+    /// The endpoints of each workload.
+    pub fn members(&self) -> BTreeMap<Arc<str>, Vec<EndpointId>> {
+        self.reach.members(&|id| self.owners.name_of(id))
     }
 
     /// The workloads meant; `None`: all.

@@ -20,7 +20,7 @@
 //! - Lowering never fails as a whole. What is not understood is read closed and named.
 //! - One bad object never stops the others.
 //! - API types end at `lower` and `facts`; wire types begin at `resolve`'s rows. In between there is
-//!   one rule form.
+//!   one rule form. What `reach` tells leaves as API types again.
 //! - What changed is worked out from what was touched, never by comparing everything.
 #![warn(clippy::disallowed_methods)]
 

@@ -20,14 +20,18 @@ mod blast;
 mod border;
 mod change;
 mod difference;
+mod entries;
 mod exposure;
 mod grounds;
 mod matrix;
 mod names;
 mod outside;
 mod pool;
+mod report;
+mod requests;
 mod slots;
 mod traffic;
+mod whole;
 mod words;
 
 #[cfg(test)]
@@ -53,9 +57,12 @@ pub use grounds::Ground;
 pub use matrix::{Connection, End, Extent, Matrix, Pods, Within};
 pub use outside::Range;
 pub use pool::{TrafficId, TrafficPool};
+pub use report::allowed;
+pub use requests::{Open, asks_for_requests, open};
 use slots::Slots;
 pub use slots::{Place, Slot};
 pub use traffic::{Piece, Sources, Traffic};
+pub use whole::Beyond;
 pub use words::Allowed;
 
 /// All connections that a world allows, ready to be asked.

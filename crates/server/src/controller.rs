@@ -12,6 +12,7 @@
 mod clock;
 pub mod compiler;
 pub mod directory;
+pub mod held;
 pub mod owners;
 pub mod publish;
 pub mod reachability;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::compiler::{Compiler, Placed};
 use self::directory::Directory;
+use self::held::Held;
 use self::publish::{Outlet, Published};
 use self::reachability::{ReachQuestion, ReachRefused};
 use crate::registry::{Compiled, Placement, Registry};
@@ -162,7 +164,8 @@ impl Controller {
                     }
                 }
                 Some(question) = self.questions.recv() => {
-                    self.compiler.answer(question, self.reached.0, Instant::now());
+                    let held = Held::new(self.store.as_ref(), self.reached);
+                    self.compiler.answer(question, &held, Instant::now());
                 }
             }
         }

@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use bulkhead_policy::reach::{Exposure, Imagined, Peer, Sandbox};
+use bulkhead_api::reach::AllowedTraffic;
+use bulkhead_policy::reach::{self, Exposure, Imagined, Peer, Sandbox};
 use bulkhead_types::Labels;
 use serde::Serialize;
 
-use super::json::{AllowedJson, allowed_json};
 use super::{Asked, table};
 use crate::output::{self, Paint};
 
@@ -23,7 +23,7 @@ pub struct ExposureJson {
 #[serde(rename_all = "camelCase")]
 struct PeerJson {
     peer: PeerName,
-    allowed: Vec<AllowedJson>,
+    allowed: Vec<AllowedTraffic>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ip_version: Option<u8>,
 }
@@ -60,7 +60,7 @@ impl Asked {
         let mut objects = self.objects.clone();
         objects.extend(sandbox.objects.iter().cloned());
         let mut with = self.with(objects);
-        with.reach.exposure(&with.engine, &self.owners.members(), &sandbox)
+        with.reach.exposure(&with.engine, &self.members(), &sandbox)
     }
 }
 
@@ -74,7 +74,7 @@ impl ExposureJson {
             open_to: peers
                 .map(|(peer, allowed)| PeerJson {
                     peer: PeerName::of(peer),
-                    allowed: allowed_json(allowed, None),
+                    allowed: reach::allowed(allowed, None),
                     ip_version: match peer {
                         Peer::Outside { is_v4 } => is_v4.map(|is_v4| if is_v4 { 4 } else { 6 }),
                         Peer::Cluster | Peer::Pods(_) => None,

@@ -7,7 +7,6 @@ use std::io::Write;
 
 use bulkhead_policy::reach::{End, Matrix};
 
-use super::json::end;
 use super::table::{is_outside, shown};
 
 #[derive(Debug, Default)]
@@ -64,7 +63,7 @@ impl Graph {
     }
 
     fn node(&mut self, at: &End) -> String {
-        let name = end(at);
+        let name = at.to_string();
         let is_outside = is_outside(at);
         let namespace = match is_outside {
             true => None,

@@ -1,7 +1,6 @@
 //! Workloads by name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use bulkhead_api::Object;
 use bulkhead_api::owner::Owner;
@@ -53,21 +52,6 @@ impl Owners {
 
     pub fn name_of(&self, endpoint: &EndpointId) -> String {
         self.of_endpoint.get(endpoint).cloned().unwrap_or_else(|| endpoint.to_string())
-    }
-
-    /// The endpoints of each workload.
-    pub fn members(&self) -> BTreeMap<Arc<str>, Vec<EndpointId>> {
-        let mut members: BTreeMap<Arc<str>, Vec<EndpointId>> = BTreeMap::new();
-        for (endpoint, name) in &self.of_endpoint {
-            match members.get_mut(name.as_str()) {
-                Some(known) => known.push(endpoint.clone()),
-                None => {
-                    members.insert(name.as_str().into(), vec![endpoint.clone()]);
-                }
-            }
-        }
-        members.values_mut().for_each(|endpoints| endpoints.sort_unstable());
-        members
     }
 
     /// The workload that is called so: as it is shown, without its kind, or by one of its pods. A

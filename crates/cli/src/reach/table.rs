@@ -5,7 +5,6 @@ use std::io::Write;
 use bulkhead_policy::reach::{Connection, End, Extent, Matrix, Pods, Traffic};
 use bulkhead_policy::rule::{HttpMatch, HttpPath};
 
-use super::json::end;
 use crate::output::Paint;
 
 pub fn write(out: &mut impl Write, matrix: &Matrix, paint: Paint) -> anyhow::Result<()> {
@@ -23,7 +22,7 @@ pub fn write(out: &mut impl Write, matrix: &Matrix, paint: Paint) -> anyhow::Res
 
 fn row(connection: &Connection) -> [String; 3] {
     let allowed = shown(&connection.allowed, &connection.extent);
-    [end(&connection.src), end(&connection.dst), allowed]
+    [connection.src.to_string(), connection.dst.to_string(), allowed]
 }
 
 /// Traffic with the part of the pairs that it holds of.

@@ -1,16 +1,15 @@
 //! Rules and grounds in words, for people and as JSON.
 
+use bulkhead_api::reach::AllowedTraffic;
 use bulkhead_policy::explain;
-use bulkhead_policy::reach::Ground;
+use bulkhead_policy::reach::{Ground, allowed};
 use bulkhead_types::{Decision, RuleRef, Verdict};
 use serde::Serialize;
-
-use super::json::{AllowedJson, allowed_json};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroundJson {
-    pub allowed: Vec<AllowedJson>,
+    pub allowed: Vec<AllowedTraffic>,
     pub egress: Option<RuleJson>,
     pub ingress: Option<RuleJson>,
 }
@@ -29,7 +28,7 @@ pub struct RuleJson {
 impl GroundJson {
     pub fn of(ground: &Ground) -> Self {
         Self {
-            allowed: allowed_json(&ground.allowed, None),
+            allowed: allowed(&ground.allowed, None),
             egress: ground.egress.as_ref().map(RuleJson::of),
             ingress: ground.ingress.as_ref().map(RuleJson::of),
         }

@@ -110,7 +110,7 @@ impl Reach {
 
     /// The rules that let any pod of the one reach any of the other. `at`: an address outside to
     /// stand for the range that it is in.
-    pub fn grounds_between(
+    pub(super) fn grounds_between(
         &mut self,
         engine: &Engine,
         members: &BTreeMap<Arc<str>, Vec<EndpointId>>,

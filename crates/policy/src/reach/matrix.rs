@@ -4,6 +4,7 @@
 //! they are not, what only some of them may do is told apart.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -51,6 +52,16 @@ pub enum End {
     Name(Arc<str>),
     /// A way in from outside that is not an address: an Ingress, an HTTPRoute, a published Service.
     Entry(Arc<str>),
+}
+
+/// A workload's name, `first-last` or one address, a pattern, or the way in.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Outside(range) => range.fmt(f),
+            End::Workload(name) | End::Name(name) | End::Entry(name) => f.write_str(name),
+        }
+    }
 }
 
 /// Of which of the pairs of addresses, and of which requests, a connection's traffic holds.

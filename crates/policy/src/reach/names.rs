@@ -26,7 +26,7 @@ type Told = BTreeMap<(Arc<str>, Pods), BTreeSet<(TrafficId, bool)>>;
 
 impl Reach {
     /// Adds what names open beyond what is open to every address they may lead to.
-    pub fn add_names(
+    pub(super) fn add_names(
         &mut self,
         engine: &Engine,
         members: &BTreeMap<Arc<str>, Vec<EndpointId>>,

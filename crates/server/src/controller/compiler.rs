@@ -12,6 +12,7 @@ use bulkhead_types::{PolicyRef, Revision};
 use bulkhead_wire::ProgramDelta;
 use jiff::Timestamp;
 
+use super::held::Held;
 use super::owners::Owners;
 use super::reachability::{ReachQuestion, Reachability};
 use crate::registry::Standing;
@@ -76,6 +77,7 @@ impl Compiler {
             self.written.insert(policy);
         }
         self.owners.put(&object);
+        self.reachability.upsert(&object);
         self.engine.apply(Event::Upsert(object));
     }
 
@@ -86,6 +88,7 @@ impl Compiler {
             self.written.insert(policy);
         }
         self.owners.remove(&key);
+        self.reachability.delete(&key);
         self.engine.apply(Event::Delete(key));
     }
 
@@ -99,13 +102,15 @@ impl Compiler {
         self.reachability.follow(&mut self.engine, &self.owners, reached, now);
     }
 
-    pub fn answer(&mut self, question: ReachQuestion, reached: u64, now: Instant) {
-        self.reachability.answer(question, &mut self.engine, &self.owners, reached, now);
+    /// `held` is what was compiled last.
+    pub fn answer(&mut self, question: ReachQuestion, held: &Held<'_>, now: Instant) {
+        self.reachability.answer(question, &mut self.engine, &self.owners, held, now);
     }
 
     pub fn compile(&mut self, now: Moment) -> Output {
         self.engine.advance(now);
         let changes = self.engine.take_changes();
+        self.reachability.advance(now);
         let mut policies = std::mem::take(&mut self.written);
         let written = policies.clone();
         policies.extend(changes.policies);

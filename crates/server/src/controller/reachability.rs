@@ -6,15 +6,17 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use bulkhead_api::reach::{
-    AllowedTraffic, AlteredReach, ReachChange, ReachChanges, ReachConnection, ReachExtent,
-    ReachReport, ReachWithin,
+use bulkhead_api::reach::{AlteredReach, ReachChange, ReachChanges, ReachReport};
+use bulkhead_api::{Object, ObjectKey};
+use bulkhead_policy::reach::{
+    Beyond, Change, Open, Place, Reach, allowed, asks_for_requests, open,
 };
-use bulkhead_policy::Engine;
-use bulkhead_policy::reach::{Change, End, Extent, Place, Pods, Reach, Traffic};
+use bulkhead_policy::rule::Moment;
+use bulkhead_policy::{Engine, Event};
 use roaring::RoaringBitmap;
 use tokio::sync::oneshot;
 
+use super::held::Held;
 use super::owners::Owners;
 
 /// Nobody has asked for so long: the answers are dropped.
@@ -46,22 +48,63 @@ pub enum ReachRefused {
          name workloads with `?workload=namespace/name[Kind]`"
     )]
     TooMany(usize),
+    #[error("the server has fallen behind its own store: ask again")]
+    Behind,
 }
 
 #[derive(Debug, Default)]
 pub struct Reachability {
     kept: Option<Kept>,
+    /// Policies of which some rule asks for requests.
+    asking: BTreeSet<ObjectKey>,
+    /// As of when the model is compiled.
+    moment: Moment,
 }
 
 #[derive(Debug)]
 struct Kept {
     reach: Reach,
+    /// The world without requests, while some policy asks for any.
+    open: Option<Open>,
     asked: Instant,
     changes: VecDeque<ReachChange>,
     forgotten_up_to: u64,
 }
 
 impl Reachability {
+    pub fn upsert(&mut self, object: &Object) {
+        if asks_for_requests(object) {
+            self.asking.insert(object.key());
+        } else if !self.asking.is_empty() {
+            self.asking.remove(&object.key());
+        }
+        if let Some(twin) = self.kept.as_mut().and_then(|kept| kept.open.as_mut()) {
+            twin.engine.apply(Event::Upsert(open(object.clone())));
+        }
+    }
+
+    pub fn delete(&mut self, key: &ObjectKey) {
+        self.asking.remove(key);
+        if let Some(twin) = self.kept.as_mut().and_then(|kept| kept.open.as_mut()) {
+            twin.engine.apply(Event::Delete(key.clone()));
+        }
+    }
+
+    /// With each compile, as of the moment that it is for.
+    pub fn advance(&mut self, now: Moment) {
+        self.moment = now;
+        let Some(kept) = &mut self.kept else { return };
+        if self.asking.is_empty() {
+            kept.open = None;
+        }
+        if let Some(Open { engine, reach }) = &mut kept.open {
+            engine.advance(now);
+            engine.take_changes();
+            let watched = engine.take_watched();
+            reach.follow(engine, &watched);
+        }
+    }
+
     /// After each compile. `reached`: the resourceVersion that is compiled.
     pub fn follow(&mut self, engine: &mut Engine, owners: &Owners, reached: u64, now: Instant) {
         let Some(kept) = &mut self.kept else { return };
@@ -75,36 +118,62 @@ impl Reachability {
         kept.remember(&change, owners, reached);
     }
 
+    /// `held` is what the model is compiled of.
     pub fn answer(
         &mut self,
         question: ReachQuestion,
         engine: &mut Engine,
         owners: &Owners,
-        reached: u64,
+        held: &Held<'_>,
         now: Instant,
     ) {
+        let reached = held.revision();
         let kept = self.kept.get_or_insert_with(|| {
             engine.watch();
             let reach = Reach::of(engine);
-            Kept { reach, asked: now, changes: VecDeque::new(), forgotten_up_to: reached }
+            let changes = VecDeque::new();
+            Kept { reach, open: None, asked: now, changes, forgotten_up_to: reached }
         });
         kept.asked = now;
         // Whoever asked may be gone.
         match question {
             ReachQuestion::Connections(workloads, to) => {
-                drop(to.send(kept.connections(&workloads, owners, reached)));
+                if !self.asking.is_empty() && kept.open.is_none() {
+                    kept.open = opened(held, self.moment);
+                }
+                let is_open = self.asking.is_empty() || kept.open.is_some();
+                let answer = match is_open {
+                    true => kept.connections(&workloads, engine, owners, held),
+                    false => Err(ReachRefused::Behind),
+                };
+                drop(to.send(answer));
             }
             ReachQuestion::Changes(since, to) => drop(to.send(kept.changes_since(since))),
         }
     }
 }
 
+/// The world in which no rule asks for a request. `None`: the store has forgotten that revision.
+fn opened(held: &Held<'_>, moment: Moment) -> Option<Open> {
+    let mut engine = Engine::new();
+    engine.watch();
+    engine.advance(moment);
+    for object in held.everything()? {
+        engine.apply(Event::Upsert(open(object)));
+    }
+    engine.take_changes();
+    engine.take_watched();
+    let reach = Reach::of(&engine);
+    Some(Open { engine, reach })
+}
+
 impl Kept {
     fn connections(
         &mut self,
         workloads: &BTreeSet<String>,
+        engine: &Engine,
         owners: &Owners,
-        reached: u64,
+        held: &Held<'_>,
     ) -> Result<ReachReport, ReachRefused> {
         let n_endpoints = self.reach.endpoints().count();
         if workloads.is_empty() && n_endpoints > ENDPOINTS_MAX {
@@ -118,23 +187,10 @@ impl Kept {
             return Err(ReachRefused::Unknown(unknown.clone()));
         }
         let focus = (!workloads.is_empty()).then_some(workloads);
-        let matrix = self.reach.matrix(|endpoint| owners.name_of(endpoint), focus);
-        let connections = matrix.connections.iter().map(|connection| ReachConnection {
-            src: end(&connection.src),
-            dst: end(&connection.dst),
-            allowed: allowed(&connection.allowed),
-            extent: extent(&connection.extent),
-        });
-        let within = matrix.within.iter().map(|within| ReachWithin {
-            workload: within.workload.to_string(),
-            allowed: allowed(&within.allowed),
-            extent: extent(&within.extent),
-        });
-        Ok(ReachReport {
-            resource_version: reached,
-            connections: connections.collect(),
-            within: within.collect(),
-        })
+        let entries = held.entries().ok_or(ReachRefused::Behind)?;
+        let beyond = Beyond { open: self.open.as_mut(), entries: &entries };
+        let matrix = self.reach.whole(engine, &|id| owners.name_of(id), focus, beyond);
+        Ok(ReachReport { resource_version: Some(held.revision()), ..matrix.report() })
     }
 
     fn changes_since(&self, since: u64) -> ReachChanges {
@@ -149,8 +205,8 @@ impl Kept {
         let told = change.altered.iter().take(ALTERED_MAX).map(|altered| AlteredReach {
             src: self.names(&altered.src, change, owners),
             dst: self.names(&altered.dst, change, owners),
-            before: allowed(&self.reach.pool().get(altered.before)),
-            after: allowed(&self.reach.pool().get(altered.after)),
+            before: allowed(&self.reach.pool().get(altered.before), None),
+            after: allowed(&self.reach.pool().get(altered.after), None),
         });
         let told = ReachChange {
             resource_version: reached,
@@ -181,33 +237,5 @@ impl Kept {
             names.extend(place(id).map(name));
         }
         names.into_iter().collect()
-    }
-}
-
-fn end(end: &End) -> String {
-    match end {
-        End::Workload(name) => name.to_string(),
-        End::Outside(range) => range.to_string(),
-        End::Name(name) | End::Entry(name) => name.to_string(),
-    }
-}
-
-fn allowed(traffic: &Traffic) -> Vec<AllowedTraffic> {
-    let words = traffic.in_words().into_iter();
-    words
-        .map(|words| AllowedTraffic {
-            protocol: words.protocol,
-            ports: words.ports,
-            source_ports: words.source_ports,
-            types: words.types,
-            numbers: words.numbers,
-        })
-        .collect()
-}
-
-fn extent(extent: &Extent) -> ReachExtent {
-    ReachExtent {
-        pods: (extent.pods == Pods::Some).then(|| "some".to_owned()),
-        ip_version: extent.is_v4.map(|is_v4| if is_v4 { 4 } else { 6 }),
     }
 }

@@ -65,6 +65,7 @@ async fn connections(
         Ok(Ok(report)) => Json(report).into_response(),
         Ok(Err(refused @ ReachRefused::Unknown(_))) => failure(Reason::NotFound, refused),
         Ok(Err(refused @ ReachRefused::TooMany(_))) => failure(Reason::BadRequest, refused),
+        Ok(Err(refused @ ReachRefused::Behind)) => failure(Reason::ServiceUnavailable, refused),
         Err(gone) => failure(Reason::ServiceUnavailable, gone),
     }
 }

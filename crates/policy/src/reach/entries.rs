@@ -7,34 +7,42 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bulkhead_api::Object;
 use bulkhead_api::entry::{self, Entry};
 use bulkhead_api::service::Services;
-use bulkhead_policy::reach::{Connection, End, Extent, Pods, Traffic};
+use bulkhead_types::EndpointId;
 
-use super::Asked;
+use super::Reach;
+use super::matrix::{Connection, End, Extent, Pods};
+use super::traffic::Traffic;
+use crate::engine::Engine;
 
-impl Asked {
+impl Reach {
     /// What comes in through each, by workload. A way in that leads nowhere is left out.
-    pub fn entries(&mut self) -> Vec<Connection> {
-        let objects = std::mem::take(&mut self.objects);
-        let services = Services::of(&objects);
-        let (entries, _) = entry::entries(&objects);
+    pub(super) fn entries(
+        &mut self,
+        engine: &Engine,
+        objects: &[Object],
+        name_of: &dyn Fn(&EndpointId) -> String,
+    ) -> Vec<Connection> {
+        let (entries, _) = entry::entries(objects);
+        if entries.is_empty() {
+            return Vec::new();
+        }
+        let services = Services::of(objects);
         let mut found: BTreeMap<(Arc<str>, String), Traffic> = BTreeMap::new();
         for entry in &entries {
             for target in entry.targets(&services).unwrap_or_default() {
-                let Some(endpoint) = self.engine.endpoint_at(target.address) else { continue };
-                let workload = self.owners.name_of(&endpoint.id);
-                let slots = self.reach.slots_of(&endpoint.id).to_vec();
+                let Some(endpoint) = engine.endpoint_at(target.address) else { continue };
+                let workload = name_of(&endpoint.id);
                 let wanted = Traffic::to_port(target.protocol, target.port);
-                for slot in slots {
-                    let allowed = self.reach.let_in(slot).and(&wanted);
+                for slot in self.slots_of(&endpoint.id).to_vec() {
+                    let allowed = self.let_in(slot).and(&wanted);
                     let known = found.entry((name(entry), workload.clone())).or_default();
                     *known = known.or(&allowed);
                 }
             }
         }
-        drop(services);
-        self.objects = objects;
         let some = found.into_iter().filter(|(_, allowed)| !allowed.is_empty());
         some.map(|((entry, workload), allowed)| Connection {
             src: End::Entry(entry),
