@@ -22,6 +22,9 @@ pub struct ReachReport {
     /// What the pods of one workload may do among themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<ReachWithin>,
+    /// Ends whose own rules nobody enforces: what is told of them is what others let to and from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unenforced: Vec<ReachUnenforced>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +46,16 @@ pub struct ReachWithin {
     pub allowed: Vec<AllowedTraffic>,
     #[serde(flatten)]
     pub extent: ReachExtent,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReachUnenforced {
+    pub workload: String,
+    /// `some`: not of all its pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<String>,
+    pub because: String,
 }
 
 /// Left out where it holds of everything.

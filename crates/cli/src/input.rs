@@ -179,6 +179,11 @@ impl Input {
         self.manifests.objects.iter().map(|loaded| &loaded.object).chain(&self.live)
     }
 
+    /// What the server holds and no file replaces.
+    pub fn live(&self) -> &[Object] {
+        &self.live
+    }
+
     /// As [`Input::objects`], moved out.
     pub fn take_objects(&mut self) -> Vec<Object> {
         let loaded = std::mem::take(&mut self.manifests.objects);

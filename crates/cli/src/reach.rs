@@ -15,8 +15,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bulkhead_api::Object;
 use bulkhead_api::reach::ReachReport;
+use bulkhead_api::{Object, ObjectKey};
 use bulkhead_policy::reach::{self, Beyond, Exposure, Matrix, Open};
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Changes, Engine};
@@ -36,6 +36,8 @@ pub struct Asked {
     pub reach: reach::Reach,
     pub owners: Owners,
     pub objects: Vec<Object>,
+    /// What nobody enforces the rules of.
+    unplaced: BTreeSet<ObjectKey>,
     now: Moment,
 }
 
@@ -90,25 +92,30 @@ impl Asked {
     /// `is_staged`: as if every staged policy was enforced.
     pub fn read(from: &Manifests, is_staged: bool, when: &When) -> anyhow::Result<Self> {
         let mut input = input::read(from)?;
+        let unplaced = world::unplaced(&input);
         let mut objects = world::objects(&mut input)?;
         if is_staged {
             objects = staged::enforced(objects);
         }
-        let (asked, changes) = Self::made_of(objects, world::moment(when));
+        let (asked, changes) = Self::made_of(objects, unplaced, world::moment(when));
         world::say_closed_in(&input, changes.diagnostics.values().flatten());
         Ok(asked)
     }
 
     /// The same world with other objects.
     fn with(&self, objects: Vec<Object>) -> Self {
-        Self::made_of(objects, self.now).0
+        Self::made_of(objects, self.unplaced.clone(), self.now).0
     }
 
-    fn made_of(objects: Vec<Object>, now: Moment) -> (Self, Changes) {
-        let (engine, changes) = world::engine(&objects, now);
+    fn made_of(
+        objects: Vec<Object>,
+        unplaced: BTreeSet<ObjectKey>,
+        now: Moment,
+    ) -> (Self, Changes) {
+        let (engine, changes) = world::engine(&objects, &unplaced, now);
         let reach = reach::Reach::of(&engine);
         let owners = Owners::of(&objects);
-        (Self { engine, reach, owners, objects, now }, changes)
+        (Self { engine, reach, owners, objects, unplaced, now }, changes)
     }
 
     /// Everything that is allowed: to workloads, ranges and names, through ways in, and to requests.

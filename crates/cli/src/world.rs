@@ -1,9 +1,9 @@
 //! The world that manifests describe, ready to be asked.
 //!
 //! Offline every workload stands on one imagined node, so one compiled program answers for all of
-//! them. Where a workload really runs never changes a verdict.
+//! them. Where a workload really runs never changes a verdict, only whether anybody enforces it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -101,7 +101,7 @@ const NODE: &str = "offline";
 
 impl Program {
     pub fn of(objects: &[Object], now: Moment) -> Self {
-        let (mut engine, _) = engine(objects, now);
+        let (mut engine, _) = engine(objects, &BTreeSet::new(), now);
         let nodes: Vec<String> = engine.nodes().map(str::to_owned).collect();
         let mut hosts = HashMap::new();
         for tables in nodes.iter().filter_map(|node| engine.program(node)) {
@@ -126,13 +126,35 @@ impl Program {
     }
 }
 
-/// The engine of an offline world, and all that it had to say.
-pub fn engine(objects: &[Object], now: Moment) -> (Engine, Changes) {
+/// What a server holds with an address and without a node. Of what manifests declare nobody knows
+/// where it will run: that stands on a node.
+pub fn unplaced(input: &Input) -> BTreeSet<ObjectKey> {
+    let has_node = |object: &Object| match object {
+        Object::Pod(pod) => pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()),
+        Object::Workload(workload) => workload.spec.node_name.is_some(),
+        _ => true,
+    };
+    let unplaced = input
+        .live()
+        .iter()
+        .filter(|object| !has_node(object) && !addressing::addresses(object).is_empty());
+    unplaced.map(Object::key).collect()
+}
+
+/// The engine of an offline world, in which everything but `unplaced` is on a node, and all that it
+/// had to say.
+pub fn engine(
+    objects: &[Object],
+    unplaced: &BTreeSet<ObjectKey>,
+    now: Moment,
+) -> (Engine, Changes) {
     let mut engine = Engine::new();
     engine.advance(now);
     for object in objects {
         let mut object = object.clone();
-        place(&mut object);
+        if unplaced.is_empty() || !unplaced.contains(&object.key()) {
+            place(&mut object);
+        }
         engine.apply(Event::Upsert(object));
     }
     let changes = engine.take_changes();

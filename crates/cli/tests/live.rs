@@ -204,6 +204,47 @@ fn the_offline_tools_read_a_server_page_by_page() {
     assert!(stderr.contains("`shop/web` is no workload"), "{stderr}");
 }
 
+/// As [`LISTS`], all of it on a node but `db`.
+const UNPLACED: &[(&str, &str)] = &[
+    (
+        "/api/v1/pods?limit=500",
+        r#"{"metadata":{},"items":[
+            {"metadata":{"namespace":"shop","name":"web","labels":{"app":"web"}},"spec":{"nodeName":"n1","containers":[]},"status":{"podIP":"10.0.0.1"}},
+            {"metadata":{"namespace":"shop","name":"old"},"spec":{"nodeName":"n1","containers":[]},"status":{"podIP":"10.0.0.3"}},
+            {"metadata":{"namespace":"shop","name":"db","labels":{"app":"db"}},"status":{"podIP":"10.0.0.2"}}]}"#,
+    ),
+    (
+        "/apis/networking.k8s.io/v1/networkpolicies?limit=500",
+        r#"{"metadata":{},"items":[
+            {"metadata":{"namespace":"shop","name":"db"},"spec":{"podSelector":{"matchLabels":{"app":"db"}}}},
+            {"metadata":{"namespace":"shop","name":"web"},"spec":{"podSelector":{"matchLabels":{"app":"web"}},
+             "policyTypes":["Egress"],"egress":[{"to":[{"podSelector":{"matchLabels":{"app":"db"}}}]}]}}]}"#,
+    ),
+];
+
+#[test]
+fn what_a_server_has_placed_nowhere_is_told_to_be_enforced_nowhere() {
+    let url = serve_lists(UNPLACED);
+    let (status, stdout, stderr) = texts(&bulkhead(&url, &["reach", "--server"]));
+    assert_eq!((status, stderr.as_str()), (0, ""), "{stdout}");
+    let mark = "shop/db[Pod]: no node: its own rules are not enforced";
+    assert_eq!(stdout.lines().last(), Some(mark), "{stdout}");
+    let line = |src: &str, dst: &str| {
+        let ends = |line: &str| line.split_whitespace().take(2).eq([src, dst]);
+        stdout.lines().any(ends)
+    };
+    assert!(line("shop/web[Pod]", "shop/db[Pod]"), "its ingress policy is nobody's: {stdout}");
+    assert!(!line("shop/web[Pod]", "shop/old[Pod]"), "others' policies are enforced: {stdout}");
+    assert!(!stdout.contains("10.0.0.2"), "it is not outside: {stdout}");
+
+    let (status, stdout, _) = texts(&bulkhead(&url, &["reach", "--server", "--output", "json"]));
+    let told: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(status, 0);
+    let because = "no node: its own rules are not enforced";
+    let marked = serde_json::json!([{"workload": "shop/db[Pod]", "because": because}]);
+    assert_eq!(told["unenforced"], marked);
+}
+
 #[test]
 fn files_lie_on_top_of_what_a_server_holds() {
     let url = serve_lists(LISTS);

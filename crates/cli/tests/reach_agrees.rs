@@ -216,6 +216,16 @@ async fn the_server_says_what_the_offline_tool_says_and_follows_it() {
     twins.put(db).await;
     assert!(has(&twins.agree("with the policy again").await, "http"));
 
+    // What is on no node is so for the server only: files do not say where pods will run.
+    let mut till = world().swap_remove(3);
+    till["spec"].as_object_mut().unwrap().remove("nodeName");
+    twins.put(till).await;
+    let told = twins.told_by_the_server(&[]).await;
+    let because = "no node: its own rules are not enforced";
+    let marked = json!([{"workload": "shop/till[Workload]", "because": because}]);
+    assert_eq!(told["unenforced"], marked);
+    twins.put(world().swap_remove(3)).await;
+
     twins.delete(&world().swap_remove(6)).await;
     let told = twins.agree("without the slice").await;
     assert!(!from(&told, "shop/till[Service]"), "{told:#}");

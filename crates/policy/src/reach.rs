@@ -13,7 +13,7 @@
 //! change touches and says which pairs it altered.
 //!
 //! Invariant: for every packet between two slots, `NodeProgram::decide` allows at both ends that
-//! are endpoints if and only if the packet is in the pair's traffic.
+//! are endpoints of some node if and only if the packet is in the pair's traffic.
 
 mod answers;
 mod blast;
@@ -41,7 +41,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bulkhead_types::{Direction, EndpointId};
-use bulkhead_wire::{Judges, ProgramId};
+use bulkhead_wire::ProgramId;
 use ipnet::IpNet;
 use roaring::RoaringBitmap;
 
@@ -54,13 +54,13 @@ pub use change::{Altered, Change};
 pub use difference::{Allowance, Difference, DifferenceKind};
 pub use exposure::{Exposure, Imagined, Peer, Sandbox};
 pub use grounds::Ground;
-pub use matrix::{Connection, End, Extent, Matrix, Pods, Within};
+pub use matrix::{Connection, End, Extent, Matrix, Pods, Unenforced, Within};
 pub use outside::Range;
 pub use pool::{TrafficId, TrafficPool};
 pub use report::allowed;
 pub use requests::{Open, asks_for_requests, open};
 use slots::Slots;
-pub use slots::{Place, Slot};
+pub use slots::{Guard, Place, Slot};
 pub use traffic::{Piece, Sources, Traffic};
 pub use whole::Beyond;
 pub use words::Allowed;
@@ -75,16 +75,17 @@ pub struct Reach {
 /// What an end is to others: everything that its row or column depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    judges: Option<Judges>,
+    guard: Guard,
     class: Class,
     is_v4: bool,
+    is_outside: bool,
 }
 
 impl Reach {
     /// Reads the whole engine, as of its last `take_changes`.
     pub fn of(engine: &Engine) -> Self {
         let mut reach = Self::default();
-        let endpoints = engine.judged().cloned().collect();
+        let endpoints = engine.all_endpoints().collect();
         let prefixes = engine.prefixes().chain(outside::roots()).collect();
         reach.follow(engine, &Watched { endpoints, prefixes });
         reach
@@ -155,7 +156,9 @@ impl Reach {
 
     fn key(&self, id: u32) -> Option<Key> {
         let slot = self.slots.get(id)?;
-        Some(Key { judges: slot.judges, class: slot.class.clone(), is_v4: slot.is_v4() })
+        let is_outside = matches!(slot.place, Place::Outside(_));
+        let (guard, class, is_v4) = (slot.guard, slot.class.clone(), slot.is_v4());
+        Some(Key { guard, class, is_v4, is_outside })
     }
 
     /// The column (`Ingress`) or row (`Egress`) of whatever has the key, as far as `within` goes.
@@ -165,18 +168,17 @@ impl Reach {
         if within.is_empty() {
             return Parts::new();
         }
-        let (own, others) = match direction {
-            Direction::Ingress => (key.judges.map(|judges| judges.ingress), Direction::Egress),
-            Direction::Egress => (key.judges.map(|judges| judges.egress), Direction::Ingress),
+        let others = match direction {
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
         };
-        match own {
-            // Nobody judges outside; what the outside does among itself is nobody's business.
-            None => self.answers.by_local(
-                others,
-                &key.class,
-                &self.slots,
-                &(within - &self.slots.outside),
-            ),
+        match key.guard.program(direction) {
+            None if key.guard == Guard::Absent => Parts::new(),
+            None => {
+                // What the outside does among itself is nobody's business.
+                let within = if key.is_outside { within - &self.slots.outside } else { within };
+                self.answers.by_local(others, &key.class, &self.slots, &within)
+            }
             Some(program) => {
                 let own = self.answers.by_remote(program, &self.slots, &within);
                 let theirs = self.answers.by_local(others, &key.class, &self.slots, &within);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use bulkhead_policy::reach::{End, Matrix};
 
@@ -38,6 +39,9 @@ impl Graph {
         for connection in &matrix.connections {
             let label = shown(&connection.allowed, &connection.extent);
             graph.connect(&connection.src, &connection.dst, label, None);
+        }
+        for unenforced in &matrix.unenforced {
+            graph.mark(&End::Workload(Arc::clone(&unenforced.workload)), "orange");
         }
         graph
     }

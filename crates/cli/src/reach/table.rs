@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use bulkhead_policy::reach::{Connection, End, Extent, Matrix, Pods, Traffic};
+use bulkhead_policy::reach::{Connection, End, Extent, Matrix, Pods, Traffic, Unenforced};
 use bulkhead_policy::rule::{HttpMatch, HttpPath};
 
 use crate::output::Paint;
@@ -13,11 +13,16 @@ pub fn write(out: &mut impl Write, matrix: &Matrix, paint: Paint) -> anyhow::Res
         let among = format!("{} (among its own)", within.workload);
         [among.clone(), within.workload.to_string(), shown(&within.allowed, &within.extent)]
     }));
-    if rows.is_empty() {
-        writeln!(out, "nothing can reach anything")?;
-        return Ok(());
+    match rows.is_empty() {
+        true => writeln!(out, "nothing can reach anything")?,
+        false => write_rows(out, ["SOURCE", "DESTINATION", "ALLOWED"], &rows, paint)?,
     }
-    write_rows(out, ["SOURCE", "DESTINATION", "ALLOWED"], &rows, paint)
+    for Unenforced { workload, pods } in &matrix.unenforced {
+        let some = if *pods == Pods::Some { "some of its pods have " } else { "" };
+        let because = Unenforced::BECAUSE;
+        writeln!(out, "{}", paint.bad(&format!("{workload}: {some}{because}")))?;
+    }
+    Ok(())
 }
 
 fn row(connection: &Connection) -> [String; 3] {

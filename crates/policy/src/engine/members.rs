@@ -125,6 +125,8 @@ impl Engine {
     }
 
     fn remove_member(&mut self, id: MemberId) {
+        // Later only what was placed is known by its name.
+        self.watch_member(id);
         let Some(record) = self.roster.remove(id, &self.selectors) else { return };
         self.selectors.remove(id);
         self.names.let_go(id);

@@ -89,6 +89,11 @@ impl Roster {
         self.by_key.find(hash(&self.hashing, origin, namespace, name), is_same).copied()
     }
 
+    pub fn ids(&self) -> impl Iterator<Item = MemberId> {
+        let all = (0u32..).map(MemberId).zip(&self.records);
+        all.filter(|(_, record)| record.is_some()).map(|(id, _)| id)
+    }
+
     /// The id of the next member that is put in.
     pub fn next(&mut self) -> MemberId {
         self.free.pop().unwrap_or_else(|| {

@@ -39,10 +39,23 @@ impl Engine {
         self.watched.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Every workload that is judged somewhere.
-    pub fn judged(&self) -> impl Iterator<Item = &EndpointId> {
-        let is_host = |id: &&EndpointId| id.kind == EndpointKind::Host;
-        self.placed.values().map(|placed| &placed.id).filter(move |id| !is_host(id))
+    /// Every endpoint that is known, hosts too.
+    pub fn all_endpoints(&self) -> impl Iterator<Item = EndpointId> {
+        self.roster.ids().filter_map(|id| self.roster.endpoint_id(id, &self.selectors))
+    }
+
+    /// The addresses of a workload with the programs that judge each; `None`: it is on no node, so
+    /// nobody enforces its own rules. Empty for hosts, and for what is on a node that is not served.
+    pub fn guards(&self, id: &EndpointId) -> Vec<(IpAddr, Option<Judges>)> {
+        let judged = self.judges(id);
+        let workload = Some(id).filter(|id| id.kind != EndpointKind::Host && judged.is_empty());
+        let record = workload.and_then(|id| self.roster.get(self.member(id)?));
+        match record.filter(|record| record.node.is_none()) {
+            Some(record) => {
+                record.prefixes.as_slice().iter().map(|prefix| (prefix.addr(), None)).collect()
+            }
+            None => judged.into_iter().map(|(address, judges)| (address, Some(judges))).collect(),
+        }
     }
 
     /// The programs that judge each address of an endpoint; none for one without node or address.

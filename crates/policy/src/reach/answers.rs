@@ -140,8 +140,8 @@ impl Answers {
         kept(parts)
     }
 
-    /// Everybody, by what their own program allows with remote addresses of the class. Outside
-    /// nobody objects.
+    /// Everybody, by what their own program allows with remote addresses of the class. Where
+    /// nobody judges, nobody objects.
     pub fn by_local(
         &self,
         direction: Direction,
@@ -150,7 +150,7 @@ impl Answers {
         within: &RoaringBitmap,
     ) -> Parts {
         let mut parts: HashMap<TrafficId, RoaringBitmap> = HashMap::new();
-        parts.insert(TrafficId::EVERYTHING, within & &slots.outside);
+        parts.insert(TrafficId::EVERYTHING, within & &slots.unguarded);
         let mut special = RoaringBitmap::new();
         for program in self.seers_of(class, slots) {
             if self.direction(program) != Some(direction) {

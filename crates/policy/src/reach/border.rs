@@ -18,12 +18,15 @@ use super::{Range, Reach};
 /// What is allowed with a range, to all or to some pods.
 type Told = (Range, Pods, Arc<Traffic>);
 
+/// An IP version with the programs that judge it; `None`: nobody does.
+type Programs = (bool, Vec<Option<ProgramId>>);
+
 /// The outside, and what is already known of it: programs are asked once, not workloads.
 pub struct Outside {
     v4: Vec<Segment>,
     v6: Vec<Segment>,
     pub taken: BTreeSet<IpAddr>,
-    known: HashMap<(bool, Vec<ProgramId>), Vec<Told>>,
+    known: HashMap<Programs, Vec<Told>>,
     /// By slot; all as by default between two questions.
     scratch: Vec<Bounds>,
 }
@@ -47,8 +50,8 @@ impl Reach {
         matrix: &mut Matrix,
     ) {
         let slots = own.iter().filter_map(|slot| self.slot(slot));
-        let programs: BTreeSet<ProgramId> =
-            slots.filter_map(|slot| slot.program(direction)).collect();
+        let programs: BTreeSet<Option<ProgramId>> =
+            slots.map(|slot| slot.program(direction)).collect();
         let Some(is_v4) = own.min().and_then(|slot| self.slot(slot)).map(Slot::is_v4) else {
             return;
         };
@@ -70,15 +73,15 @@ impl Reach {
     }
 
     /// What all of the programs, and what some of them allow with the outside.
-    fn ranges_of(
-        &mut self,
-        (is_v4, programs): &(bool, Vec<ProgramId>),
-        outside: &mut Outside,
-    ) -> Vec<Told> {
+    fn ranges_of(&mut self, (is_v4, programs): &Programs, outside: &mut Outside) -> Vec<Told> {
         let everywhere = &self.slots.outside & self.slots.family(*is_v4);
         let mut touched: Vec<u32> = Vec::new();
         for program in programs {
-            for (traffic, slots) in self.answers.by_remote(*program, &self.slots, &everywhere) {
+            let word = match program {
+                Some(program) => self.answers.by_remote(*program, &self.slots, &everywhere),
+                None => vec![(TrafficId::EVERYTHING, everywhere.clone())],
+            };
+            for (traffic, slots) in word {
                 for slot in slots {
                     let Some(bounds) = outside.scratch.get_mut(position(slot)) else { continue };
                     if bounds.n_programs == 0 {

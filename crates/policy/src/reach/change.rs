@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bulkhead_types::Direction;
-use bulkhead_wire::{Judges, ProgramId};
+use bulkhead_wire::ProgramId;
 use ipnet::IpNet;
 use roaring::RoaringBitmap;
 
 use super::pool::TrafficId;
-use super::slots::{Place, Slot};
+use super::slots::{Guard, Place, Slot};
 use super::{Key, Parts, Reach};
 use crate::engine::{Engine, Watched};
 use crate::select::{Class, GroupId};
@@ -84,10 +84,11 @@ impl Reach {
         let mut moved = Vec::new();
         let mut prefixes: BTreeSet<IpNet> = watched.prefixes.clone();
         for endpoint in &watched.endpoints {
-            let mut wanted: BTreeMap<_, (Judges, Class)> = BTreeMap::new();
-            for (address, judges) in engine.judges(endpoint) {
+            let mut wanted: BTreeMap<_, (Guard, Class)> = BTreeMap::new();
+            for (address, judges) in engine.guards(endpoint) {
                 let class = engine.class_of(&IpNet::from(address)).cloned();
-                wanted.insert(address, (judges, class.unwrap_or_default()));
+                let guard = judges.map_or(Guard::Nobody, Guard::Programs);
+                wanted.insert(address, (guard, class.unwrap_or_default()));
                 prefixes.insert(IpNet::from(address));
             }
             for id in self.slots.of_endpoint(endpoint).to_vec() {
@@ -98,14 +99,14 @@ impl Reach {
                 let (address, old) = (*address, self.key(id));
                 prefixes.insert(IpNet::from(address));
                 let new = wanted.remove(&address);
-                let new = new.map(|new| Key::of(Some(new.0), new.1, address.is_ipv4()));
+                let new = new.map(|new| Key::of(new.0, new.1, address.is_ipv4()));
                 moved.push(Moved { id, old, new });
             }
-            for (address, (judges, class)) in wanted {
+            for (address, (guard, class)) in wanted {
                 let place = Place::Endpoint(endpoint.clone(), address);
-                let slot = Slot { place, judges: None, class: Class::default() };
+                let slot = Slot { place, guard: Guard::Absent, class: Class::default() };
                 let id = self.slots.insert(slot, engine.groups());
-                let new = Some(Key::of(Some(judges), class, address.is_ipv4()));
+                let new = Some(Key::of(guard, class, address.is_ipv4()));
                 moved.push(Moved { id, old: None, new });
             }
         }
@@ -127,13 +128,14 @@ impl Reach {
                 let wider = wider(&prefix).find_map(|wider| self.slots.of_prefix(&wider));
                 let class = wider.and_then(|id| self.slots.get(id)).map(|slot| slot.class.clone());
                 let class = class.unwrap_or_default();
-                let slot = Slot { place: Place::Outside(prefix), judges: None, class };
+                let place = Place::Outside(prefix);
+                let slot = Slot { place, guard: Guard::Nobody, class };
                 self.slots.insert(slot, engine.groups())
             }
             None => return,
         };
         let new = match is_wanted {
-            true => Some(Key::of(None, class.unwrap_or_default(), is_v4)),
+            true => Some(Key::outside(class.unwrap_or_default(), is_v4)),
             false => None,
         };
         moved.push(Moved { id, old: self.key(id), new });
@@ -150,8 +152,8 @@ impl Reach {
             if is_outside && new.is_none() {
                 new = self.without_prefix(*id, engine);
             }
-            let programs = |key: Option<&Key>| key.and_then(|key| key.judges);
-            if !is_outside && programs(old.as_ref()) != programs(new.as_ref()) {
+            let guard = |key: Option<&Key>| key.map(|key| key.guard);
+            if !is_outside && guard(old.as_ref()) != guard(new.as_ref()) {
                 judged_anew.insert(*id);
             }
             by_kind.entry((old.as_ref(), new)).or_default().insert(*id);
@@ -180,7 +182,7 @@ impl Reach {
     fn without_prefix(&self, id: u32, engine: &Engine) -> Option<Key> {
         let Place::Outside(prefix) = &self.slots.get(id)?.place else { return None };
         let class = wider(prefix).find_map(|wider| engine.class_of(&wider).cloned());
-        Some(Key::of(None, class.unwrap_or_default(), prefix.addr().is_ipv4()))
+        Some(Key::outside(class.unwrap_or_default(), prefix.addr().is_ipv4()))
     }
 
     /// The slots whose egress, and those whose ingress programs can tell the two classes apart.
@@ -228,12 +230,12 @@ impl Reach {
                 programs.insert(program);
             }
             programs.extend(new.iter().flat_map(Key::programs));
-            let nothing = (None, Class::default());
-            let (judges, class) = match new {
-                Some(new) => (new.judges, new.class.clone()),
+            let nothing = (Guard::Absent, Class::default());
+            let (guard, class) = match new {
+                Some(new) => (new.guard, new.class.clone()),
                 None if self.slots.outside.contains(*id) => {
                     match self.without_prefix(*id, engine) {
-                        Some(key) => (None, key.class),
+                        Some(key) => (key.guard, key.class),
                         None => nothing,
                     }
                 }
@@ -242,7 +244,7 @@ impl Reach {
             if !self.slots.is_known(&class) {
                 classes.insert(class.clone());
             }
-            self.slots.change(*id, judges, class, engine.groups());
+            self.slots.change(*id, guard, class, engine.groups());
         }
         for class in classes {
             self.answers.prepare(&class, &self.slots, engine);
@@ -296,12 +298,17 @@ impl Reach {
 }
 
 impl Key {
-    fn of(judges: Option<Judges>, class: Class, is_v4: bool) -> Self {
-        Self { judges, class, is_v4 }
+    /// Of an endpoint.
+    fn of(guard: Guard, class: Class, is_v4: bool) -> Self {
+        Self { guard, class, is_v4, is_outside: false }
+    }
+
+    fn outside(class: Class, is_v4: bool) -> Self {
+        Self { guard: Guard::Nobody, class, is_v4, is_outside: true }
     }
 
     fn programs(&self) -> impl Iterator<Item = ProgramId> + use<> {
-        self.judges.into_iter().flat_map(|judges| [judges.ingress, judges.egress])
+        self.guard.programs()
     }
 }
 

@@ -245,7 +245,10 @@ impl Reach {
         if own.is_v4() != remote.is_v4() {
             return None;
         }
-        let program = own.program(direction)?;
-        Some((self.answers.traffic(program, &remote.class, &self.slots), own.is_v4()))
+        let word = match own.program(direction) {
+            Some(program) => self.answers.traffic(program, &remote.class, &self.slots),
+            None => TrafficId::EVERYTHING,
+        };
+        Some((word, own.is_v4()))
     }
 }

@@ -25,6 +25,8 @@ pub struct Matrix {
     pub connections: Vec<Connection>,
     /// What the pods of one workload may do among themselves, where it has several.
     pub within: Vec<Within>,
+    /// Workloads that nobody enforces the rules of: what they may do is what others let them.
+    pub unenforced: Vec<Unenforced>,
     /// Addresses that endpoints have: ranges of the outside run across them.
     pub(super) taken: BTreeSet<IpAddr>,
 }
@@ -42,6 +44,17 @@ pub struct Within {
     pub workload: Arc<str>,
     pub extent: Extent,
     pub allowed: Arc<Traffic>,
+}
+
+/// Some or all pods are on no node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unenforced {
+    pub workload: Arc<str>,
+    pub pods: Pods,
+}
+
+impl Unenforced {
+    pub const BECAUSE: &str = "no node: its own rules are not enforced";
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +127,7 @@ impl Reach {
             if !is_wanted(name) {
                 continue;
             }
+            matrix.unenforced.extend(self.unenforced(name, slots));
             for direction in Direction::BOTH {
                 for own in slots.iter().filter(|own| !own.is_empty()) {
                     self.outside_of(name, own, direction, &mut outside, &mut matrix);
@@ -184,6 +198,16 @@ impl Reach {
                 }
             }
         }
+    }
+
+    fn unenforced(&self, name: &Arc<str>, [v4, v6]: &[RoaringBitmap; 2]) -> Option<Unenforced> {
+        let all = v4 | v6;
+        let pods = match (&all & &self.slots.unguarded).len() {
+            0 => return None,
+            n if n == all.len() => Pods::All,
+            _ => Pods::Some,
+        };
+        Some(Unenforced { workload: Arc::clone(name), pods })
     }
 
     /// How many of the slots belong to other endpoints than the slot's.

@@ -2,10 +2,10 @@
 
 use bulkhead_api::reach::{
     AllowedTraffic, ReachConnection, ReachExtent, ReachPath, ReachReport, ReachRequests,
-    ReachWithin,
+    ReachUnenforced, ReachWithin,
 };
 
-use super::matrix::{Connection, Extent, Matrix, Pods, Within};
+use super::matrix::{Connection, Extent, Matrix, Pods, Unenforced, Within};
 use super::traffic::Traffic;
 use crate::rule::{HttpMatch, HttpPath};
 
@@ -15,6 +15,7 @@ impl Matrix {
             resource_version: None,
             connections: self.connections.iter().map(connection).collect(),
             within: self.within.iter().map(within).collect(),
+            unenforced: self.unenforced.iter().map(unenforced).collect(),
         }
     }
 }
@@ -49,6 +50,14 @@ fn within(within: &Within) -> ReachWithin {
         workload: within.workload.to_string(),
         allowed: allowed(&within.allowed, None),
         extent: extent(&within.extent),
+    }
+}
+
+fn unenforced(unenforced: &Unenforced) -> ReachUnenforced {
+    ReachUnenforced {
+        workload: unenforced.workload.to_string(),
+        pods: (unenforced.pods == Pods::Some).then(|| "some".to_owned()),
+        because: Unenforced::BECAUSE.to_owned(),
     }
 }
 

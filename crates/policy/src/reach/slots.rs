@@ -4,7 +4,7 @@
 //! prefix and in no narrower one. Sets of slots are bitmaps, so a question about 100,000 pods costs
 //! as many steps as there are different answers.
 //!
-//! Invariant: every index holds a slot exactly as its `class` and `judges` say.
+//! Invariant: every index holds a slot exactly as its `class` and `guard` say.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -19,9 +19,18 @@ use crate::select::{Class, GroupId, Groups};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub place: Place,
-    /// `None` outside: nobody judges there.
-    pub judges: Option<Judges>,
+    pub guard: Guard,
     pub class: Class,
+}
+
+/// Who judges at a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Guard {
+    Programs(Judges),
+    /// Everything passes: outside, and at an endpoint that no node enforces.
+    Nobody,
+    /// The slot stands for nothing yet, or no more: it reaches nobody.
+    Absent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +51,8 @@ pub struct Slots {
     pub v4: RoaringBitmap,
     pub v6: RoaringBitmap,
     pub outside: RoaringBitmap,
+    /// Slots at which nobody judges.
+    pub unguarded: RoaringBitmap,
     in_group: HashMap<GroupId, RoaringBitmap>,
     /// Under which group rules ask for it, of groups that some class holds.
     asked_as: HashMap<GroupId, GroupId>,
@@ -61,10 +72,21 @@ impl Slot {
     }
 
     pub fn program(&self, direction: Direction) -> Option<ProgramId> {
-        self.judges.map(|judges| match direction {
+        self.guard.program(direction)
+    }
+}
+
+impl Guard {
+    pub fn program(self, direction: Direction) -> Option<ProgramId> {
+        let Guard::Programs(judges) = self else { return None };
+        Some(match direction {
             Direction::Ingress => judges.ingress,
             Direction::Egress => judges.egress,
         })
+    }
+
+    pub fn programs(self) -> impl Iterator<Item = ProgramId> + use<> {
+        Direction::BOTH.into_iter().filter_map(move |direction| self.program(direction))
     }
 }
 
@@ -166,11 +188,11 @@ impl Slots {
         self.free.push(id);
     }
 
-    /// Gives the slot other judges or another class.
-    pub fn change(&mut self, id: u32, judges: Option<Judges>, class: Class, groups: &Groups) {
+    /// Gives the slot another guard or another class.
+    pub fn change(&mut self, id: u32, guard: Guard, class: Class, groups: &Groups) {
         let Some(old) = self.slots.get_mut(position(id)).and_then(Option::take) else { return };
         self.unlink(id, &old);
-        let slot = Slot { place: old.place, judges, class };
+        let slot = Slot { place: old.place, guard, class };
         self.link(id, &slot, groups);
         if let Some(place) = self.slots.get_mut(position(id)) {
             *place = Some(slot);
@@ -190,7 +212,10 @@ impl Slots {
             }
             members.insert(id);
         }
-        for program in slot.judges.iter().flat_map(|judges| [judges.ingress, judges.egress]) {
+        if slot.guard == Guard::Nobody {
+            self.unguarded.insert(id);
+        }
+        for program in slot.guard.programs() {
             self.judged_by.entry(program).or_default().insert(id);
         }
     }
@@ -217,7 +242,8 @@ impl Slots {
                 }
             }
         }
-        for program in slot.judges.iter().flat_map(|judges| [judges.ingress, judges.egress]) {
+        self.unguarded.remove(id);
+        for program in slot.guard.programs() {
             if let Some(members) = self.judged_by.get_mut(&program) {
                 members.remove(id);
                 if members.is_empty() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bulkhead_api::Object;
 use bulkhead_policy::reach::{self, Place, Reach, Traffic, TrafficId};
-use bulkhead_policy::{Engine, Event};
+use bulkhead_policy::{Engine, Event, World as Oracle};
 use bulkhead_testbed::worlds::{Change, Lives, Packets, Worlds};
 use bulkhead_types::{Decision, Direction, Packet, Protocol};
 
@@ -30,8 +30,19 @@ fn address(place: &Place, within: IpAddr) -> Option<IpAddr> {
     }
 }
 
+/// Pairs and packets that were asked about.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    allowed: u64,
+    denied: u64,
+    /// With an endpoint that is on no node; these the slow reading of the rules was asked about too.
+    allowed_unenforced: u64,
+    denied_unenforced: u64,
+}
+
 /// Asks both engines about the packet between any two slots.
-fn compare(objects: &[Object], packets: &[Packet]) -> Result<(u64, u64), String> {
+fn compare(objects: &[Object], packets: &[Packet], asked: &mut Asked) -> Result<(), String> {
+    let oracle = Oracle::from_objects(objects);
     let mut engine = engine_of(objects);
     let mut reach = Reach::of(&engine);
     let nodes: Vec<String> = engine.nodes().map(str::to_owned).collect();
@@ -44,7 +55,6 @@ fn compare(objects: &[Object], packets: &[Packet]) -> Result<(u64, u64), String>
     }
     let slots: Vec<(u32, Place)> = reach.slots().map(|(id, s)| (id, s.place.clone())).collect();
     let outside = |reach: &Reach, address| reach.slot_outside(address);
-    let (mut allowed, mut denied) = (0, 0);
     for packet in
         packets.iter().filter(|p| !p.protocol.has_ports() || p.dst_port * p.src_port.min(1) > 0)
     {
@@ -62,16 +72,23 @@ fn compare(objects: &[Object], packets: &[Packet]) -> Result<(u64, u64), String>
                 // The outside is what the longest prefix says, and no endpoint's address.
                 let taken = reach.taken();
                 let is_elsewhere = |place: &Place, slot: u32, at: IpAddr| {
-                    // An endpoint without a node has no place in reach, and is not outside either.
-                    let is_inside = taken.contains(&at) || engine.endpoint_at(at).is_some();
-                    is_out(place) && (is_inside || outside(&reach, at) != Some(slot))
+                    is_out(place) && (taken.contains(&at) || outside(&reach, at) != Some(slot))
                 };
                 if is_elsewhere(src_place, *src, from) || is_elsewhere(dst_place, *dst, to) {
                     continue;
                 }
                 let packet = Packet { src: from, dst: to, ..*packet };
+                let is_unenforced = |place: &Place| match place {
+                    Place::Outside(_) => false,
+                    Place::Endpoint(id, _) => {
+                        let endpoint = oracle.endpoint(id).expect("it is an object");
+                        assert_eq!(endpoint.node.is_none(), !programs.contains_key(id), "{id}");
+                        endpoint.node.is_none()
+                    }
+                };
                 let says = |place: &Place, direction| match place {
                     Place::Outside(_) => true,
+                    place if is_unenforced(place) => true,
                     Place::Endpoint(id, _) => {
                         let verdict = programs[id].decide(id, direction, &packet);
                         verdict.decision == Decision::Allow
@@ -79,6 +96,20 @@ fn compare(objects: &[Object], packets: &[Packet]) -> Result<(u64, u64), String>
                 };
                 let truth =
                     says(src_place, Direction::Egress) && says(dst_place, Direction::Ingress);
+                let is_unenforced = [src_place, dst_place].map(is_unenforced);
+                if is_unenforced.contains(&true) {
+                    let ends = [(src_place, Direction::Egress), (dst_place, Direction::Ingress)];
+                    let slow = ends.iter().zip(is_unenforced).all(|((place, direction), free)| {
+                        let Place::Endpoint(id, _) = place else { return true };
+                        let decide = || oracle.decide(id, *direction, &packet).decision;
+                        free || decide() == Decision::Allow
+                    });
+                    if slow != truth {
+                        return Err(format!("{src_place:?} to {dst_place:?}: rules say {slow}"));
+                    }
+                    asked.allowed_unenforced += u64::from(truth);
+                    asked.denied_unenforced += u64::from(!truth);
+                }
                 let traffic = reach.pair(*src, *dst);
                 let told = reach.pool().get(traffic).contains(&packet);
                 if truth != told {
@@ -86,11 +117,8 @@ fn compare(objects: &[Object], packets: &[Packet]) -> Result<(u64, u64), String>
                         "{src_place:?} to {dst_place:?} {packet:?}: programs say {truth}, reach {told}"
                     ));
                 }
-                if truth {
-                    allowed += 1
-                } else {
-                    denied += 1
-                }
+                asked.allowed += u64::from(truth);
+                asked.denied += u64::from(!truth);
                 let in_row =
                     reach.row(*src).iter().find(|(_, part)| part.contains(*dst)).map(|p| p.0);
                 let in_column =
@@ -104,20 +132,22 @@ fn compare(objects: &[Object], packets: &[Packet]) -> Result<(u64, u64), String>
             }
         }
     }
-    Ok((allowed, denied))
+    Ok(())
 }
 
 #[test]
 fn reach_agrees_with_both_programs() {
-    let (allowed, denied) = (Cell::new(0), Cell::new(0));
+    let asked = Cell::new(Asked::default());
     hold(24, (Worlds(shapes()), Packets(5)), |(objects, packets)| {
-        let (a, d) = compare(&objects.0, &packets.0)?;
-        allowed.set(allowed.get() + a);
-        denied.set(denied.get() + d);
-        Ok(())
+        let mut sum = asked.get();
+        let held = compare(&objects.0, &packets.0, &mut sum);
+        asked.set(sum);
+        held
     });
-    let (allowed, denied) = (allowed.get(), denied.get());
+    let Asked { allowed, denied, allowed_unenforced, denied_unenforced } = asked.get();
     assert!(allowed > 1000 && denied > 1000, "{allowed} allowed, {denied} denied");
+    let (free, shut) = (allowed_unenforced, denied_unenforced);
+    assert!(free > 100 && shut > 100, "without a node: {free} allowed, {shut} denied");
 }
 
 /// Every pair's traffic by what stands at its ends. An address outside is asked for one by one.
