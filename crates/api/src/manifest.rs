@@ -11,7 +11,9 @@
 mod compose;
 mod diagnostic;
 mod documents;
+mod index;
 mod kinds;
+mod lean;
 mod strict;
 mod tree;
 
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use crate::object::{Object, ObjectError, ObjectKey};
 
 pub use diagnostic::{Diagnostic, Severity, Source};
+pub use index::{Index, locate};
 pub use kinds::nearest;
 pub use tree::{Node, Scalar, Tree};
 
@@ -33,6 +36,8 @@ pub const TEXT_BYTES_MAX: usize = 128 << 20;
 pub const DEPTH_MAX: usize = 64;
 /// Nodes that all aliases of one document may add together.
 pub const ALIAS_NODES_MAX: usize = 100_000;
+/// Nodes that all anchors of one document may name together.
+pub const ANCHOR_NODES_MAX: usize = 1_000_000;
 /// Complaints kept for one file; a note counts the rest.
 pub const DIAGNOSTICS_MAX: usize = 200;
 
@@ -49,6 +54,7 @@ pub struct Manifests {
     pub objects: Vec<Loaded>,
     pub diagnostics: Vec<Diagnostic>,
     seen: HashMap<ObjectKey, Source>,
+    is_lean: bool,
 }
 
 /// Loads one text. `file` is only a name for the diagnostics.
@@ -56,49 +62,6 @@ pub fn load(file: &str, text: &str) -> Manifests {
     let mut manifests = Manifests::default();
     manifests.add(file, text);
     manifests
-}
-
-/// Where the documents of a text begin and end, so that places in a long text are found without
-/// reading all of it again.
-#[derive(Clone, Debug, Default)]
-pub struct Index {
-    /// First line, and the bytes.
-    documents: Vec<(u32, std::ops::Range<usize>)>,
-}
-
-impl Index {
-    pub fn of(text: &str) -> Self {
-        let begin = text.as_ptr().addr();
-        let documents = documents::split(text).into_iter().map(|document| {
-            let from = document.text.as_ptr().addr().saturating_sub(begin);
-            (document.line, from..from + document.text.len())
-        });
-        Self { documents: documents.collect() }
-    }
-
-    /// The document that holds the line, with its first line.
-    pub fn document<'t>(&self, text: &'t str, line: u32) -> Option<(&'t str, u32)> {
-        let after = self.documents.partition_point(|(begin, _)| *begin <= line);
-        let (first, bytes) = self.documents.get(after.checked_sub(1)?)?;
-        Some((text.get(bytes.clone())?, *first))
-    }
-
-    /// The place of `field` (such as `spec.ingress[0].from`) in the object that begins at `object`, or
-    /// of its nearest parent that is written out. Reads the document again, so that loading need not
-    /// keep every place in memory.
-    pub fn locate(&self, text: &str, object: &Source, field: &str) -> Source {
-        let document = self.document(text, object.line);
-        let root = document.and_then(|(text, line)| compose::compose(text, line).ok());
-        let Some(root) = root else { return object.clone() };
-        let begin = root.find_at(object.line, object.column).unwrap_or(&root);
-        let (line, column) = begin.place_of(field);
-        Source { file: object.file.clone(), line, column }
-    }
-}
-
-/// As [`Index::locate`], for a text that is asked about once.
-pub fn locate(text: &str, object: &Source, field: &str) -> Source {
-    Index::of(text).locate(text, object, field)
 }
 
 /// The documents of a text as trees, for files that are no manifests but written alike. Within the same
@@ -121,6 +84,11 @@ pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
 }
 
 impl Manifests {
+    /// Keeps of pods only what policy may ask for.
+    pub fn lean() -> Self {
+        Self { is_lean: true, ..Self::default() }
+    }
+
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
@@ -162,11 +130,13 @@ struct Reader<'a> {
     withheld: Option<(usize, Severity)>,
     /// Notes by their message, with how often each came up.
     notes: Vec<(Diagnostic, usize)>,
+    /// Made for the first complaint.
+    index: Option<Index>,
 }
 
 impl<'a> Reader<'a> {
     fn new(file: &'a Arc<str>, text: &'a str, into: &'a mut Manifests) -> Self {
-        Self { file, text, into, n_reported: 0, withheld: None, notes: Vec::new() }
+        Self { file, text, into, n_reported: 0, withheld: None, notes: Vec::new(), index: None }
     }
 
     fn source(&self, line: u32, column: u32) -> Source {
@@ -188,7 +158,14 @@ impl<'a> Reader<'a> {
             return;
         }
         self.n_reported += 1;
-        self.into.diagnostics.push(diagnostic.quote(self.text));
+        let diagnostic = self.quote(diagnostic);
+        self.into.diagnostics.push(diagnostic);
+    }
+
+    fn quote(&mut self, diagnostic: Diagnostic) -> Diagnostic {
+        let index = self.index.get_or_insert_with(|| Index::of(self.text));
+        let line = index.line(self.text, diagnostic.source.line);
+        diagnostic.quote_line(line.unwrap_or_default())
     }
 
     fn finish(&mut self) {
@@ -196,7 +173,8 @@ impl<'a> Reader<'a> {
             if n_times > 1 {
                 note.message.push_str(&format!(" ({n_times} times in this file)"));
             }
-            self.into.diagnostics.push(note.quote(self.text));
+            let note = self.quote(note);
+            self.into.diagnostics.push(note);
         }
         if let Some((n, worst)) = self.withheld {
             let message = format!("{n} more problems in this file are not shown");
@@ -247,7 +225,11 @@ impl<'a> Reader<'a> {
         if !is_sound {
             return;
         }
-        match Object::from_value(node.to_json()) {
+        let mut value = node.to_json();
+        if self.into.is_lean {
+            lean::lean(found, &mut value);
+        }
+        match Object::from_value(value) {
             Ok(object) => self.object(object, node, place),
             Err(ObjectError::Malformed { source: cause, .. }) => {
                 self.report(Diagnostic::error("wrong-type", place, cause.to_string()));

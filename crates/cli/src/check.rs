@@ -71,7 +71,8 @@ pub struct Finding {
 fn find(input: &Input, mut everybody: Vec<Object>, now: Moment) -> Vec<Finding> {
     let n_written = everybody.len();
     let populated = world::populate(&mut everybody);
-    let mut pen = Pen { input, owners: populated.owners, findings: Vec::new() };
+    let mut pen =
+        Pen { input, owners: populated.owners, findings: Vec::new(), errors: HashMap::new() };
     let written = input.manifests.diagnostics.iter();
     pen.findings.extend(written.map(|d| Finding { object: None, diagnostic: d.clone() }));
 
@@ -81,7 +82,11 @@ fn find(input: &Input, mut everybody: Vec<Object>, now: Moment) -> Vec<Finding> 
     let objects: Vec<&Object> = everybody.iter().take(n_written).collect();
     server::check(&objects, &mut pen);
     references::check(&objects, &everybody, &mut pen);
-    lint::check(&everybody, &world, &mut pen);
+    lint::shapes(&everybody, &mut pen);
+    // What is lowered is enough for the rest, and large worlds should fit twice in no memory.
+    drop(objects);
+    drop(everybody);
+    lint::check(&world, &mut pen);
 
     let mut findings = pen.findings;
     findings.sort_by(|a, b| {
@@ -97,6 +102,8 @@ pub struct Pen<'a> {
     /// Whose template a pod that nobody wrote comes from.
     owners: HashMap<ObjectKey, ObjectKey>,
     findings: Vec<Finding>,
+    /// The fields of each object that errors are about.
+    errors: HashMap<ObjectKey, Vec<String>>,
 }
 
 impl Pen<'_> {
@@ -140,6 +147,9 @@ impl Pen<'_> {
             source.unwrap_or_else(|| Source { file: "<server>".into(), line: 1, column: 1 });
         let diagnostic = Diagnostic::new(severity, code, source, message);
         let diagnostic = self.input.quote(diagnostic.help_if(help).at_field(field));
+        if severity == Severity::Error {
+            self.errors.entry(object.clone()).or_default().push(field.to_owned());
+        }
         self.findings.push(Finding { object: Some(object.clone()), diagnostic });
     }
 
@@ -157,17 +167,12 @@ impl Pen<'_> {
 
     /// Whether an error about this field, or about something in it, is written already.
     fn has_error(&self, object: &ObjectKey, field: &str) -> bool {
-        self.findings.iter().any(|found| {
-            let written = found.diagnostic.field.as_deref().unwrap_or_default();
-            found.diagnostic.severity == Severity::Error
-                && found.object.as_ref() == Some(object)
-                && (written.starts_with(field) || field.starts_with(written))
-        })
+        let mut written = self.errors.get(object).into_iter().flatten();
+        written.any(|written| written.starts_with(field) || field.starts_with(&**written))
     }
 
     /// Objects that the engine did not understand, about which lint should be silent.
     fn broken(&self) -> BTreeSet<String> {
-        let errors = self.findings.iter().filter(|f| f.diagnostic.severity == Severity::Error);
-        errors.filter_map(|f| f.object.as_ref().map(ToString::to_string)).collect()
+        self.errors.keys().map(ToString::to_string).collect()
     }
 }

@@ -43,7 +43,7 @@ pub fn read(from: &args::Manifests) -> anyhow::Result<Input> {
 }
 
 fn read_files(paths: &[PathBuf]) -> anyhow::Result<Input> {
-    let mut input = Input::default();
+    let mut input = Input { manifests: Manifests::lean(), ..Input::default() };
     let mut files = Vec::new();
     let mut folders = HashSet::new();
     for path in paths {
@@ -147,6 +147,7 @@ fn text_of(file: &Path, name: &str) -> Result<String, Box<Diagnostic>> {
         fs::File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes))
     };
     read.map_err(|error| Box::new(unreadable(name, &error)))?;
+    bytes.shrink_to_fit();
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..valid).unwrap_or_default();
@@ -202,10 +203,10 @@ impl Input {
     /// Lets a complaint show the line it is about.
     pub fn quote(&self, diagnostic: Diagnostic) -> Diagnostic {
         match self.texts.get(&*diagnostic.source.file) {
-            Some((text, index)) => match index.document(text, diagnostic.source.line) {
-                Some((text, first_line)) => diagnostic.quote_from(text, first_line),
-                None => diagnostic.quote(text),
-            },
+            Some((text, index)) => {
+                let line = index.line(text, diagnostic.source.line);
+                diagnostic.quote_line(line.unwrap_or_default())
+            }
             None => diagnostic,
         }
     }

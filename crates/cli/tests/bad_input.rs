@@ -200,3 +200,77 @@ fn big_folders_and_big_files_are_read() {
         printed.len()
     );
 }
+
+#[test]
+fn anchors_within_anchors_are_bounded() {
+    let items = vec!["x"; 30_000].join(",");
+    let text = (0..40).fold(format!("[{items}]"), |inner, n| format!("&a{n} [{inner}]"));
+    refused(text.as_bytes(), &["error[yaml-bomb]", "anchors name more than 1000000 nodes"]);
+}
+
+/// Each key used to be looked for among all that were merged in.
+#[test]
+fn many_merged_keys_are_read_once_each() {
+    let keys =
+        |from: usize| (from..from + 40_000).map(|n| format!("  k{n}: v\n")).collect::<String>();
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n name: a\n annotations: &all\n{}\n labels:\n  <<: *all\n{}",
+        keys(0),
+        keys(20_000)
+    );
+    refused(text.as_bytes(), &["error[", "a.yaml:"]);
+}
+
+#[test]
+fn what_is_too_much_to_compare_is_said() {
+    let policies: String = (0..330)
+        .map(|n| {
+            format!(
+                "---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: p{n:03}}}\n\
+                 spec: {{order: 5, selector: a == '{n}', types: [Ingress]}}\n"
+            )
+        })
+        .collect();
+    let folder = folder();
+    fs::write(folder.path().join("a.yaml"), policies).unwrap();
+    let (status, printed) = check(folder.path());
+    assert_eq!(status, 0, "{printed}");
+    assert!(printed.contains("note[not-compared]"), "{printed}");
+    assert!(printed.contains("more than 50000 pairs"), "{printed}");
+}
+
+/// `kubectl` fills the namespace in, so its absence is no error.
+#[test]
+fn objects_without_a_namespace_are_of_the_default_one() {
+    let folder = folder();
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\n\
+                  spec: {podSelector: {}, policyTypes: [Ingress]}\n";
+    fs::write(folder.path().join("a.yaml"), format!("{POD}---\n{policy}")).unwrap();
+    let (status, printed) = check(folder.path());
+    assert_eq!(status, 0, "{printed}");
+    assert!(printed.starts_with("2 objects in 1 file: 0 errors, 0 warnings, 0 notes"), "{printed}");
+    let elsewhere = policy.replace("{name: a}", "{name: b, namespace: shop}");
+    fs::write(folder.path().join("b.yaml"), elsewhere).unwrap();
+    let (status, printed) = check(folder.path());
+    assert_eq!(status, 0, "{printed}");
+    assert!(
+        printed.contains("note[no-namespace]: names no namespace, as 1 more objects"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_policy_of_nothing_but_a_selector_closes_ingress_and_that_is_said() {
+    let folder = folder();
+    let policy =
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: a}\nspec: ";
+    fs::write(folder.path().join("a.yaml"), format!("{policy}{{selector: a == 'b'}}\n")).unwrap();
+    let (_, printed) = check(folder.path());
+    assert!(
+        printed.contains("warning[deny-all]: the policy has neither rules nor types"),
+        "{printed}"
+    );
+    fs::write(folder.path().join("a.yaml"), format!("{policy}{{types: [Ingress]}}\n")).unwrap();
+    let (_, printed) = check(folder.path());
+    assert!(printed.contains("note[deny-all]: closes ingress of every workload"), "{printed}");
+}

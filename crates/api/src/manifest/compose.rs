@@ -4,10 +4,12 @@ mod scalar;
 
 use std::collections::{HashMap, HashSet};
 
-use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, options};
+use serde_saphyr::granit_parser::{
+    Event, Marker, Options, Parser, ScalarStyle, ScanError, Span, options,
+};
 
 use super::tree::{Key, Node, Scalar, Tree};
-use super::{ALIAS_NODES_MAX, DEPTH_MAX};
+use super::{ALIAS_NODES_MAX, ANCHOR_NODES_MAX, DEPTH_MAX};
 
 /// Why a document has no tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,14 +23,31 @@ pub(super) struct ComposeError {
 
 /// `line` is where `text` begins in its file. An empty document is a null node.
 pub(super) fn compose(text: &str, line: u32) -> Result<Node, ComposeError> {
-    let options = options! { emit_comments: false };
-    let mut composer =
-        Composer { line, open: Vec::new(), root: None, anchors: HashMap::new(), n_alias_nodes: 0 };
-    for next in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = next.map_err(|error| composer.syntax(text, &error))?;
-        composer.event(event, span.start)?;
-    }
+    let mut composer = Composer::at(line, 0);
+    composer.read(Parser::new_from_str_with_options(text, quiet()), text, false)?;
     Ok(composer.root.unwrap_or(Node { tree: Tree::Scalar(Scalar::Null), line, column: 1 }))
+}
+
+/// The node with which `text` begins, at this place of its file; what follows is not looked at.
+pub(super) fn first(text: &str, line: u32, column: u32) -> Result<Node, ComposeError> {
+    let before = column.saturating_sub(1);
+    let root = if text.starts_with(['{', '[']) {
+        let mut composer = Composer::at(line, before);
+        composer.read(Parser::new_from_str_with_options(text, quiet()), text, true)?;
+        composer.root
+    } else {
+        // Blanks keep the indentation that the rest of a block goes by.
+        let blanks = std::iter::repeat_n(' ', before as usize);
+        let mut composer = Composer::at(line, 0);
+        let parser = Parser::new_from_iter_with_options(blanks.chain(text.chars()), quiet());
+        composer.read(parser, text, true)?;
+        composer.root
+    };
+    Ok(root.unwrap_or(Node { tree: Tree::Scalar(Scalar::Null), line, column }))
+}
+
+fn quiet() -> Options {
+    options! { emit_comments: false }
 }
 
 /// A collection whose end has not come yet.
@@ -38,23 +57,56 @@ struct Open {
     /// The key that waits for its value, where `node` is a map.
     key: Option<Key>,
     keys: HashSet<String>,
-    /// Whether `<<` has brought keys in that later ones may replace.
-    is_merged: bool,
+    /// What `<<` has brought in, and where it stands; keys that come later take its place.
+    merged: HashMap<String, usize>,
 }
 
 struct Composer {
     line: u32,
+    /// Columns before the first one, on the first line.
+    before: u32,
     open: Vec<Open>,
     root: Option<Node>,
     anchors: HashMap<usize, Node>,
     n_alias_nodes: usize,
+    n_anchor_nodes: usize,
 }
 
 impl Composer {
+    fn at(line: u32, before: u32) -> Self {
+        Self {
+            line,
+            before,
+            open: Vec::new(),
+            root: None,
+            anchors: HashMap::new(),
+            n_alias_nodes: 0,
+            n_anchor_nodes: 0,
+        }
+    }
+
+    /// To the end, or `only_first` to the end of the first node.
+    fn read<'e>(
+        &mut self,
+        events: impl Iterator<Item = Result<(Event<'e>, Span), ScanError>>,
+        text: &str,
+        only_first: bool,
+    ) -> Result<(), ComposeError> {
+        for next in events {
+            let (event, span) = next.map_err(|error| self.syntax(text, &error))?;
+            self.event(event, span.start)?;
+            if only_first && self.root.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn place(&self, at: Marker) -> (u32, u32) {
         let line = u32::try_from(at.line()).unwrap_or(u32::MAX);
         let column = u32::try_from(at.col()).unwrap_or(u32::MAX);
-        ((self.line + line).saturating_sub(1), column.saturating_add(1))
+        let before = if line <= 1 { self.before } else { 0 };
+        ((self.line + line).saturating_sub(1), column.saturating_add(1).saturating_add(before))
     }
 
     fn error(&self, code: &'static str, at: Marker, message: String, help: &str) -> ComposeError {
@@ -140,7 +192,13 @@ impl Composer {
             return Err(self.error("yaml-syntax", at, message, "quote the key if it is text"));
         }
         let node = Node { tree, line, column };
-        self.open.push(Open { node, anchor, key: None, keys: HashSet::new(), is_merged: false });
+        self.open.push(Open {
+            node,
+            anchor,
+            key: None,
+            keys: HashSet::new(),
+            merged: HashMap::new(),
+        });
         Ok(())
     }
 
@@ -172,6 +230,13 @@ impl Composer {
 
     fn value(&mut self, node: Node, anchor: usize, at: Marker) -> Result<(), ComposeError> {
         if anchor != 0 {
+            // Anchors within anchors keep what they name once more each.
+            self.n_anchor_nodes += node.count();
+            if self.n_anchor_nodes > ANCHOR_NODES_MAX {
+                let message =
+                    format!("anchors name more than {ANCHOR_NODES_MAX} nodes of this document");
+                return Err(self.error("yaml-bomb", at, message, "write the values out"));
+            }
             self.anchors.insert(anchor, node.clone());
         }
         let Some(open) = self.open.last_mut() else {
@@ -183,10 +248,11 @@ impl Composer {
             Tree::Map(entries) => match open.key.take() {
                 Some(key) if key.text == "<<" => return self.merge(node, at),
                 Some(key) => {
-                    if open.is_merged {
-                        entries.retain(|(known, _)| known.text != key.text);
+                    let merged = open.merged.remove(&key.text);
+                    match merged.and_then(|at| entries.get_mut(at)) {
+                        Some(entry) => *entry = (key, node),
+                        None => entries.push((key, node)),
                     }
-                    entries.push((key, node));
                 }
                 None => {
                     let message = "a map key must be a scalar".to_owned();
@@ -215,10 +281,10 @@ impl Composer {
             }
         };
         let Some(open) = self.open.last_mut() else { return Ok(()) };
-        open.is_merged = true;
         if let Tree::Map(entries) = &mut open.node.tree {
             for (key, value) in bases.into_iter().flatten() {
-                if !entries.iter().any(|(known, _)| known.text == key.text) {
+                if !open.keys.contains(&key.text) && !open.merged.contains_key(&key.text) {
+                    open.merged.insert(key.text.clone(), entries.len());
                     entries.push((key, value));
                 }
             }

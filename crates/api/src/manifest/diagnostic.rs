@@ -98,14 +98,17 @@ impl Diagnostic {
     /// Keeps the line of `text` that the complaint is about, for [`fmt::Display`].
     #[must_use]
     pub fn quote(self, text: &str) -> Self {
-        self.quote_from(text, 1)
+        let row = self.source.line.saturating_sub(1) as usize;
+        match text.lines().nth(row) {
+            Some(line) => self.quote_line(line),
+            None => self,
+        }
     }
 
-    /// As [`Diagnostic::quote`], of a text that begins at another line.
+    /// As [`Diagnostic::quote`], of the line itself.
     #[must_use]
-    pub fn quote_from(mut self, text: &str, first_line: u32) -> Self {
-        let row = self.source.line.saturating_sub(first_line.max(1)) as usize;
-        self.quote = text.lines().nth(row).map(|line| Quote::of(line, self.source.column));
+    pub fn quote_line(mut self, line: &str) -> Self {
+        self.quote = Some(Quote::of(line, self.source.column));
         self
     }
 

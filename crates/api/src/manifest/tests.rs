@@ -232,3 +232,41 @@ fn skipped_kinds_are_noted_once_for_a_file() {
     assert!(shown.starts_with("note[kind-skipped]"), "{shown}");
     assert!(shown.contains("is skipped (300 times in this file)"), "{shown}");
 }
+
+/// Reading one object of a list alone gives the places that reading all of it gives.
+#[test]
+fn fields_are_found_however_their_object_is_written() {
+    let block = "# first\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata:\n    \
+                 name: a\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: b, labels: {x: y}}\n";
+    let json = "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\
+                \"metadata\":{\"name\":\"ü\"}},{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"b\"}}]}";
+    let anchored = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: &m {name: a}\n\
+                    - apiVersion: v1\n  kind: Pod\n  metadata:\n    <<: *m\n    name: b\n";
+    for text in [block, json, anchored] {
+        let index = Index::of(text);
+        let loaded = load("a.yaml", text);
+        assert_eq!(loaded.objects.len(), 2, "{:?}", loaded.diagnostics);
+        for object in &loaded.objects {
+            let name = object.object.metadata().name.clone().unwrap_or_default();
+            let place = index.locate(text, &object.source, "metadata.name");
+            let line = index.line(text, place.line).unwrap_or_default();
+            let rest: String = line.chars().skip(place.column as usize - 1).collect();
+            assert!(rest.trim_start_matches('"').starts_with(&name), "{name} at {place}: {rest}");
+        }
+    }
+}
+
+#[test]
+fn a_lean_object_keeps_what_policy_reads() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations: {a: b, \
+                kubectl.kubernetes.io/last-applied-configuration: x}\nspec:\n  volumes: [{name: v}]\n  containers:\n  - \
+                {name: c, image: i, env: [{name: e}], ports: [{containerPort: 80, name: http}]}\n";
+    let mut lean = Manifests::lean();
+    lean.add("a.yaml", text);
+    let Some(Object::Pod(pod)) = lean.into_objects().pop() else { panic!("a pod") };
+    let spec = pod.spec.clone().unwrap_or_default();
+    let container = spec.containers.first().cloned().unwrap_or_default();
+    assert_eq!(container.ports.unwrap_or_default().len(), 1);
+    assert_eq!((spec.volumes, container.env), (None, None));
+    assert_eq!(pod.metadata.annotations.unwrap_or_default().len(), 1);
+}

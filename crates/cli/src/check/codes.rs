@@ -39,6 +39,7 @@ pub const CODES: &[Code] = &[
     // It refers to what is not there.
     code("policy-not-read", "a policy of a dialect that is not read"),
     code("no-such-namespace", "a namespace that nothing declares"),
+    code("no-namespace", "an object names no namespace, and others do"),
     code("no-such-service", "a rule names a Service that nothing declares"),
     code("no-such-service-account", "a ServiceAccount that nothing declares"),
     code("no-such-profile", "a host endpoint lists a Profile that nothing declares"),
@@ -50,6 +51,7 @@ pub const CODES: &[Code] = &[
     // It is understood and probably not meant.
     code("odd", "the engine finds it odd"),
     code("noted", "the engine has a remark"),
+    code("not-compared", "there is too much to hold it against"),
     code("http-not-enforced", "a rule about requests allows nothing on the wire"),
     code("expired", "the policy has ended"),
     code("inert-rules", "rules of a direction that the policy does not decide"),

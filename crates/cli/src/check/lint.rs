@@ -1,21 +1,25 @@
 //! What is understood but probably not meant. `docs/reference/lints.md` has a line for each code.
 
+mod crowd;
 mod everybody;
+mod homes;
 pub mod openness;
 mod order;
 mod shadow;
 mod shape;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_api::manifest::Severity;
 use bulkhead_api::{Object, ObjectKey};
+use bulkhead_policy::World;
 use bulkhead_policy::rule::{Action, Policy, Tier, TierDefault};
-use bulkhead_policy::{World, lower};
 use bulkhead_types::{Direction, PolicyKind};
 
 use super::Pen;
 use everybody::Everybody;
+use homes::Homes;
 
 /// What every lint looks at.
 pub struct Lint<'a> {
@@ -23,13 +27,22 @@ pub struct Lint<'a> {
     policies: Vec<&'a Policy>,
     tiers: BTreeMap<String, Tier>,
     everybody: Everybody,
+    /// The policies that let names be looked up.
+    dns: Homes<'a>,
+    /// Whether it is said that there are too many of these.
+    is_dns_said: Cell<bool>,
 }
 
-pub fn check(objects: &[Object], world: &World, pen: &mut Pen<'_>) {
+/// About each object by itself.
+pub fn shapes(objects: &[Object], pen: &mut Pen<'_>) {
     for object in objects {
         shape::check(object, pen);
     }
-    let lint = Lint::of(objects, world, &pen.broken());
+}
+
+/// About what the objects come to together.
+pub fn check(world: &World, pen: &mut Pen<'_>) {
+    let lint = Lint::of(world, &pen.broken());
     for policy in &lint.policies {
         let key = ObjectKey::from(&policy.id);
         only_logs(policy, &key, pen);
@@ -41,11 +54,9 @@ pub fn check(objects: &[Object], world: &World, pen: &mut Pen<'_>) {
 }
 
 impl<'a> Lint<'a> {
-    fn of(objects: &[Object], world: &'a World, broken: &BTreeSet<String>) -> Self {
-        let mut tiers: BTreeMap<String, Tier> =
-            Tier::built_in().into_iter().map(|tier| (tier.name.clone(), tier)).collect();
-        let declared = objects.iter().filter_map(lower::tier).map(|(tier, _)| tier);
-        tiers.extend(declared.map(|tier| (tier.name.clone(), tier)));
+    fn of(world: &'a World, broken: &BTreeSet<String>) -> Self {
+        let tiers: BTreeMap<String, Tier> =
+            world.tiers().map(|tier| (tier.name.clone(), tier.clone())).collect();
         let mut policies: Vec<&Policy> = world
             .policies()
             .iter()
@@ -57,7 +68,16 @@ impl<'a> Lint<'a> {
             let place = |p: &Policy| (tier(p).is_none(), tier(p));
             place(a).cmp(&place(b)).then_with(|| a.precedence(b))
         });
-        Self { policies, tiers, everybody: Everybody::of(objects) }
+        let mut dns = Homes::default();
+        let resolving = policies.iter().enumerate().filter(|(_, p)| openness::lets_names_out(p));
+        resolving.for_each(|(at, policy)| dns.add(at, policy));
+        Self {
+            policies,
+            tiers,
+            everybody: Everybody::of(world),
+            dns,
+            is_dns_said: Cell::new(false),
+        }
     }
 
     /// What the policy's tier does with what nothing in it decides.

@@ -16,6 +16,7 @@ pub fn check(objects: &[&Object], everybody: &[Object], pen: &mut Pen<'_>) {
     traffic::check(everybody, pen);
     tiers(objects, pen);
     namespaces(objects, pen);
+    unnamed(objects, pen);
     addresses(objects, pen);
 }
 
@@ -48,6 +49,22 @@ fn tiers(objects: &[&Object], pen: &mut Pen<'_>) {
             }),
         );
     }
+}
+
+/// Objects without a namespace, where others name one: said once.
+fn unnamed(objects: &[&Object], pen: &mut Pen<'_>) {
+    let namespaced = objects.iter().filter(|object| object.kind().is_namespaced());
+    let named = |object: &Object| object.metadata().namespace.clone();
+    let has_others =
+        namespaced.clone().any(|object| named(object).is_some_and(|name| name != "default"));
+    let mut bare = namespaced.filter(|object| named(object).is_none());
+    let (true, Some(first)) = (has_others, bare.next()) else { return };
+    let message = match bare.count() {
+        0 => "names no namespace, and is read as one of `default`".to_owned(),
+        n => format!("names no namespace, as {n} more objects, and is read as one of `default`"),
+    };
+    let help = Some("other objects of these manifests name one: say which is meant".to_owned());
+    pen.write(Severity::Note, "no-namespace", &first.key(), "metadata", message, help);
 }
 
 /// Said once for each namespace. Only where manifests declare namespaces at all: a folder of bare

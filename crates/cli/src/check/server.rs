@@ -19,6 +19,10 @@ pub fn check(objects: &[&Object], pen: &mut Pen<'_>) {
         }
         let Ok(mut value) = object.to_value() else { continue };
         let resource = kinds::by_id(object.kind());
+        // Whoever sends it fills this in.
+        if object.kind().is_namespaced() && object.metadata().namespace.is_none() {
+            value["metadata"]["namespace"] = object.key().namespace.into();
+        }
         defaulting::complete(resource, &mut value);
         for error in validate::meaning(resource, &value) {
             let key = object.key();

@@ -161,6 +161,16 @@ impl World {
         self.inventory.labels_of(endpoint)
     }
 
+    /// As [`World::labels_of`], of a network set.
+    pub fn labels_of_set(&self, set: &NetworkSet) -> Labels {
+        self.inventory.labels_of_set(set)
+    }
+
+    /// Every tier that exists, the built-in ones too.
+    pub fn tiers(&self) -> impl Iterator<Item = &Tier> {
+        self.tiers.values()
+    }
+
     /// Every policy, whether it counts or not.
     pub fn policies(&self) -> &[Policy] {
         &self.policies

@@ -2,69 +2,73 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bulkhead_api::ObjectKey;
 use bulkhead_api::manifest::{Severity, nearest};
-use bulkhead_api::{Object, ObjectKey};
+use bulkhead_policy::World;
 use bulkhead_policy::facts::{
-    Inventory, NAMESPACE, NAMESPACE_PREFIX, NamedPort, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
+    NAMESPACE, NAMESPACE_PREFIX, NamedPort, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX,
 };
 use bulkhead_policy::rule::{Policy, Side};
 use bulkhead_types::selector::Expr;
 use bulkhead_types::{Direction, Labels, Selector};
 
+use super::crowd::Crowd;
 use super::{rule_field, subject_field};
 use crate::check::Pen;
 
+/// Words among which one is looked for that is near to what was written.
+const NEAR_MAX: usize = 5_000;
+
 /// Every workload and network set, as selectors see them.
 pub struct Everybody {
-    pub workloads: Vec<Somebody>,
-    sets: Vec<Labels>,
-    /// Every value of every label.
-    values: BTreeMap<String, BTreeSet<String>>,
-}
-
-pub struct Somebody {
-    pub labels: Labels,
-    pub ports: Vec<NamedPort>,
+    /// Each set of labels once, however many workloads have it.
+    workloads: Crowd,
+    /// By the same numbers.
+    ports: Vec<Vec<NamedPort>>,
+    sets: Crowd,
 }
 
 impl Everybody {
-    pub fn of(objects: &[Object]) -> Self {
-        let mut inventory = Inventory::default();
-        for object in objects {
-            inventory.upsert(object);
-        }
-        let workloads: Vec<Somebody> = inventory
-            .endpoints
-            .values()
-            .map(|endpoint| Somebody {
-                labels: inventory.labels_of(endpoint),
-                ports: endpoint.ports.clone(),
-            })
-            .collect();
-        let sets: Vec<Labels> =
-            inventory.network_sets.values().map(|set| inventory.labels_of_set(set)).collect();
-        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for labels in workloads.iter().map(|workload| &workload.labels).chain(&sets) {
-            for (key, value) in labels {
-                if let Some(known) = values.get_mut(key) {
-                    if !known.contains(value) {
-                        known.insert(value.clone());
-                    }
-                } else {
-                    values.insert(key.clone(), BTreeSet::from([value.clone()]));
+    pub fn of(world: &World) -> Self {
+        let mut workloads: BTreeMap<Labels, Vec<NamedPort>> = BTreeMap::new();
+        for endpoint in world.endpoints() {
+            let ports = workloads.entry(world.labels_of(endpoint)).or_default();
+            for port in &endpoint.ports {
+                if !ports.contains(port) {
+                    ports.push(port.clone());
                 }
             }
         }
-        Self { workloads, sets, values }
+        let (workloads, ports) = workloads.into_iter().unzip();
+        let sets = world.network_sets().map(|set| world.labels_of_set(set));
+        Self { workloads: Crowd::of(workloads), ports, sets: Crowd::of(sets.collect()) }
     }
 
-    pub fn selected<'a>(&'a self, by: &'a Selector) -> impl Iterator<Item = &'a Somebody> {
-        self.workloads.iter().filter(move |workload| by.matches(&workload.labels))
+    /// The named ports of each workload that is selected.
+    pub fn ports<'a>(&'a self, by: &'a Selector) -> impl Iterator<Item = &'a NamedPort> {
+        self.workloads.selected(by).filter_map(|number| self.ports.get(number)).flatten()
+    }
+
+    /// Whether some workload is selected by both.
+    pub fn is_any_in_both(&self, one: &Selector, two: &Selector) -> bool {
+        self.workloads.selected(one).any(|number| self.workloads.is_in(number, two))
+    }
+
+    fn is_any_workload(&self, selector: &Selector) -> bool {
+        self.workloads.selected(selector).next().is_some()
     }
 
     /// Whether something with labels matches; sets count too.
     pub fn has_any(&self, selector: &Selector) -> bool {
-        self.selected(selector).next().is_some() || self.sets.iter().any(|s| selector.matches(s))
+        self.is_any_workload(selector) || self.sets.selected(selector).next().is_some()
+    }
+
+    fn has_key(&self, key: &str) -> bool {
+        self.workloads.has_key(key) || self.sets.has_key(key)
+    }
+
+    fn has_value(&self, key: &str, value: &str) -> bool {
+        self.workloads.has_value(key, value) || self.sets.has_value(key, value)
     }
 
     pub fn look_for(&self, policy: &Policy, key: &ObjectKey, pen: &mut Pen<'_>) {
@@ -73,7 +77,7 @@ impl Everybody {
         }
         let field = subject_field(policy);
         self.unknown_labels(&policy.subject, Severity::Warning, key, field, pen);
-        if self.selected(&policy.subject).next().is_none() {
+        if !self.is_any_workload(&policy.subject) {
             let message = "the policy applies to no workload of these manifests".to_owned();
             pen.write(Severity::Warning, "applies-to-nobody", key, field, message, None);
         }
@@ -135,16 +139,17 @@ impl Everybody {
             if label == NAMESPACE && value == Some(key.namespace.as_str()) {
                 continue;
             }
-            let (message, near) = match (self.values.get(label), value) {
-                (None, _) => {
-                    let keys = self.values.keys().filter(|known| prefix(known) == prefix(label));
+            let (message, near) = match value {
+                _ if !self.has_key(label) => {
+                    let keys = self.workloads.keys().chain(self.sets.keys());
+                    let keys = keys.filter(|known| prefix(known) == prefix(label));
                     let bare = &label[prefix(label).len()..];
                     let near = near(bare, keys.map(|known| &known[prefix(known).len()..]));
                     (format!("no {} has the label `{bare}`", who(label)), near)
                 }
-                (Some(known), Some(value)) if !known.contains(value) => {
-                    let near = near(value, known.iter().map(String::as_str));
-                    (no_such_value(label, value), near)
+                Some(value) if !self.has_value(label, value) => {
+                    let values = self.workloads.values(label).chain(self.sets.values(label));
+                    (no_such_value(label, value), near(value, values))
                 }
                 _ => continue,
             };
@@ -158,7 +163,7 @@ impl Everybody {
 }
 
 fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    nearest(word, known).map(str::to_owned)
+    nearest(word, known.take(NEAR_MAX)).map(str::to_owned)
 }
 
 /// The tests of a selector that ask for a label to be there, with the value where they name one.

@@ -5,6 +5,7 @@ use bulkhead_api::manifest::Severity;
 use bulkhead_policy::rule::{Action, Policy, Rule, Side, TierDefault};
 use bulkhead_types::{Direction, PolicyKind, PortRange, Protocol};
 
+use super::homes::not_compared;
 use super::{Lint, rule_field, subject_field};
 use crate::check::Pen;
 
@@ -46,6 +47,8 @@ pub const SENSITIVE_PORTS: [(u16, &str); 32] = [
 ];
 /// Sensitive ports named in one finding.
 const NAMED_MAX: usize = 4;
+/// Policies among which one that lets names out is looked for.
+const OTHERS_MAX: usize = 5_000;
 
 pub fn check(policy: &Policy, key: &ObjectKey, lint: &Lint<'_>, pen: &mut Pen<'_>) {
     allow_all(policy, key, pen);
@@ -133,12 +136,10 @@ fn is_let_in(rule: &Rule, port: u16, policy: &Policy, lint: &Lint<'_>) -> bool {
     let protocol = rule.protocol.unwrap_or(Protocol::TCP);
     within(&ports.ranges)
         || (!ports.named.is_empty()
-            && lint.everybody.selected(&policy.subject).any(|workload| {
-                workload.ports.iter().any(|named| {
-                    named.port == port
-                        && named.protocol == protocol
-                        && ports.named.contains(&named.name)
-                })
+            && lint.everybody.ports(&policy.subject).any(|named| {
+                named.port == port
+                    && named.protocol == protocol
+                    && ports.named.contains(&named.name)
             }))
 }
 
@@ -150,14 +151,19 @@ fn deny_all(policy: &Policy, key: &ObjectKey, lint: &Lint<'_>, pen: &mut Pen<'_>
     }
     let n_rules = |direction| policy.rules(direction).map(|rules| rules.len());
     let lens = Direction::BOTH.map(n_rules);
-    let everywhere = policy.subject.is_all() && lens == [Some(0), Some(0)];
-    if everywhere {
+    let closed = match lens {
+        [Some(0), Some(0)] => Some("closes"),
+        [Some(0), None] => Some("closes ingress of"),
+        [None, Some(0)] => Some("closes egress of"),
+        _ => None,
+    };
+    if let Some(closes) = closed.filter(|_| policy.subject.is_all()) {
         pen.write(
             Severity::Note,
             "deny-all",
             key,
             subject_field(policy),
-            "closes every workload of every namespace, those of the system among them".to_owned(),
+            format!("{closes} every workload of every namespace, those of the system among them"),
             Some("leave out kube-system and its like with `namespaceSelector`".to_owned()),
         );
     }
@@ -193,16 +199,23 @@ fn no_dns(policy: &Policy, key: &ObjectKey, lint: &Lint<'_>, pen: &mut Pen<'_>) 
         return;
     }
     // Another policy for the same workloads, or an earlier one that covers more, may let names out.
-    let others = lint
-        .policies
-        .iter()
-        .filter(|other| other.id == policy.id || policy.subject.implies(&other.subject));
-    let lets_out = others
-        .filter_map(|other| other.rules(Direction::Egress))
-        .flat_map(|rules| rules.iter())
-        .any(|rule| matches!(rule.action, Action::Allow | Action::Pass) && is_dns(rule));
-    if lets_out {
+    if lets_names_out(policy) {
         return;
+    }
+    for (n, at) in lint.dns.as_wide_as(policy).enumerate() {
+        if lint.policies.get(at).is_some_and(|other| policy.subject.implies(&other.subject)) {
+            return;
+        }
+        if n == OTHERS_MAX {
+            let message = format!(
+                "whether the workloads can look up names was not looked for: more than {OTHERS_MAX} \
+                 policies may let them"
+            );
+            if !lint.is_dns_said.replace(true) {
+                not_compared(key, "spec.egress", message, pen);
+            }
+            return;
+        }
     }
     pen.write(
         Severity::Note,
@@ -212,6 +225,14 @@ fn no_dns(policy: &Policy, key: &ObjectKey, lint: &Lint<'_>, pen: &mut Pen<'_>) 
         "lets nothing out to port 53: the workloads cannot look up names".to_owned(),
         Some("allow UDP and TCP port 53 to the cluster's DNS".to_owned()),
     );
+}
+
+/// Whether anything may leave to where names are looked up.
+pub fn lets_names_out(policy: &Policy) -> bool {
+    let rules = policy.rules(Direction::Egress).into_iter().flat_map(|rules| rules.iter());
+    rules
+        .into_iter()
+        .any(|rule| matches!(rule.action, Action::Allow | Action::Pass) && is_dns(rule))
 }
 
 fn is_dns(rule: &Rule) -> bool {

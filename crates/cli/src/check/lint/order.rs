@@ -11,10 +11,11 @@ use bulkhead_types::{Direction, PolicyKind};
 
 use super::Lint;
 use super::everybody::Everybody;
+use super::homes::not_compared;
 use crate::check::Pen;
 
-/// Policies of one tier and order that are held against one another.
-const SAME_ORDER_MAX: usize = 300;
+/// Pairs of policies of one tier and order that are held against one another.
+const PAIRS_MAX: usize = 50_000;
 
 pub fn check(lint: &Lint<'_>, pen: &mut Pen<'_>) {
     tiers(lint, pen);
@@ -23,27 +24,42 @@ pub fn check(lint: &Lint<'_>, pen: &mut Pen<'_>) {
         places.entry((&policy.tier, policy.order)).or_default().push(policy);
     }
     for ((tier, order), policies) in places {
-        if policies.len() > SAME_ORDER_MAX {
-            continue;
+        same_place(tier, order, &policies, lint, pen);
+    }
+}
+
+fn same_place(tier: &str, order: Order, policies: &[&Policy], lint: &Lint<'_>, pen: &mut Pen<'_>) {
+    let is_kubernetes = |policy: &Policy| policy.id.kind == PolicyKind::KubernetesNetworkPolicy;
+    // Two of Kubernetes only add to one another.
+    let (mut all, mut others): (Vec<&Policy>, Vec<&Policy>) = (Vec::new(), Vec::new());
+    let mut n_pairs = 0usize;
+    for later in policies {
+        let earlier = if is_kubernetes(later) { &others } else { &all };
+        n_pairs += earlier.len();
+        if n_pairs > PAIRS_MAX {
+            let message = format!(
+                "whether policies of the same order in tier {tier} contradict this one was not looked \
+                 for, nor of those after it: there are more than {PAIRS_MAX} pairs"
+            );
+            return not_compared(&ObjectKey::from(&later.id), "metadata.name", message, pen);
         }
-        for (at, later) in policies.iter().enumerate() {
-            let earlier = policies.iter().take(at);
-            let clash = earlier.filter_map(|earlier| Some((earlier, clash(earlier, later, lint)?)));
-            if let Some((earlier, (direction, one, two))) = clash.into_iter().next() {
-                report(tier, order, earlier, later, (direction, one, two), pen);
-            }
+        let clash =
+            earlier.iter().find_map(|earlier| Some((*earlier, clash(earlier, later, lint)?)));
+        if let Some((earlier, rules)) = clash {
+            report(tier, order, earlier, later, rules, pen);
+        }
+        all.push(later);
+        if !is_kubernetes(later) {
+            others.push(later);
         }
     }
 }
 
 /// Two rules that decide differently about what both match, where both policies apply to somebody.
 fn clash(earlier: &Policy, later: &Policy, lint: &Lint<'_>) -> Option<(Direction, u32, u32)> {
-    let kubernetes = PolicyKind::KubernetesNetworkPolicy;
-    if earlier.id.kind == kubernetes && later.id.kind == kubernetes {
+    if !lint.everybody.is_any_in_both(&earlier.subject, &later.subject) {
         return None;
     }
-    let mut both = lint.everybody.selected(&earlier.subject);
-    both.find(|workload| later.subject.matches(&workload.labels))?;
     for direction in Direction::BOTH {
         let (Some(ones), Some(twos)) = (earlier.rules(direction), later.rules(direction)) else {
             continue;
@@ -71,9 +87,7 @@ fn is_conflict(one: &Rule, two: &Rule, direction: Direction, everybody: &Everybo
 /// Whether somebody is selected by both.
 fn do_meet(one: &Side, two: &Side, everybody: &Everybody) -> bool {
     match (&one.selector, &two.selector) {
-        (Some(one), Some(two)) => {
-            everybody.selected(one).any(|somebody| two.matches(&somebody.labels))
-        }
+        (Some(one), Some(two)) => everybody.is_any_in_both(one, two),
         (Some(only), None) | (None, Some(only)) => everybody.has_any(only),
         (None, None) => true,
     }

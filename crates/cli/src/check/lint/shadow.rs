@@ -10,35 +10,49 @@ use bulkhead_policy::cover;
 use bulkhead_policy::rule::{Action, Policy, Rule, Stage, TierDefault};
 use bulkhead_types::{Direction, PolicyKind};
 
+use super::homes::{Homes, not_compared};
 use super::{Lint, rule_field};
 use crate::check::Pen;
 
 /// Pairs of policies that are held against one another; beyond, only rules of one policy are.
-const PAIRS_MAX: usize = 200_000;
+const PAIRS_MAX: usize = 500_000;
 /// Earlier rules that one rule is held against.
 const EARLIER_MAX: usize = 2_000;
 
 pub fn check(lint: &Lint<'_>, pen: &mut Pen<'_>) {
-    let before = Before::of(lint);
+    let before = Before::of(lint, pen);
     for (at, policy) in lint.policies.iter().enumerate() {
         for direction in Direction::BOTH {
             let Some(rules) = policy.rules(direction) else { continue };
-            let written = by_index(rules);
-            for (position, (index, lowered)) in written.iter().enumerate() {
-                if matches_nothing(policy, direction, *index, lowered, pen) {
-                    continue;
+            let mut own: Vec<&Rule> = Vec::new();
+            for (index, lowered) in by_index(rules) {
+                let is_never = matches_nothing(policy, direction, index, &lowered, pen);
+                if !is_never && are_covered(&lowered, &own) {
+                    within(policy, direction, index, &lowered, &own, pen);
+                } else if !is_never {
+                    before.look(at, direction, index, &lowered, &own, lint, pen);
                 }
-                let own =
-                    written.iter().take(position).flat_map(|(_, rules)| rules.iter().copied());
-                let own: Vec<&Rule> = own.filter(|rule| rule.action != Action::Log).collect();
-                if are_covered(lowered, &own) {
-                    within(policy, direction, *index, lowered, &own, pen);
-                    continue;
+                let decide = |rule: &&Rule| rule.action != Action::Log;
+                if own.len() <= EARLIER_MAX && own.len() + lowered.len() > EARLIER_MAX {
+                    let key = ObjectKey::from(&policy.id);
+                    let message = format!(
+                        "whether earlier rules leave anything for the {direction} rules after this \
+                         one was not looked for: there are more than {EARLIER_MAX} of them"
+                    );
+                    not_compared(&key, &rule_field(direction, index), message, pen);
                 }
-                before.look(at, direction, *index, lowered, &own, lint, pen);
+                own.extend(lowered.into_iter().filter(decide));
             }
         }
     }
+}
+
+/// Whether the policy is of a dialect that has no other action.
+fn only_allows(policy: &Policy) -> bool {
+    matches!(
+        policy.id.kind,
+        PolicyKind::KubernetesNetworkPolicy | PolicyKind::StagedKubernetesNetworkPolicy
+    )
 }
 
 /// Lowered rules by the rule as it was written.
@@ -94,11 +108,7 @@ fn within(
         Some(by) => format!("rule {} before it matches all that it matches", by.index),
         None => "the rules before it together match all that it matches".to_owned(),
     };
-    let only_allows = matches!(
-        policy.id.kind,
-        PolicyKind::KubernetesNetworkPolicy | PolicyKind::StagedKubernetesNetworkPolicy
-    );
-    let (severity, code, message, help) = if only_allows {
+    let (severity, code, message, help) = if only_allows(policy) {
         let help = "remove it, or keep it if it says something to people";
         (Severity::Note, "redundant-rule", format!("adds nothing: {who}"), help)
     } else {
@@ -117,29 +127,38 @@ struct Before {
 }
 
 impl Before {
-    fn of(lint: &Lint<'_>) -> Self {
+    fn of(lint: &Lint<'_>, pen: &mut Pen<'_>) -> Self {
         let mut earlier: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         // A policy that ends or is not for workloads may leave room for those after it.
         let counts = |policy: &Policy| {
             policy.staged.is_none() && policy.expires.is_none() && policy.stage == Stage::Normal
         };
-        let policies: Vec<(usize, &Policy)> = lint
-            .policies
-            .iter()
-            .enumerate()
-            .filter(|(_, policy)| counts(policy))
-            .map(|(at, policy)| (at, *policy))
-            .collect();
-        let n_pairs = policies.len().saturating_mul(policies.len()) / 2;
-        if n_pairs > PAIRS_MAX {
-            return Self { earlier };
-        }
-        for (position, (at, later)) in policies.iter().enumerate() {
-            let wider = policies.iter().take(position).filter(|(_, policy)| {
-                policy.id != later.id && later.subject.implies(&policy.subject)
-            });
-            let wider: Vec<usize> = wider.map(|(at, _)| *at).collect();
-            earlier.insert(*at, wider);
+        let mut homes = Homes::default();
+        let mut n_pairs = 0usize;
+        for (at, later) in lint.policies.iter().enumerate().filter(|(_, policy)| counts(policy)) {
+            let mut wider = Vec::new();
+            for before in homes.as_wide_as(later) {
+                let Some(policy) = lint.policies.get(before) else { continue };
+                // Two Kubernetes policies only add to one another: to say the same twice is no slip.
+                if only_allows(policy) && only_allows(later) {
+                    continue;
+                }
+                n_pairs += 1;
+                if later.subject.implies(&policy.subject) {
+                    wider.push(before);
+                }
+            }
+            if n_pairs > PAIRS_MAX {
+                let message = format!(
+                    "whether earlier policies leave anything for this one and the {} after it was \
+                     not looked for: there are more than {PAIRS_MAX} pairs",
+                    lint.policies.len() - at - 1
+                );
+                not_compared(&ObjectKey::from(&later.id), "metadata.name", message, pen);
+                return Self { earlier };
+            }
+            earlier.insert(at, wider);
+            homes.add(at, later);
         }
         Self { earlier }
     }
@@ -161,11 +180,6 @@ impl Before {
         let mut taken: Vec<&Rule> = Vec::new();
         for earlier in wider.iter().filter_map(|at| lint.policies.get(*at)) {
             let Some(rules) = earlier.rules(direction) else { continue };
-            // Two Kubernetes policies only add to one another: to say the same twice is no slip.
-            let only_allow = PolicyKind::KubernetesNetworkPolicy;
-            if policy.id.kind == only_allow && earlier.id.kind == only_allow {
-                continue;
-            }
             let is_same_tier = earlier.tier == policy.tier;
             let decides = |rule: &&Rule| match rule.action {
                 Action::Allow | Action::Deny => true,

@@ -9,6 +9,7 @@ use crate::check::Pen;
 
 pub fn check(object: &Object, pen: &mut Pen<'_>) {
     inert_rules(object, pen);
+    no_rules(object, pen);
     empty_lists(object, pen);
     split_peers(object, pen);
 }
@@ -52,6 +53,42 @@ fn inert_rules(object: &Object, pen: &mut Pen<'_>) {
                 Some(format!("add {name} to `{field}`, or remove the rules")),
             );
         }
+    }
+}
+
+/// Neither types nor rules: that is not nothing, it closes ingress.
+fn no_rules(object: &Object, pen: &mut Pen<'_>) {
+    let bare = |types: usize, ingress: bool, egress: bool| types == 0 && !ingress && !egress;
+    let count = |types: &Option<Vec<PolicyType>>| types.as_ref().map_or(0, Vec::len);
+    let (is_bare, field) = match object {
+        Object::KubernetesNetworkPolicy(policy) => {
+            let is_bare = policy.spec.as_ref().is_none_or(|spec| {
+                let types = spec.policy_types.as_ref().map_or(0, Vec::len);
+                bare(types, spec.ingress.is_some(), spec.egress.is_some())
+            });
+            (is_bare, "spec.policyTypes")
+        }
+        Object::NetworkPolicy(policy) => {
+            let spec = &policy.spec;
+            let is_bare = bare(count(&spec.types), spec.ingress.is_some(), spec.egress.is_some());
+            (is_bare, "spec.types")
+        }
+        Object::GlobalNetworkPolicy(policy) => {
+            let spec = &policy.spec.common;
+            let is_bare = bare(count(&spec.types), spec.ingress.is_some(), spec.egress.is_some());
+            (is_bare, "spec.types")
+        }
+        _ => return,
+    };
+    if is_bare {
+        pen.write(
+            Severity::Warning,
+            "deny-all",
+            &object.key(),
+            "spec",
+            "the policy has neither rules nor types, and so closes ingress".to_owned(),
+            Some(format!("if that is meant, say so: `{field}: [Ingress]`")),
+        );
     }
 }
 
