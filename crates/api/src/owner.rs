@@ -5,10 +5,11 @@
 
 use std::fmt;
 
+use bulkhead_types::{EndpointId, EndpointKind};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use crate::object::Object;
+use crate::object::{Kind, Object};
 
 /// Shown as `namespace/name[Kind]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +55,19 @@ impl Owner {
             }
             _ => None,
         }
+    }
+}
+
+/// An endpoint that is its own workload.
+impl From<&EndpointId> for Owner {
+    fn from(endpoint: &EndpointId) -> Self {
+        let kind = match endpoint.kind {
+            EndpointKind::Pod => Kind::Pod,
+            EndpointKind::Workload => Kind::Workload,
+            EndpointKind::Host => Kind::HostEndpoint,
+        };
+        let (namespace, name) = (endpoint.namespace.clone(), endpoint.name.clone());
+        Self { namespace, name, kind: kind.api().1.to_owned() }
     }
 }
 

@@ -25,6 +25,9 @@ pub struct ReachReport {
     /// Ends whose own rules nobody enforces: what is told of them is what others let to and from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unenforced: Vec<ReachUnenforced>,
+    /// Ends of which nothing is told, whether it is allowed or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_computed: Vec<NotComputed>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +58,13 @@ pub struct ReachUnenforced {
     /// `some`: not of all its pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<String>,
+    pub because: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotComputed {
+    pub end: String,
     pub because: String,
 }
 

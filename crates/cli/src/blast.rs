@@ -1,12 +1,15 @@
 //! `bulkhead blast`: how far a compromised workload reaches, hop by hop, and by which rules.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bulkhead_api::reach::AllowedTraffic;
-use bulkhead_policy::reach::{Blast, End, Origin, Way, allowed};
+use anyhow::bail;
+use bulkhead_api::reach::{AllowedTraffic, NotComputed};
+use bulkhead_policy::reach::{Blast, End, NOT_COMPUTED, Origin, Way, allowed, not_computed};
+use bulkhead_types::EndpointId;
 use serde::Serialize;
 
 use crate::args::{self, Picture};
@@ -27,9 +30,14 @@ pub fn run(command: &args::Blast) -> anyhow::Result<ExitCode> {
         Origin::Address(address) => address.to_string(),
     };
     let mut out = output::answers();
+    let hosts = &matrix.not_computed;
     match command.output {
-        Picture::Json => write_json(&mut out, &from, &blast)?,
-        Picture::Table => write_text(&mut out, &from, &blast, Paint::for_stdout())?,
+        Picture::Json => write_json(&mut out, &from, &blast, hosts)?,
+        Picture::Table => {
+            let paint = Paint::for_stdout();
+            write_text(&mut out, &from, &blast, paint)?;
+            table::write_not_computed(&mut out, hosts, paint)?;
+        }
         Picture::Dot => graph(&origin, &blast).write_dot(&mut out)?,
         Picture::Mermaid => graph(&origin, &blast).write_mermaid(&mut out)?,
     }
@@ -40,8 +48,19 @@ pub fn run(command: &args::Blast) -> anyhow::Result<ExitCode> {
 /// An address that a workload has is that workload.
 fn origin(asked: &Asked, from: &str) -> anyhow::Result<Origin> {
     let Ok(address) = from.parse::<IpAddr>() else {
-        return Ok(Origin::Workload(asked.owners.find(from)?.into()));
+        let name = asked.owners.find(from)?;
+        let mut hosts = asked.reach.hosts().map(|host| asked.owners.name_of(host));
+        if hosts.any(|host| host == name) {
+            bail!("`{name}` is a host: {NOT_COMPUTED}");
+        }
+        return Ok(Origin::Workload(name.into()));
     };
+    let has_it = |host: &&EndpointId| {
+        asked.engine.host_addresses(host).is_some_and(|all| all.contains(&address))
+    };
+    if let Some(host) = asked.reach.hosts().find(has_it) {
+        bail!("{address} is an address of `{}`: {NOT_COMPUTED}", asked.owners.name_of(host));
+    }
     Ok(match asked.engine.endpoint_at(address) {
         Some(endpoint) => Origin::Workload(asked.owners.name_of(&endpoint.id).into()),
         None => Origin::Address(address),
@@ -50,10 +69,13 @@ fn origin(asked: &Asked, from: &str) -> anyhow::Result<Origin> {
 
 /// Names and order of the keys are a promise.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct BlastJson<'a> {
     from: &'a str,
     reached: Vec<ReachedJson>,
     outside: Vec<WayJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_computed: Vec<NotComputed>,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,14 +107,24 @@ impl WayJson {
     }
 }
 
-fn write_json(out: &mut impl Write, from: &str, blast: &Blast) -> anyhow::Result<()> {
+fn write_json(
+    out: &mut impl Write,
+    from: &str,
+    blast: &Blast,
+    hosts: &BTreeSet<Arc<str>>,
+) -> anyhow::Result<()> {
     let reached = blast.reached.iter().map(|reached| ReachedJson {
         workload: reached.workload.to_string(),
         hop: reached.hop,
         ways: reached.ways.iter().map(|way| WayJson::of(None, way)).collect(),
     });
     let outside = blast.outside.iter().map(|(hop, way)| WayJson::of(Some(*hop), way));
-    let blast = BlastJson { from, reached: reached.collect(), outside: outside.collect() };
+    let blast = BlastJson {
+        from,
+        reached: reached.collect(),
+        outside: outside.collect(),
+        not_computed: not_computed(hosts),
+    };
     serde_json::to_writer(&mut *out, &blast)?;
     out.write_all(b"\n")?;
     Ok(())

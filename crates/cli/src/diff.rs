@@ -1,12 +1,14 @@
 //! `bulkhead diff`: who can reach whom differently, exactly.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::bail;
-use bulkhead_api::reach::AllowedTraffic;
-use bulkhead_policy::reach::{Allowance, Difference, DifferenceKind, End, allowed};
+use bulkhead_api::reach::{AllowedTraffic, NotComputed};
+use bulkhead_policy::reach::{Allowance, Difference, DifferenceKind, End, allowed, not_computed};
 use serde::Serialize;
 
 use crate::args::{Diff, Manifests, Picture};
@@ -34,10 +36,15 @@ pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
         _ => (matrix(&command.files, false)?, matrix(&command.files, true)?),
     };
     let found = old.difference(&new);
+    let hosts: BTreeSet<Arc<str>> = old.not_computed.union(&new.not_computed).cloned().collect();
     let mut out = output::answers();
     match command.output {
-        Picture::Json => write_json(&mut out, &found)?,
-        Picture::Table => write_table(&mut out, &found, Paint::for_stdout())?,
+        Picture::Json => write_json(&mut out, &found, &hosts)?,
+        Picture::Table => {
+            let paint = Paint::for_stdout();
+            write_table(&mut out, &found, paint)?;
+            table::write_not_computed(&mut out, &hosts, paint)?;
+        }
         Picture::Dot => graph(&found).write_dot(&mut out)?,
         Picture::Mermaid => graph(&found).write_mermaid(&mut out)?,
     }
@@ -50,10 +57,13 @@ pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
 
 /// Names and order of the keys are a promise.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct DiffJson {
     added: Vec<PairJson>,
     removed: Vec<PairJson>,
     altered: Vec<PairJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_computed: Vec<NotComputed>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +76,11 @@ struct PairJson {
     gained: Vec<AllowedTraffic>,
 }
 
-fn write_json(out: &mut impl Write, found: &[Difference]) -> anyhow::Result<()> {
+fn write_json(
+    out: &mut impl Write,
+    found: &[Difference],
+    hosts: &BTreeSet<Arc<str>>,
+) -> anyhow::Result<()> {
     let of = |kind| {
         let those = found.iter().filter(|difference| difference.kind() == kind);
         those.map(PairJson::of).collect()
@@ -75,6 +89,7 @@ fn write_json(out: &mut impl Write, found: &[Difference]) -> anyhow::Result<()> 
         added: of(DifferenceKind::Added),
         removed: of(DifferenceKind::Removed),
         altered: of(DifferenceKind::Altered),
+        not_computed: not_computed(hosts),
     };
     serde_json::to_writer(&mut *out, &diff)?;
     out.write_all(b"\n")?;

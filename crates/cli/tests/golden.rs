@@ -166,6 +166,20 @@ fn reach_shows_exposure_names_requests_and_ways_in() {
 }
 
 #[test]
+fn hosts_are_named_as_not_computed() {
+    golden("host-reach", &["reach", "-f", "host.yaml"], "");
+    golden("host-reach-json", &["reach", "-f", "host.yaml", "--output", "json"], "");
+    golden("host-reach-dot", &["reach", "-f", "host.yaml", "--output", "dot"], "");
+    golden("host-diff", &["diff", "host.yaml", "host.yaml"], "");
+    golden("host-diff-json", &["diff", "host.yaml", "host.yaml", "--output", "json"], "");
+    golden("host-blast", &["blast", "-f", "host.yaml", "--from", "shop/db"], "");
+    let json = ["blast", "-f", "host.yaml", "--from", "shop/db", "--output", "json"];
+    golden("host-blast-json", &json, "");
+    golden("host-blast-host", &["blast", "-f", "host.yaml", "--from", "gate[HostEndpoint]"], "");
+    golden("host-blast-address", &["blast", "-f", "host.yaml", "--from", "192.0.2.9"], "");
+}
+
+#[test]
 fn diff_tells_what_is_added_removed_and_altered() {
     golden("diff-same", &["diff", "shop", "shop", "--exit-code"], "");
     golden("diff-table", &["diff", "shop", "shop/world.yaml", "--exit-code"], "");

@@ -226,6 +226,15 @@ async fn the_server_says_what_the_offline_tool_says_and_follows_it() {
     assert_eq!(told["unenforced"], marked);
     twins.put(world().swap_remove(3)).await;
 
+    let host = json!({"apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint",
+        "metadata": {"name": "gate"},
+        "spec": {"node": "n1", "interfaceName": "eth0", "expectedIPs": ["198.51.100.7"]}});
+    twins.put(host.clone()).await;
+    let told = twins.agree("with a host").await;
+    assert_eq!(told["notComputed"][0]["end"], "gate[HostEndpoint]");
+    twins.delete(&host).await;
+    assert!(twins.agree("without the host").await.get("notComputed").is_none());
+
     twins.delete(&world().swap_remove(6)).await;
     let told = twins.agree("without the slice").await;
     assert!(!from(&told, "shop/till[Service]"), "{told:#}");

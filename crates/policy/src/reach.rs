@@ -37,7 +37,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use bulkhead_types::{Direction, EndpointId};
@@ -54,10 +54,10 @@ pub use change::{Altered, Change};
 pub use difference::{Allowance, Difference, DifferenceKind};
 pub use exposure::{Exposure, Imagined, Peer, Sandbox};
 pub use grounds::Ground;
-pub use matrix::{Connection, End, Extent, Matrix, Pods, Unenforced, Within};
+pub use matrix::{Connection, End, Extent, Matrix, NOT_COMPUTED, Pods, Unenforced, Within};
 pub use outside::Range;
 pub use pool::{TrafficId, TrafficPool};
-pub use report::allowed;
+pub use report::{allowed, not_computed};
 pub use requests::{Open, asks_for_requests, open};
 use slots::Slots;
 pub use slots::{Guard, Place, Slot};
@@ -70,6 +70,8 @@ pub use words::Allowed;
 pub struct Reach {
     slots: Slots,
     answers: Answers,
+    /// Host endpoints with their addresses: ends that are known and not computed.
+    hosts: BTreeMap<EndpointId, Vec<IpAddr>>,
 }
 
 /// What an end is to others: everything that its row or column depends on.
@@ -105,6 +107,11 @@ impl Reach {
 
     pub fn endpoints(&self) -> impl Iterator<Item = &EndpointId> {
         self.slots.endpoints()
+    }
+
+    /// Host endpoints. What they let in, out and through is not computed.
+    pub fn hosts(&self) -> impl Iterator<Item = &EndpointId> {
+        self.hosts.keys()
     }
 
     /// The slots of an endpoint, one for each address.

@@ -43,6 +43,9 @@ impl Graph {
         for unenforced in &matrix.unenforced {
             graph.mark(&End::Workload(Arc::clone(&unenforced.workload)), "orange");
         }
+        for host in &matrix.not_computed {
+            graph.mark(&End::Entry(Arc::clone(host)), "gray");
+        }
         graph
     }
 

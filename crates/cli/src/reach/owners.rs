@@ -51,7 +51,8 @@ impl Owners {
     }
 
     pub fn name_of(&self, endpoint: &EndpointId) -> String {
-        self.of_endpoint.get(endpoint).cloned().unwrap_or_else(|| endpoint.to_string())
+        let known = self.of_endpoint.get(endpoint).cloned();
+        known.unwrap_or_else(|| Owner::from(endpoint).to_string())
     }
 
     /// The workload that is called so: as it is shown, without its kind, or by one of its pods. A

@@ -1,8 +1,12 @@
 //! Connections for people: one line each, aligned.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::Arc;
 
-use bulkhead_policy::reach::{Connection, End, Extent, Matrix, Pods, Traffic, Unenforced};
+use bulkhead_policy::reach::{
+    Connection, End, Extent, Matrix, NOT_COMPUTED, Pods, Traffic, Unenforced,
+};
 use bulkhead_policy::rule::{HttpMatch, HttpPath};
 
 use crate::output::Paint;
@@ -21,6 +25,17 @@ pub fn write(out: &mut impl Write, matrix: &Matrix, paint: Paint) -> anyhow::Res
         let some = if *pods == Pods::Some { "some of its pods have " } else { "" };
         let because = Unenforced::BECAUSE;
         writeln!(out, "{}", paint.bad(&format!("{workload}: {some}{because}")))?;
+    }
+    write_not_computed(out, &matrix.not_computed, paint)
+}
+
+pub fn write_not_computed(
+    out: &mut impl Write,
+    ends: &BTreeSet<Arc<str>>,
+    paint: Paint,
+) -> anyhow::Result<()> {
+    for end in ends {
+        writeln!(out, "{}", paint.bad(&format!("{end}: {NOT_COMPUTED}")))?;
     }
     Ok(())
 }

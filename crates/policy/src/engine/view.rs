@@ -88,6 +88,13 @@ impl Engine {
         if staged.is_empty() { enforced } else { staged }
     }
 
+    /// `None`: there is no such host endpoint.
+    pub fn host_addresses(&self, id: &EndpointId) -> Option<Vec<IpAddr>> {
+        let host = Some(id).filter(|id| id.kind == EndpointKind::Host)?;
+        let record = self.roster.get(self.member(host)?)?;
+        Some(record.prefixes.as_slice().iter().map(IpNet::addr).collect())
+    }
+
     pub fn program_of(&self, id: ProgramId) -> Option<&Program> {
         self.programs.get(id)
     }

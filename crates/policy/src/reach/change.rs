@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bulkhead_types::Direction;
+use bulkhead_types::{Direction, EndpointId, EndpointKind};
 use bulkhead_wire::ProgramId;
 use ipnet::IpNet;
 use roaring::RoaringBitmap;
@@ -84,6 +84,10 @@ impl Reach {
         let mut moved = Vec::new();
         let mut prefixes: BTreeSet<IpNet> = watched.prefixes.clone();
         for endpoint in &watched.endpoints {
+            if endpoint.kind == EndpointKind::Host {
+                self.moved_host(endpoint, engine, &mut prefixes);
+                continue;
+            }
             let mut wanted: BTreeMap<_, (Guard, Class)> = BTreeMap::new();
             for (address, judges) in engine.guards(endpoint) {
                 let class = engine.class_of(&IpNet::from(address)).cloned();
@@ -115,6 +119,16 @@ impl Reach {
         }
         moved.retain(|moved| moved.old != moved.new);
         moved
+    }
+
+    fn moved_host(&mut self, id: &EndpointId, engine: &Engine, prefixes: &mut BTreeSet<IpNet>) {
+        let old = self.hosts.remove(id).unwrap_or_default();
+        let new = engine.host_addresses(id);
+        let all = old.iter().chain(new.iter().flatten());
+        prefixes.extend(all.copied().map(IpNet::from));
+        if let Some(new) = new {
+            self.hosts.insert(id.clone(), new);
+        }
     }
 
     fn moved_outside(&mut self, prefix: IpNet, engine: &Engine, moved: &mut Vec<Moved>) {

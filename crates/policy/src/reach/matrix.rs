@@ -27,6 +27,8 @@ pub struct Matrix {
     pub within: Vec<Within>,
     /// Workloads that nobody enforces the rules of: what they may do is what others let them.
     pub unenforced: Vec<Unenforced>,
+    /// Ends of which nothing is told, whether it is allowed or not.
+    pub not_computed: BTreeSet<Arc<str>>,
     /// Addresses that endpoints have: ranges of the outside run across them.
     pub(super) taken: BTreeSet<IpAddr>,
 }
@@ -56,6 +58,9 @@ pub struct Unenforced {
 impl Unenforced {
     pub const BECAUSE: &str = "no node: its own rules are not enforced";
 }
+
+/// Why an end is among [`Matrix::not_computed`].
+pub const NOT_COMPUTED: &str = "what a host lets in, out and through is not computed";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum End {
@@ -116,12 +121,13 @@ impl Reach {
         name_of: impl Fn(&EndpointId) -> String,
         focus: Option<&BTreeSet<String>>,
     ) -> Matrix {
-        let workloads = Workloads::of(self, name_of);
+        let workloads = Workloads::of(self, &name_of);
         let is_wanted = |name: &Arc<str>| focus.is_none_or(|focus| focus.contains(name.as_ref()));
         let mut matrix = Matrix::default();
         for dst in 0..workloads.names.len() {
             self.columns_of(dst, &workloads, &is_wanted, &mut matrix);
         }
+        matrix.not_computed = self.hosts().map(|host| name_of(host).into()).collect();
         let mut outside = Outside::of(self);
         for (name, slots) in workloads.names.iter().zip(&workloads.slots) {
             if !is_wanted(name) {

@@ -103,13 +103,14 @@ impl Reach {
         self.pool().get(whole).of_family(is_v4)
     }
 
-    /// Addresses that endpoints have.
+    /// Addresses that endpoints have, host endpoints too.
     pub fn taken(&self) -> BTreeSet<IpAddr> {
         let address = |(_, slot): (u32, &super::Slot)| match &slot.place {
             Place::Endpoint(_, address) => Some(*address),
             Place::Outside(_) => None,
         };
-        self.slots.all().filter_map(address).collect()
+        let of_hosts = self.hosts.values().flatten().copied();
+        self.slots.all().filter_map(address).chain(of_hosts).collect()
     }
 }
 

@@ -1,11 +1,14 @@
 //! Connections as they are told: the one form of the offline tools and of the server.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bulkhead_api::reach::{
-    AllowedTraffic, ReachConnection, ReachExtent, ReachPath, ReachReport, ReachRequests,
-    ReachUnenforced, ReachWithin,
+    AllowedTraffic, NotComputed, ReachConnection, ReachExtent, ReachPath, ReachReport,
+    ReachRequests, ReachUnenforced, ReachWithin,
 };
 
-use super::matrix::{Connection, Extent, Matrix, Pods, Unenforced, Within};
+use super::matrix::{Connection, Extent, Matrix, NOT_COMPUTED, Pods, Unenforced, Within};
 use super::traffic::Traffic;
 use crate::rule::{HttpMatch, HttpPath};
 
@@ -16,8 +19,14 @@ impl Matrix {
             connections: self.connections.iter().map(connection).collect(),
             within: self.within.iter().map(within).collect(),
             unenforced: self.unenforced.iter().map(unenforced).collect(),
+            not_computed: not_computed(&self.not_computed),
         }
     }
+}
+
+pub fn not_computed(ends: &BTreeSet<Arc<str>>) -> Vec<NotComputed> {
+    let because = NOT_COMPUTED.to_owned();
+    ends.iter().map(|end| NotComputed { end: end.to_string(), because: because.clone() }).collect()
 }
 
 /// The traffic protocol by protocol; each with the extent, if one is given.

@@ -30,12 +30,6 @@ impl Owners {
     }
 
     pub fn name_of(&self, endpoint: &EndpointId) -> String {
-        use bulkhead_types::EndpointKind::{Host, Pod, Workload};
-        let own = || match endpoint.kind {
-            Pod => format!("{endpoint}[Pod]"),
-            Workload => format!("{endpoint}[Workload]"),
-            Host => format!("{}[HostEndpoint]", endpoint.name),
-        };
-        self.0.get(endpoint).cloned().unwrap_or_else(own)
+        self.0.get(endpoint).cloned().unwrap_or_else(|| Owner::from(endpoint).to_string())
     }
 }

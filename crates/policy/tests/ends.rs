@@ -1,4 +1,5 @@
 //! An endpoint that is on no node: nobody enforces its own rules, others know it by its labels.
+//! A host: what it lets in, out and through is not computed, and said to be so.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests fail by panic")]
 
 use std::net::IpAddr;
@@ -168,4 +169,52 @@ fn once_it_is_placed_its_own_rules_count_and_the_change_is_told() {
     assert_eq!(between(&without, "shop/web", "shop/db"), "");
     assert_eq!(without.unenforced.len(), 1);
     assert!(n_altered > 0, "what it could do is told to be gone");
+}
+
+fn host(address: &str) -> Object {
+    object(json!({
+        "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint",
+        "metadata": {"name": "gate", "labels": {"app": "web"}},
+        "spec": {"node": "n1", "interfaceName": "eth0", "expectedIPs": [address]},
+    }))
+}
+
+/// Lets in a pair of addresses of which a host may have one.
+fn pair_of_addresses() -> Vec<Object> {
+    let policy = object(json!({
+        "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+        "metadata": {"name": "pair", "namespace": "shop"},
+        "spec": {"types": ["Ingress"], "ingress": [
+            {"action": "Allow", "source": {"nets": ["192.0.2.8/31"]}}]},
+    }));
+    vec![pod("db", Some("n1"), "10.0.0.1"), policy]
+}
+
+#[test]
+fn a_host_is_named_as_not_computed_and_its_address_is_not_outside() {
+    let ranges = |matrix: &Matrix| {
+        let to_db = matrix.connections.iter().filter(|c| c.dst.to_string() == "shop/db");
+        to_db.map(|connection| connection.src.to_string()).collect::<Vec<_>>()
+    };
+    let mut engine = engine(pair_of_addresses());
+    let mut reach = Reach::of(&engine);
+    let without = matrix(&mut reach);
+    assert_eq!(ranges(&without), ["192.0.2.8-192.0.2.9"]);
+    assert!(without.not_computed.is_empty() && without.report().not_computed.is_empty());
+
+    let mut step = |event: Event| {
+        engine.apply(event);
+        engine.take_changes();
+        let watched = engine.take_watched();
+        reach.follow(&engine, &watched);
+        matrix(&mut reach)
+    };
+    let with = step(Event::Upsert(host("192.0.2.9")));
+    assert_eq!(ranges(&with), ["192.0.2.8"]);
+    let told = with.report().not_computed;
+    assert_eq!(told.iter().map(|told| told.end.as_str()).collect::<Vec<_>>(), ["host/gate"]);
+    let moved = step(Event::Upsert(host("192.0.2.8")));
+    assert_eq!(ranges(&moved), ["192.0.2.9"]);
+    let gone = step(Event::Delete(host("192.0.2.8").key()));
+    assert_eq!(gone, without);
 }
