@@ -3,9 +3,10 @@
 //! Invariant: between rounds every address is in exactly the groups that the facts of the last round
 //! give it; nothing is held of a service that no rule asks for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_types::EndpointId;
+use hashbrown::HashMap;
 use ipnet::IpNet;
 
 use super::Engine;

@@ -4,12 +4,11 @@
 //! INVARIANT(roster): a member has a record here exactly as long as it has a persona in `select`,
 //! which knows its namespace and labels.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bulkhead_types::EndpointId;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use ipnet::IpNet;
 
 use super::members::MemberKey;
@@ -43,7 +42,7 @@ pub struct Roster {
     port_lists: HashSet<Arc<[NamedPort]>>,
     n_port_lists_swept: usize,
     words: Words,
-    hashing: RandomState,
+    hashing: DefaultHashBuilder,
 }
 
 impl Prefixes {
@@ -228,6 +227,6 @@ impl Roster {
     }
 }
 
-fn hash(hashing: &RandomState, origin: Origin, namespace: &str, name: &str) -> u64 {
+fn hash(hashing: &DefaultHashBuilder, origin: Origin, namespace: &str, name: &str) -> u64 {
     hashing.hash_one((origin, namespace, name))
 }

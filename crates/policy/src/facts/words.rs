@@ -1,7 +1,8 @@
 //! Texts that many objects repeat, kept once.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+
+use hashbrown::HashSet;
 
 /// Cheap to clone; the words of one [`Words`] share memory where they are equal.
 pub type Word = Arc<str>;

@@ -3,12 +3,13 @@
 //! Invariant: equal content is one list, shared by every program that holds it, and as long as the
 //! list lives its groups keep their ids.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bulkhead_types::{Direction, PolicyRef, Protocol, RuleRef};
 use bulkhead_wire::RuleId;
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::paint::Interval;

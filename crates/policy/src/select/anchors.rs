@@ -1,9 +1,10 @@
 //! Where a selector is filed, so that only personas that may match it try it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bulkhead_types::Selector;
 use bulkhead_types::selector::{Expr, Restrictions};
+use hashbrown::HashMap;
 
 use super::labels::LabelIndex;
 use super::personas::{PersonaId, Sight};

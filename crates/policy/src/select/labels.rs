@@ -1,6 +1,6 @@
 //! The inverted label index: which personas have a label, and with which value.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::ids::Ids;
 use super::personas::{PersonaId, Sight};

@@ -7,12 +7,11 @@
 //! INVARIANT(persona): what a selector sees of a member depends on nothing of the member but its
 //! [`PersonaKey`].
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bulkhead_types::{LabelLookup, Labels};
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::MemberId;
 use super::ids::Ids;
@@ -67,7 +66,7 @@ pub struct Personas {
     in_namespace: HashMap<Word, Ids>,
     /// By member.
     of_member: Vec<Option<PersonaId>>,
-    hashing: RandomState,
+    hashing: DefaultHashBuilder,
 }
 
 impl Sight {
@@ -220,13 +219,13 @@ impl Personas {
     }
 }
 
-fn hash_of(persona: &Persona, hashing: &RandomState) -> u64 {
+fn hash_of(persona: &Persona, hashing: &DefaultHashBuilder) -> u64 {
     let own = persona.own.iter().map(|(key, value)| (&**key, &**value));
     hash_parts(hashing, persona.origin, &persona.namespace, &persona.account, own)
 }
 
 fn hash_parts<'a>(
-    hashing: &RandomState,
+    hashing: &DefaultHashBuilder,
     origin: Origin,
     namespace: &str,
     account: &str,

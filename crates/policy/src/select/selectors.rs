@@ -4,9 +4,8 @@
 //! joins what the persona matches. A persona that is new, or whose namespace or account changes its
 //! labels, tries only the selectors that are filed where it looks ([`super::anchors`]).
 
-use std::collections::HashMap;
-
 use bulkhead_types::{Labels, Selector};
+use hashbrown::HashMap;
 
 use super::MemberId;
 use super::anchors::{Anchor, Anchors};
