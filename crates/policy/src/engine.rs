@@ -35,8 +35,8 @@ use bulkhead_wire::{NodeProgram, ProgramDelta};
 use ipnet::IpNet;
 
 use crate::emit::{Emission, NodeState};
-use crate::facts::{Endpoint, Inventory, Touched};
-use crate::lower::{self, Diagnostic};
+use crate::facts::{Described, Endpoint, Inventory, Touched};
+use crate::lower::{self, Diagnostic, Notes};
 use crate::place::Places;
 use crate::resolve::Lists;
 use crate::rule::Tier;
@@ -208,12 +208,8 @@ impl Engine {
     }
 
     fn upsert(&mut self, object: &Object) {
-        if let Some((id, endpoint, said)) = Endpoint::read(object) {
-            match endpoint {
-                Some(endpoint) => self.put_endpoint(endpoint),
-                None => self.remove_endpoint(&id),
-            }
-            return self.say(object.key(), said);
+        if let Object::Pod(_) | Object::Workload(_) = object {
+            return self.upsert_endpoint(object);
         }
         let (touched, mut said) = self.inventory.upsert(object);
         self.sync(touched);
@@ -233,7 +229,19 @@ impl Engine {
             // Profiles have a part in it, so the facts keep it.
             return;
         }
-        self.say(object.key(), said);
+        self.say_of(object, said);
+    }
+
+    fn upsert_endpoint(&mut self, object: &Object) {
+        let mut notes = Notes::default();
+        match Described::read(object, &mut notes) {
+            Some(endpoint) => self.put_endpoint(&endpoint),
+            None => {
+                let touched = self.inventory.remove(&object.key());
+                self.sync(touched);
+            }
+        }
+        self.say_of(object, notes.about(object));
     }
 
     fn delete(&mut self, key: &ObjectKey) {
@@ -263,6 +271,13 @@ impl Engine {
                 services.iter().for_each(|service| self.derived.touch_service(service));
             }
             Touched::Hosts(touched) => self.sync_hosts(touched),
+        }
+    }
+
+    /// As [`Engine::say`], and costs nothing where nothing is said of anything.
+    fn say_of(&mut self, object: &Object, said: Vec<Diagnostic>) {
+        if !said.is_empty() || !self.diagnostics.is_empty() {
+            self.say(object.key(), said);
         }
     }
 

@@ -18,7 +18,7 @@ mod settings;
 mod tests;
 mod words;
 
-pub use endpoint::{Endpoint, NamedPort};
+pub use endpoint::{Described, Endpoint, NamedPort};
 pub use host::{DEFAULT_ALLOW, HostEndpoint};
 pub use hosts::{Hosts, TouchedHosts};
 pub use inventory::{Inventory, Touched};

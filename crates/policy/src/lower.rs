@@ -47,12 +47,11 @@ use crate::rule::{Policy, Tier};
 /// The policy that `object` carries, if it is of a kind that carries one, and unless it is staged to
 /// say nothing.
 pub fn policy(object: &Object) -> Option<(Policy, Vec<Diagnostic>)> {
-    let mut notes = Notes::new(object.key());
+    let mut notes = Notes::default();
     let kind = object.kind().policy_kind()?;
     let mut policy = match object {
         Object::KubernetesNetworkPolicy(o) => {
-            let spec = o.spec.clone().unwrap_or_default();
-            kubernetes::network_policy(kind, &o.metadata, spec, &mut notes)
+            kubernetes::network_policy(kind, &o.metadata, o.spec.as_ref(), &mut notes)
         }
         Object::NetworkPolicy(o) => calico::network_policy(kind, &o.metadata, &o.spec, &mut notes),
         Object::GlobalNetworkPolicy(o) => {
@@ -66,7 +65,7 @@ pub fn policy(object: &Object) -> Option<(Policy, Vec<Diagnostic>)> {
         _ => staged::policy(object, &mut notes)?,
     };
     expiry::read(object, &mut policy, &mut notes);
-    Some((policy, notes.into_vec()))
+    Some((policy, notes.about(object)))
 }
 
 /// What is to be said of a policy whose tier does not exist.
@@ -87,6 +86,6 @@ pub fn without_tier(policy: &Policy) -> Diagnostic {
 /// The tier that `object` describes, if it is one.
 pub fn tier(object: &Object) -> Option<(Tier, Vec<Diagnostic>)> {
     let Object::Tier(tier) = object else { return None };
-    let mut notes = Notes::new(object.key());
-    Some((calico::tier(tier, &mut notes), notes.into_vec()))
+    let mut notes = Notes::default();
+    Some((calico::tier(tier, &mut notes), notes.about(object)))
 }

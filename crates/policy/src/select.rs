@@ -16,20 +16,23 @@
 
 pub mod addresses;
 pub mod anchors;
+pub mod finder;
 pub mod groups;
 pub mod ids;
 pub mod labels;
 pub mod personas;
 pub mod selectors;
+mod slab;
 
 #[cfg(test)]
 mod tests;
 
 pub use addresses::{Addresses, Class, Move};
+pub use finder::Finder;
 pub use groups::{GroupId, GroupKind, Groups};
 pub use ids::Ids;
-pub use personas::{Origin, Persona, PersonaId, PersonaKey};
-pub use selectors::{Delta, SelectorId, Selectors};
+pub use personas::{Home, HomeId, Origin, Persona, PersonaId, PersonaKey};
+pub use selectors::{Delta, Heir, SelectorId, Selectors};
 
 /// An endpoint or network set, for as long as the engine knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bulkhead_types::EndpointId;
 use hashbrown::HashMap;
 use ipnet::IpNet;
 
@@ -70,15 +69,13 @@ impl Derived {
     }
 
     /// Services of the namespace that find their workloads by themselves may have lost or won one.
-    pub fn touch_workload(&mut self, workload: &EndpointId, inventory: &Inventory) {
+    pub fn touch_workloads(&mut self, namespace: &str, inventory: &Inventory) {
         if self.services.is_empty() {
             return;
         }
-        let first = ServiceRef { namespace: workload.namespace.clone(), name: String::new() };
-        let of_namespace = self
-            .services
-            .range(first..)
-            .take_while(|(service, _)| service.namespace == workload.namespace);
+        let first = ServiceRef { namespace: namespace.to_owned(), name: String::new() };
+        let of_namespace =
+            self.services.range(first..).take_while(|(service, _)| service.namespace == namespace);
         for (service, groups) in of_namespace {
             if inventory.services.follows_workloads(service) {
                 self.dirty.extend(groups);
@@ -141,7 +138,8 @@ impl Engine {
         if !services.follows_workloads(service) {
             return services.backends(service, std::iter::empty());
         }
-        let personas = self.selectors.in_namespace(&service.namespace);
+        let homes = self.selectors.homes_in(&service.namespace).iter();
+        let personas = homes.flat_map(|home| self.selectors.at_home(*home));
         let members = personas.flat_map(|persona| self.selectors.members_of(persona));
         let workloads: Vec<Endpoint> =
             members.filter_map(|id| self.roster.endpoint(id, &self.selectors)).collect();

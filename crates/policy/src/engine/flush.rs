@@ -117,7 +117,6 @@ impl Engine {
         if !moves.is_empty() {
             self.addresses.sweep();
         }
-        self.selectors.sweep();
         self.roster.sweep();
         self.places.sweep();
         let mut changes = std::mem::take(&mut self.changes);

@@ -2,13 +2,13 @@
 
 use bulkhead_api::ObjectKey;
 use bulkhead_api::object::Kind;
-use bulkhead_types::{EndpointId, EndpointKind};
+use bulkhead_types::{EndpointId, EndpointKind, Labels};
 use ipnet::IpNet;
 
 use super::roster::{Prefixes, Record};
 use super::{Engine, Work};
-use crate::facts::{Endpoint, NamedPort};
-use crate::select::{Delta, GroupId, GroupKind, MemberId, Origin, PersonaId, PersonaKey};
+use crate::facts::{Described, Inventory, NamedPort};
+use crate::select::{Delta, GroupId, GroupKind, Heir, MemberId, Origin, PersonaId, PersonaKey};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MemberKey {
@@ -17,27 +17,20 @@ pub enum MemberKey {
 }
 
 impl Engine {
-    pub(super) fn put_endpoint(&mut self, endpoint: Endpoint) {
-        self.derived.touch_workload(&endpoint.id, &self.inventory);
-        let key = PersonaKey {
-            origin: Origin::of(endpoint.id.kind),
-            namespace: &endpoint.id.namespace,
-            account: &endpoint.service_account,
-            own: &endpoint.labels,
-        };
+    pub(super) fn put_endpoint(&mut self, endpoint: &Described<'_>) {
+        let Described { namespace, service_account: account, .. } = *endpoint;
+        self.derived.touch_workloads(namespace, &self.inventory);
+        let origin = Origin::of(endpoint.kind);
+        let key = PersonaKey { origin, namespace, account, own: &endpoint.labels };
         let record = Record {
-            name: endpoint.id.name.as_str().into(),
-            prefixes: Prefixes::new(endpoint.addresses.iter().copied().map(IpNet::from).collect()),
-            ports: self.roster.port_list(endpoint.ports.clone()),
-            node: endpoint.node.as_deref().map(|node| self.roster.word(node)),
-            interface: endpoint.interface.as_deref().map(Into::into),
+            name: endpoint.name.into(),
+            prefixes: Prefixes::new(endpoint.addresses.iter().copied().map(IpNet::from)),
+            ports: self.roster.port_list(&endpoint.ports),
+            node: endpoint.node.map(|node| self.roster.word(node)),
+            interface: endpoint.interface.map(Into::into),
         };
-        let known = self.member(&endpoint.id);
-        let id = known.unwrap_or_else(|| self.roster.next());
-        let before = self.selectors.n_tests;
-        let inventory = &self.inventory;
-        let delta = self.selectors.put(id, &key, || inventory.labels_of(&endpoint));
-        self.put_record(id, record, &delta, before);
+        let known = self.roster.find(origin, namespace, endpoint.name, &self.selectors);
+        self.put_member(known, &key, record);
     }
 
     pub(super) fn sync_network_set(&mut self, key: &ObjectKey) {
@@ -46,25 +39,21 @@ impl Engine {
             _ => Origin::GlobalNetworkSet,
         };
         let known = self.roster.find(origin, &key.namespace, &key.name, &self.selectors);
-        let Some(set) = self.inventory.network_sets.get(key) else {
+        let Some(set) = self.inventory.network_sets.get(key).cloned() else {
             known.into_iter().for_each(|id| self.remove_member(id));
             return;
         };
-        let persona =
-            PersonaKey { origin, namespace: &key.namespace, account: "", own: &set.labels };
+        let own = pairs(&set.labels);
+        let persona = PersonaKey { origin, namespace: &key.namespace, account: "", own: &own };
         let record = Record {
             name: key.name.as_str().into(),
-            prefixes: Prefixes::new(set.nets.clone()),
+            prefixes: Prefixes::new(set.nets.iter().copied()),
             ports: None,
             node: None,
             interface: None,
         };
-        let id = known.unwrap_or_else(|| self.roster.next());
-        let before = self.selectors.n_tests;
-        let inventory = &self.inventory;
-        let delta = self.selectors.put(id, &persona, || inventory.labels_of_set(set));
-        self.names.hold(id, set.domains.clone());
-        self.put_record(id, record, &delta, before);
+        let id = self.put_member(known, &persona, record);
+        self.names.hold(id, set.domains);
     }
 
     /// A host endpoint says all its labels itself, those that its profiles lend included.
@@ -75,23 +64,40 @@ impl Engine {
             return;
         };
         let own = self.inventory.hosts.labels_of(host);
+        let own = pairs(&own);
         let persona = PersonaKey { origin: Origin::Host, namespace: "", account: "", own: &own };
+        let ports: Vec<_> = host.ports.iter().map(NamedPort::as_ref).collect();
         let record = Record {
             name: id.name.as_str().into(),
-            prefixes: Prefixes::new(host.addresses.iter().copied().map(IpNet::from).collect()),
-            ports: self.roster.port_list(host.ports.clone()),
+            prefixes: Prefixes::new(host.addresses.iter().copied().map(IpNet::from)),
+            ports: self.roster.port_list(&ports),
             node: None,
             interface: None,
         };
-        let id = known.unwrap_or_else(|| self.roster.next());
-        let before = self.selectors.n_tests;
-        let delta = self.selectors.put(id, &persona, || own.clone());
-        self.put_record(id, record, &delta, before);
+        self.put_member(known, &persona, record);
     }
 
-    fn put_record(&mut self, id: MemberId, record: Record, delta: &Delta, n_tests_before: u64) {
+    fn put_member(
+        &mut self,
+        known: Option<MemberId>,
+        key: &PersonaKey<'_>,
+        record: Record,
+    ) -> MemberId {
+        let id = known.unwrap_or_else(|| self.roster.next());
+        let before = self.selectors.n_tests;
+        let inventory = &self.inventory;
+        let inherit = |heir: &mut Heir<'_>| {
+            inherit(inventory, key.origin, key.namespace, key.account, heir);
+        };
+        let delta = self.selectors.put(id, key, inherit);
+        let n_tests = self.selectors.n_tests - before;
+        self.put_record(id, record, &delta, n_tests);
+        id
+    }
+
+    fn put_record(&mut self, id: MemberId, record: Record, delta: &Delta, n_tests: u64) {
         let old = self.roster.put(id, record, &self.selectors);
-        self.log_matched(id, n_tests_before);
+        self.log_matched(id, n_tests);
         let Some(record) = self.roster.get(id) else { return };
         let new_prefixes = record.prefixes.as_slice();
         let old_prefixes = old.as_ref().map_or(&[][..], |old| old.prefixes.as_slice());
@@ -118,7 +124,7 @@ impl Engine {
     }
 
     pub(super) fn remove_endpoint(&mut self, id: &EndpointId) {
-        self.derived.touch_workload(id, &self.inventory);
+        self.derived.touch_workloads(&id.namespace, &self.inventory);
         if let Some(member) = self.member(id) {
             self.remove_member(member);
         }
@@ -139,45 +145,43 @@ impl Engine {
     /// The labels that everything in the namespace inherits may have changed, or, where an account is
     /// named, those that its endpoints inherit.
     pub(super) fn relabel(&mut self, namespace: &str, account: Option<&str>) {
-        let personas: Vec<PersonaId> = self.selectors.in_namespace(namespace).collect();
-        for id in personas {
-            let Some(persona) = self.selectors.get(id) else { continue };
-            let inherits = account.is_none_or(|account| *persona.account == *account);
-            if !inherits || persona.origin == Origin::Host {
+        let homes = self.selectors.homes_in(namespace).to_vec();
+        for id in homes {
+            let Some(home) = self.selectors.home(id) else { continue };
+            let inherits = account.is_none_or(|account| *home.account == *account);
+            if !inherits || home.origin == Origin::Host {
                 continue;
             }
-            let Some(first) = self.selectors.members_of(id).next() else { continue };
-            let labels = match self.roster.key(first, &self.selectors) {
-                Some(MemberKey::NetworkSet(key)) => {
-                    let set = self.inventory.network_sets.get(&key);
-                    set.map(|set| self.inventory.labels_of_set(set))
-                }
-                _ => {
-                    let endpoint = self.roster.endpoint(first, &self.selectors);
-                    endpoint.map(|endpoint| self.inventory.labels_of(&endpoint))
-                }
-            };
-            let before = self.selectors.n_tests;
-            let delta = self.selectors.relabel(id, &labels.unwrap_or_default());
-            self.log_matched(first, before);
-            if delta.is_empty() {
-                continue;
-            }
-            for member in self.selectors.members_of(id) {
-                let Some(record) = self.roster.get(member) else { continue };
-                if self.is_regrouped(&delta, record.ports(), record.ports()) {
-                    for prefix in record.prefixes.as_slice() {
-                        self.addresses.touch(*prefix);
-                    }
-                }
-                self.names.touch(member);
-                self.dirty_members.push(member);
+            let (origin, account) = (home.origin, home.account.clone());
+            let inventory = &self.inventory;
+            let inherit =
+                |heir: &mut Heir<'_>| inherit(inventory, origin, namespace, &account, heir);
+            for (persona, n_tests, delta) in self.selectors.relabel(id, inherit) {
+                self.regroup(persona, n_tests, &delta);
             }
         }
     }
 
-    fn log_matched(&mut self, id: MemberId, n_tests_before: u64) {
-        let n_selectors = self.selectors.n_tests - n_tests_before;
+    /// The matches of a persona moved because of what it inherits.
+    fn regroup(&mut self, persona: PersonaId, n_tests: u64, delta: &Delta) {
+        let first = self.selectors.members_of(persona).next();
+        first.into_iter().for_each(|first| self.log_matched(first, n_tests));
+        if delta.is_empty() {
+            return;
+        }
+        for member in self.selectors.members_of(persona) {
+            let Some(record) = self.roster.get(member) else { continue };
+            if self.is_regrouped(delta, record.ports(), record.ports()) {
+                for prefix in record.prefixes.as_slice() {
+                    self.addresses.touch(*prefix);
+                }
+            }
+            self.names.touch(member);
+            self.dirty_members.push(member);
+        }
+    }
+
+    fn log_matched(&mut self, id: MemberId, n_selectors: u64) {
         if n_selectors > 0
             && self.work.is_some()
             && let Some(key) = self.roster.key(id, &self.selectors)
@@ -209,6 +213,25 @@ impl Engine {
             Some(GroupKind::Name { name, .. }) => of_members(&mut self.roster.with_port(name)),
         }
     }
+}
+
+/// What members of the origin inherit. A host endpoint says all its labels itself.
+fn inherit(
+    inventory: &Inventory,
+    origin: Origin,
+    namespace: &str,
+    account: &str,
+    heir: &mut Heir<'_>,
+) {
+    match origin {
+        Origin::Pod | Origin::Workload => inventory.endpoints_inherit(namespace, account, heir),
+        Origin::NetworkSet | Origin::GlobalNetworkSet => inventory.sets_inherit(namespace, heir),
+        Origin::Host => {}
+    }
+}
+
+fn pairs(labels: &Labels) -> Vec<(&str, &str)> {
+    labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 impl MemberKey {

@@ -4,16 +4,15 @@
 //! INVARIANT(roster): a member has a record here exactly as long as it has a persona in `select`,
 //! which knows its namespace and labels.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bulkhead_types::EndpointId;
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
+use hashbrown::{Equivalent, HashMap, HashSet};
 use ipnet::IpNet;
 
 use super::members::MemberKey;
 use crate::facts::{Endpoint, NamedPort, Word, Words};
-use crate::select::{Ids, MemberId, Origin, Selectors};
+use crate::select::{Finder, Ids, MemberId, Origin, Selectors};
 
 #[derive(Debug)]
 pub struct Record {
@@ -37,19 +36,19 @@ pub struct Roster {
     free: Vec<MemberId>,
     /// Left in this round: not to be used again before the round is over.
     left: Vec<MemberId>,
-    by_key: HashTable<MemberId>,
+    by_key: Finder<MemberId>,
     with_port: HashMap<String, Ids>,
     port_lists: HashSet<Arc<[NamedPort]>>,
     n_port_lists_swept: usize,
     words: Words,
-    hashing: DefaultHashBuilder,
 }
 
 impl Prefixes {
-    pub fn new(prefixes: Vec<IpNet>) -> Self {
-        match prefixes.as_slice() {
-            [one] => Self::One(*one),
-            _ => Self::Many(prefixes.into()),
+    pub fn new(prefixes: impl ExactSizeIterator<Item = IpNet>) -> Self {
+        let mut prefixes = prefixes;
+        match (prefixes.len(), prefixes.next()) {
+            (1, Some(one)) => Self::One(one),
+            (_, first) => Self::Many(first.into_iter().chain(prefixes).collect()),
         }
     }
 
@@ -79,13 +78,13 @@ impl Roster {
         name: &str,
         selectors: &Selectors,
     ) -> Option<MemberId> {
-        let is_same = |id: &MemberId| {
-            self.get(*id).is_some_and(|record| *record.name == *name)
+        let is_same = |id: MemberId| {
+            self.get(id).is_some_and(|record| *record.name == *name)
                 && selectors
-                    .persona(*id)
-                    .is_some_and(|p| p.origin == origin && *p.namespace == *namespace)
+                    .home_of(id)
+                    .is_some_and(|home| home.origin == origin && *home.namespace == *namespace)
         };
-        self.by_key.find(hash(&self.hashing, origin, namespace, name), is_same).copied()
+        self.by_key.find(&(origin, namespace, name), is_same)
     }
 
     pub fn ids(&self) -> impl Iterator<Item = MemberId> {
@@ -121,24 +120,19 @@ impl Roster {
             self.unlink_ports(id, &gone);
             return old_record;
         }
-        let hash = self.hash_of(id, selectors);
-        let (records, hashing) = (&self.records, &self.hashing);
-        self.by_key.insert_unique(hash, id, |id| {
-            let record = records.get(id.0 as usize).and_then(Option::as_ref);
-            record.zip(selectors.persona(*id)).map_or(0, |(record, persona)| {
-                self::hash(hashing, persona.origin, &persona.namespace, &record.name)
-            })
-        });
+        let record = self.records.get(id.0 as usize).and_then(Option::as_ref);
+        if let Some((record, home)) = record.zip(selectors.home_of(id)) {
+            self.by_key.insert(&(home.origin, &*home.namespace, &*record.name), id);
+        }
         None
     }
 
     /// To be called before the member loses its persona.
     pub fn remove(&mut self, id: MemberId, selectors: &Selectors) -> Option<Record> {
-        let hash = self.hash_of(id, selectors);
-        if let Ok(entry) = self.by_key.find_entry(hash, |found| *found == id) {
-            entry.remove();
-        }
         let record = self.records.get_mut(id.0 as usize)?.take()?;
+        if let Some(home) = selectors.home_of(id) {
+            self.by_key.remove(&(home.origin, &*home.namespace, &*record.name), id);
+        }
         self.unlink_ports(id, record.ports());
         self.left.push(id);
         Some(record)
@@ -163,14 +157,14 @@ impl Roster {
     }
 
     /// Equal lists share memory.
-    pub fn port_list(&mut self, ports: Vec<NamedPort>) -> Option<Arc<[NamedPort]>> {
+    pub fn port_list(&mut self, ports: &[NamedPort<&str>]) -> Option<Arc<[NamedPort]>> {
         if ports.is_empty() {
             return None;
         }
-        if let Some(list) = self.port_lists.get(ports.as_slice()) {
+        if let Some(list) = self.port_lists.get(&Written(ports)) {
             return Some(Arc::clone(list));
         }
-        let list: Arc<[NamedPort]> = ports.into();
+        let list: Arc<[NamedPort]> = ports.iter().map(NamedPort::to_owned).collect();
         self.port_lists.insert(Arc::clone(&list));
         Some(list)
     }
@@ -190,22 +184,22 @@ impl Roster {
     }
 
     pub fn key(&self, id: MemberId, selectors: &Selectors) -> Option<MemberKey> {
-        let persona = selectors.persona(id)?;
-        Some(MemberKey::of(persona.origin, &persona.namespace, &self.get(id)?.name))
+        let home = selectors.home_of(id)?;
+        Some(MemberKey::of(home.origin, &home.namespace, &self.get(id)?.name))
     }
 
     /// The workload as its object described it; `None` also for a host endpoint.
     pub fn endpoint(&self, id: MemberId, selectors: &Selectors) -> Option<Endpoint> {
-        let (record, persona) = (self.get(id)?, selectors.persona(id)?);
+        let (record, home) = (self.get(id)?, selectors.home_of(id)?);
         let key = self.key(id, selectors)?;
-        let MemberKey::Endpoint(id) = key else { return None };
-        if persona.origin == Origin::Host {
+        let MemberKey::Endpoint(endpoint) = key else { return None };
+        if home.origin == Origin::Host {
             return None;
         }
         Some(Endpoint {
-            id,
-            labels: persona.own.to_labels(),
-            service_account: persona.account.to_string(),
+            id: endpoint,
+            labels: selectors.own_labels(id),
+            service_account: home.account.to_string(),
             node: record.node.as_deref().map(str::to_owned),
             addresses: record.prefixes.as_slice().iter().map(IpNet::addr).collect(),
             ports: record.ports().to_vec(),
@@ -219,14 +213,14 @@ impl Roster {
             MemberKey::NetworkSet(_) => None,
         }
     }
-
-    fn hash_of(&self, id: MemberId, selectors: &Selectors) -> u64 {
-        self.get(id).zip(selectors.persona(id)).map_or(0, |(record, persona)| {
-            hash(&self.hashing, persona.origin, &persona.namespace, &record.name)
-        })
-    }
 }
 
-fn hash(hashing: &DefaultHashBuilder, origin: Origin, namespace: &str, name: &str) -> u64 {
-    hashing.hash_one((origin, namespace, name))
+/// A list of ports in the words of its object, to be looked up among those that are held.
+#[derive(Hash)]
+struct Written<'a>(&'a [NamedPort<&'a str>]);
+
+impl Equivalent<Arc<[NamedPort]>> for Written<'_> {
+    fn equivalent(&self, held: &Arc<[NamedPort]>) -> bool {
+        self.0.iter().copied().eq(held.iter().map(NamedPort::as_ref))
+    }
 }

@@ -6,9 +6,10 @@ use bulkhead_api::Object;
 use bulkhead_api::workload::Workload;
 use bulkhead_types::{EndpointId, EndpointKind, Labels, Protocol};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::own_labels;
-use crate::lower::{Diagnostic, Notes};
+use super::is_reserved;
+use crate::lower::Notes;
 
 /// Something that policy is enforced on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,81 +28,124 @@ pub struct Endpoint {
     pub interface: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NamedPort {
-    pub name: String,
+/// An endpoint in the words of its object.
+#[derive(Debug)]
+pub struct Described<'a> {
+    pub kind: EndpointKind,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    /// Sorted, without reserved keys.
+    pub labels: Vec<(&'a str, &'a str)>,
+    pub service_account: &'a str,
+    pub node: Option<&'a str>,
+    /// As [`Endpoint::addresses`].
+    pub addresses: Vec<IpAddr>,
+    /// As [`Endpoint::ports`].
+    pub ports: Vec<NamedPort<&'a str>>,
+    pub interface: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NamedPort<N = String> {
+    pub name: N,
     pub protocol: Protocol,
     pub port: u16,
 }
 
 const DEFAULT_ACCOUNT: &str = "default";
 
-impl Endpoint {
-    /// The endpoint that the object is. The outer `None`: the kind of object never is one; the inner:
-    /// this one is not.
-    pub fn read(object: &Object) -> Option<(EndpointId, Option<Self>, Vec<Diagnostic>)> {
-        let key = object.key();
-        let mut notes = Notes::new(key.clone());
-        let (kind, endpoint) = match object {
-            Object::Pod(pod) => (EndpointKind::Pod, Self::from_pod(pod, &mut notes)),
-            Object::Workload(workload) => {
-                (EndpointKind::Workload, Some(Self::from_workload(workload, &mut notes)))
-            }
-            _ => return None,
-        };
-        let id = EndpointId { kind, namespace: key.namespace, name: key.name };
-        Some((id, endpoint, notes.into_vec()))
+impl<'a> Described<'a> {
+    /// `None` for what is not judged by itself: objects of other kinds, and pods on the host's own
+    /// network, which have no interface of their own.
+    pub fn read(object: &'a Object, notes: &mut Notes) -> Option<Self> {
+        match object {
+            Object::Pod(pod) => Self::of_pod(pod, notes),
+            Object::Workload(workload) => Some(Self::of_workload(workload, notes)),
+            _ => None,
+        }
     }
 
-    /// `None` for a pod on the host's own network: it has no interface of its own to judge.
-    pub fn from_pod(pod: &Pod, notes: &mut Notes) -> Option<Self> {
-        let none = PodSpec::default();
-        let spec = pod.spec.as_ref().unwrap_or(&none);
-        if spec.host_network == Some(true) {
+    fn of_pod(pod: &'a Pod, notes: &mut Notes) -> Option<Self> {
+        let spec = pod.spec.as_ref();
+        if spec.is_some_and(|spec| spec.host_network == Some(true)) {
             return None;
         }
-        let metadata = &pod.metadata;
-        let namespace = metadata.namespace.as_deref().unwrap_or("default");
-        let name = metadata.name.clone().unwrap_or_default();
+        let account = spec.and_then(|spec| spec.service_account_name.as_deref());
         Some(Self {
-            id: EndpointId::pod(namespace, name),
-            labels: own_labels(metadata.labels.as_ref()),
-            service_account: account(spec.service_account_name.as_deref()),
-            node: node(spec.node_name.as_deref()),
+            kind: EndpointKind::Pod,
+            namespace: pod.metadata.namespace.as_deref().unwrap_or("default"),
+            name: pod.metadata.name.as_deref().unwrap_or_default(),
+            labels: labels(&pod.metadata),
+            service_account: written(account).unwrap_or(DEFAULT_ACCOUNT),
+            node: written(spec.and_then(|spec| spec.node_name.as_deref())),
             addresses: pod_addresses(pod, notes),
-            ports: pod_ports(spec, notes),
+            ports: spec.map(|spec| pod_ports(spec, notes)).unwrap_or_default(),
             interface: None,
         })
     }
 
-    pub fn from_workload(workload: &Workload, notes: &mut Notes) -> Self {
+    fn of_workload(workload: &'a Workload, notes: &mut Notes) -> Self {
         let (metadata, spec) = (&workload.metadata, &workload.spec);
-        let namespace = metadata.namespace.as_deref().unwrap_or("default");
-        let name = metadata.name.clone().unwrap_or_default();
         let mut ports = Vec::new();
         for (position, port) in spec.ports.iter().enumerate() {
-            let field = format!("spec.ports[{position}]");
+            let field = || format!("spec.ports[{position}]");
             let Some(name) = &port.name else { continue };
-            ports.extend(named_port(name, port.protocol.as_deref(), port.port, &field, notes));
+            ports.extend(named_port(name, port.protocol.as_deref(), port.port, field, notes));
         }
+        let addresses = spec.addresses.iter().map(String::as_str);
         Self {
-            id: EndpointId::workload(namespace, name),
-            labels: own_labels(metadata.labels.as_ref()),
-            service_account: account(spec.service_account_name.as_deref()),
-            node: node(spec.node_name.as_deref()),
-            addresses: addresses(&spec.addresses, "spec.addresses", notes),
+            kind: EndpointKind::Workload,
+            namespace: metadata.namespace.as_deref().unwrap_or("default"),
+            name: metadata.name.as_deref().unwrap_or_default(),
+            labels: labels(metadata),
+            service_account: written(spec.service_account_name.as_deref())
+                .unwrap_or(DEFAULT_ACCOUNT),
+            node: written(spec.node_name.as_deref()),
+            addresses: self::addresses(addresses, "spec.addresses", notes),
             ports: sorted(ports),
-            interface: spec.interface.clone().filter(|name| !name.is_empty()),
+            interface: written(spec.interface.as_deref()),
+        }
+    }
+
+    pub fn to_endpoint(&self) -> Endpoint {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Endpoint {
+            id: EndpointId {
+                kind: self.kind,
+                namespace: self.namespace.to_owned(),
+                name: self.name.to_owned(),
+            },
+            labels: self.labels.iter().map(owned).collect(),
+            service_account: self.service_account.to_owned(),
+            node: self.node.map(str::to_owned),
+            addresses: self.addresses.clone(),
+            ports: self.ports.iter().map(NamedPort::to_owned).collect(),
+            interface: self.interface.map(str::to_owned),
         }
     }
 }
 
-fn account(written: Option<&str>) -> String {
-    written.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_ACCOUNT).to_owned()
+impl NamedPort<&str> {
+    pub fn to_owned(&self) -> NamedPort {
+        NamedPort { name: self.name.to_owned(), protocol: self.protocol, port: self.port }
+    }
 }
 
-fn node(written: Option<&str>) -> Option<String> {
-    written.filter(|name| !name.is_empty()).map(str::to_owned)
+impl NamedPort {
+    pub fn as_ref(&self) -> NamedPort<&str> {
+        NamedPort { name: &self.name, protocol: self.protocol, port: self.port }
+    }
+}
+
+/// Where the text says something.
+fn written(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn labels(metadata: &ObjectMeta) -> Vec<(&str, &str)> {
+    let written = metadata.labels.iter().flatten();
+    let own = written.filter(|(key, _)| !is_reserved(key));
+    own.map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 /// A finished pod has given its addresses back, whatever its status still says.
@@ -110,14 +154,17 @@ fn pod_addresses(pod: &Pod, notes: &mut Notes) -> Vec<IpAddr> {
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return Vec::new();
     }
-    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.clone());
-    let texts: Vec<String> = listed.chain(status.pod_ip.clone()).collect();
-    addresses(&texts, "status.podIPs", notes)
+    let listed = status.pod_ips.iter().flatten().map(|ip| ip.ip.as_str());
+    addresses(listed.chain(status.pod_ip.as_deref()), "status.podIPs", notes)
 }
 
-pub(super) fn addresses(texts: &[String], field: &str, notes: &mut Notes) -> Vec<IpAddr> {
-    let mut addresses = Vec::with_capacity(texts.len());
-    for (position, text) in texts.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+pub(super) fn addresses<'a>(
+    texts: impl Iterator<Item = &'a str>,
+    field: &str,
+    notes: &mut Notes,
+) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for (position, text) in texts.enumerate().filter(|(_, text)| !text.is_empty()) {
         match text.parse::<IpAddr>() {
             Ok(address) => addresses.push(address),
             Err(_) => {
@@ -131,37 +178,37 @@ pub(super) fn addresses(texts: &[String], field: &str, notes: &mut Notes) -> Vec
 }
 
 /// Sidecars, which are init containers that keep running, listen like containers.
-fn pod_ports(spec: &PodSpec, notes: &mut Notes) -> Vec<NamedPort> {
+fn pod_ports<'a>(spec: &'a PodSpec, notes: &mut Notes) -> Vec<NamedPort<&'a str>> {
     let is_sidecar = |c: &&Container| c.restart_policy.as_deref() == Some("Always");
     let sidecars = spec.init_containers.iter().flatten().filter(is_sidecar);
     let mut ports = Vec::new();
     for container in spec.containers.iter().chain(sidecars) {
         for port in container.ports.iter().flatten() {
             let Some(name) = &port.name else { continue };
-            let field = format!("spec.containers[{}].ports[{name}]", container.name);
+            let field = || format!("spec.containers[{}].ports[{name}]", container.name);
             let protocol = port.protocol.as_deref();
-            ports.extend(named_port(name, protocol, port.container_port, &field, notes));
+            ports.extend(named_port(name, protocol, port.container_port, field, notes));
         }
     }
     sorted(ports)
 }
 
-fn named_port(
-    name: &str,
+fn named_port<'a>(
+    name: &'a str,
     protocol: Option<&str>,
     number: i32,
-    field: &str,
+    field: impl FnOnce() -> String,
     notes: &mut Notes,
-) -> Option<NamedPort> {
+) -> Option<NamedPort<&'a str>> {
     let text = protocol.unwrap_or("TCP");
     let protocol = text.parse::<Protocol>().ok().filter(|p| p.has_ports());
     let port = u16::try_from(number).ok().filter(|n| *n > 0);
     let (Some(protocol), Some(port)) = (protocol, port) else {
         let message = format!("`{text}` `{number}` is not a TCP, UDP or SCTP port");
-        notes.reading("the port's name is unknown", |n| n.error(field, message));
+        notes.reading("the port's name is unknown", |n| n.error(field(), message));
         return None;
     };
-    Some(NamedPort { name: name.to_owned(), protocol, port })
+    Some(NamedPort { name, protocol, port })
 }
 
 pub(super) fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {

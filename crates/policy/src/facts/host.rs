@@ -54,8 +54,8 @@ impl HostEndpoint {
         if node.is_empty() {
             notes.reading("the endpoint judges nothing", |n| n.error("spec.node", "names no node"));
         }
-        let addresses =
-            addresses(spec.expected_ips.as_deref().unwrap_or_default(), "spec.expectedIPs", notes);
+        let expected = spec.expected_ips.iter().flatten().map(String::as_str);
+        let addresses = addresses(expected, "spec.expectedIPs", notes);
         let interface = match spec.interface_name.as_deref().unwrap_or_default() {
             "*" => HostInterface::All,
             "" => HostInterface::ByAddress,

@@ -128,10 +128,10 @@ impl Hosts {
         let name = object.metadata().name.clone().unwrap_or_default();
         Some(match object {
             Object::HostEndpoint(written) => {
-                let mut own = Notes::new(object.key());
+                let mut own = Notes::default();
                 let host = HostEndpoint::new(written, &mut own);
                 let id = host.id.clone();
-                self.said.insert(id.clone(), own.into_vec());
+                self.said.insert(id.clone(), own.about(object));
                 let nodes = self.node_of(&id).into_iter().chain([host.node.clone()]).collect();
                 self.written.insert(id.clone(), host);
                 TouchedHosts { endpoints: [id].into(), nodes, ..TouchedHosts::default() }
@@ -194,7 +194,7 @@ impl Hosts {
         let Some(host) = self.written.get(id) else { return Vec::new() };
         let key =
             ObjectKey { kind: Kind::HostEndpoint, namespace: String::new(), name: id.name.clone() };
-        let mut notes = Notes::new(key);
+        let mut notes = Notes::default();
         for (position, name) in host.profiles.iter().enumerate() {
             if name != DEFAULT_ALLOW && !self.profiles.contains_key(name) {
                 let effect = "what no tier and no profile before it decides is denied";
@@ -206,7 +206,7 @@ impl Hosts {
             let message = "takes the place of the automatic host endpoint of the same name";
             notes.warning("metadata.name", message);
         }
-        self.said.get(id).into_iter().flatten().cloned().chain(notes.into_vec()).collect()
+        self.said.get(id).into_iter().flatten().cloned().chain(notes.about_key(&key)).collect()
     }
 
     /// The host endpoints that were written.

@@ -7,8 +7,9 @@ use bulkhead_api::{Object, ObjectKey};
 use bulkhead_types::{EndpointId, EndpointKind, Labels};
 
 use super::{
-    Backends, Endpoint, Hosts, KUBERNETES_NAME, NAME, NAMESPACE, NAMESPACE_PREFIX, NetworkSet,
-    NodeFacts, ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, Services, TouchedHosts,
+    Backends, Described, Endpoint, Hosts, KUBERNETES_NAME, NAME, NAMESPACE, NAMESPACE_PREFIX,
+    NetworkSet, NodeFacts, ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, Services,
+    TouchedHosts,
 };
 use crate::lower::{Diagnostic, Notes};
 use crate::rule::ServiceRef;
@@ -45,13 +46,13 @@ impl Inventory {
     /// Takes in an object of a kind that is a fact; other kinds touch nothing.
     pub fn upsert(&mut self, object: &Object) -> (Touched, Vec<Diagnostic>) {
         let key = object.key();
-        let mut notes = Notes::new(key.clone());
+        let mut notes = Notes::default();
         let labels = || object.metadata().labels.clone().unwrap_or_default();
         if let Object::Node(node) = object {
             self.nodes.insert(key.name.clone(), NodeFacts::new(node, &mut notes));
         }
         if let Some(touched) = self.hosts.upsert(object, &self.nodes, &mut notes) {
-            return (Touched::Hosts(touched), notes.into_vec());
+            return (Touched::Hosts(touched), notes.about(object));
         }
         let touched = match object {
             Object::Namespace(_) => {
@@ -68,13 +69,10 @@ impl Inventory {
             Object::EndpointSlice(slice) => {
                 Touched::Services(self.services.put_slice(slice, &key, &mut notes))
             }
-            Object::Pod(pod) => match Endpoint::from_pod(pod, &mut notes) {
-                Some(endpoint) => self.put_endpoint(endpoint),
+            Object::Pod(_) | Object::Workload(_) => match Described::read(object, &mut notes) {
+                Some(endpoint) => self.put_endpoint(endpoint.to_endpoint()),
                 None => self.remove(&key),
             },
-            Object::Workload(workload) => {
-                self.put_endpoint(Endpoint::from_workload(workload, &mut notes))
-            }
             Object::NetworkSet(set) => self.put_set(NetworkSet::new(
                 key,
                 set.metadata.labels.as_ref(),
@@ -89,7 +87,7 @@ impl Inventory {
             )),
             _ => Touched::Nothing,
         };
-        (touched, notes.into_vec())
+        (touched, notes.about(object))
     }
 
     pub fn remove(&mut self, key: &ObjectKey) -> Touched {
@@ -154,41 +152,69 @@ impl Inventory {
         self.services.backends(id, workloads)
     }
 
-    /// Everything that a selector sees of an endpoint: its own labels, where it belongs, and what it
-    /// inherits.
+    /// Everything that a selector sees of an endpoint: its own labels, and what it inherits.
     pub fn labels_of(&self, endpoint: &Endpoint) -> Labels {
-        let namespace = &endpoint.id.namespace;
-        let account = &endpoint.service_account;
         let mut labels = endpoint.labels.clone();
-        labels.insert(NAMESPACE.to_owned(), namespace.clone());
-        labels.insert(SERVICE_ACCOUNT.to_owned(), account.clone());
-        labels.insert(ORCHESTRATOR.to_owned(), "k8s".to_owned());
-        self.inherit_namespace(namespace, &mut labels);
-        let of_account = self.service_accounts.get(&(namespace.clone(), account.clone()));
-        for (key, value) in of_account.into_iter().flatten() {
-            labels.insert(format!("{SERVICE_ACCOUNT_PREFIX}{key}"), value.clone());
-        }
-        labels.insert(format!("{SERVICE_ACCOUNT_PREFIX}{NAME}"), account.clone());
+        let mut insert = |key: &str, value: &str| {
+            labels.insert(key.to_owned(), value.to_owned());
+        };
+        self.endpoints_inherit(&endpoint.id.namespace, &endpoint.service_account, &mut insert);
         labels
+    }
+
+    /// As [`Inventory::labels_of`], of a network set.
+    pub fn labels_of_set(&self, set: &NetworkSet) -> Labels {
+        let mut labels = set.labels.clone();
+        self.sets_inherit(&set.key.namespace, &mut |key, value| {
+            labels.insert(key.to_owned(), value.to_owned());
+        });
+        labels
+    }
+
+    /// Where the endpoints of an account belong, and the labels of both; each key once.
+    pub fn endpoints_inherit(
+        &self,
+        namespace: &str,
+        account: &str,
+        give: &mut dyn FnMut(&str, &str),
+    ) {
+        give(SERVICE_ACCOUNT, account);
+        give(ORCHESTRATOR, "k8s");
+        self.namespace_gives(namespace, give);
+        let of_account = self.service_accounts.get(&(namespace.to_owned(), account.to_owned()));
+        lend(of_account, SERVICE_ACCOUNT_PREFIX, &[NAME], account, give);
     }
 
     /// A namespaced set belongs to its namespace; a global one to none.
-    pub fn labels_of_set(&self, set: &NetworkSet) -> Labels {
-        let mut labels = set.labels.clone();
-        if !set.key.namespace.is_empty() {
-            labels.insert(NAMESPACE.to_owned(), set.key.namespace.clone());
-            self.inherit_namespace(&set.key.namespace, &mut labels);
+    pub fn sets_inherit(&self, namespace: &str, give: &mut dyn FnMut(&str, &str)) {
+        if !namespace.is_empty() {
+            self.namespace_gives(namespace, give);
         }
-        labels
     }
 
-    /// A namespace that nobody declared still has its name.
-    fn inherit_namespace(&self, namespace: &str, labels: &mut Labels) {
-        for (key, value) in self.namespaces.get(namespace).into_iter().flatten() {
-            labels.insert(format!("{NAMESPACE_PREFIX}{key}"), value.clone());
-        }
-        for name in [NAME, KUBERNETES_NAME] {
-            labels.insert(format!("{NAMESPACE_PREFIX}{name}"), namespace.to_owned());
-        }
+    fn namespace_gives(&self, namespace: &str, give: &mut dyn FnMut(&str, &str)) {
+        give(NAMESPACE, namespace);
+        let of_namespace = self.namespaces.get(namespace);
+        lend(of_namespace, NAMESPACE_PREFIX, &[NAME, KUBERNETES_NAME], namespace, give);
     }
+}
+
+/// The labels of a namespace or account under its prefix. One that nobody declared still has its
+/// name, and one that says another name is not believed.
+fn lend(
+    labels: Option<&Labels>,
+    prefix: &str,
+    names: &[&str],
+    name: &str,
+    give: &mut dyn FnMut(&str, &str),
+) {
+    let mut key = prefix.to_owned();
+    let mut give = |suffix: &str, value: &str| {
+        key.truncate(prefix.len());
+        key.push_str(suffix);
+        give(&key, value);
+    };
+    let declared = labels.into_iter().flatten().filter(|(key, _)| !names.contains(&key.as_str()));
+    declared.for_each(|(key, value)| give(key, value));
+    names.iter().for_each(|key| give(key, name));
 }

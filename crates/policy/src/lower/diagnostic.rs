@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bulkhead_api::ObjectKey;
+use bulkhead_api::{Object, ObjectKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
@@ -33,22 +33,36 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Collects the diagnostics of one object.
-#[derive(Debug)]
+/// Collects what is to be said of one object, which is named last.
+#[derive(Debug, Default)]
 pub struct Notes {
-    object: ObjectKey,
-    list: Vec<Diagnostic>,
+    list: Vec<Note>,
     /// What an error means at the place that is being read.
     effect: &'static str,
 }
 
+#[derive(Debug)]
+struct Note {
+    severity: Severity,
+    field: String,
+    message: String,
+    effect: &'static str,
+}
+
 impl Notes {
-    pub fn new(object: ObjectKey) -> Self {
-        Self { object, list: Vec::new(), effect: "" }
+    pub fn about(self, object: &Object) -> Vec<Diagnostic> {
+        if self.list.is_empty() { Vec::new() } else { self.about_key(&object.key()) }
     }
 
-    pub fn into_vec(self) -> Vec<Diagnostic> {
-        self.list
+    pub fn about_key(self, object: &ObjectKey) -> Vec<Diagnostic> {
+        let named = |Note { severity, field, message, effect }| Diagnostic {
+            object: object.clone(),
+            severity,
+            field,
+            message,
+            effect,
+        };
+        self.list.into_iter().map(named).collect()
     }
 
     /// Reads a part whose errors have the given effect. Says whether there were none.
@@ -77,8 +91,7 @@ impl Notes {
     }
 
     fn push(&mut self, severity: Severity, field: String, message: String, effect: &'static str) {
-        let object = self.object.clone();
-        self.list.push(Diagnostic { object, severity, field, message, effect });
+        self.list.push(Note { severity, field, message, effect });
     }
 
     fn n_errors(&self) -> usize {

@@ -27,16 +27,22 @@ pub type Traffic = Vec<(Option<Protocol>, Option<Ports>)>;
 pub fn network_policy(
     kind: PolicyKind,
     metadata: &ObjectMeta,
-    spec: NetworkPolicySpec,
+    spec: Option<&NetworkPolicySpec>,
     notes: &mut Notes,
 ) -> Policy {
+    let none = NetworkPolicySpec::default();
+    let spec = spec.unwrap_or(&none);
     let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    let (subject, intact) = notes
-        .reading("the policy isolates all pods of its namespace and allows nothing", |notes| {
-            label_selector(&spec.pod_selector.unwrap_or_default(), "spec.podSelector", notes)
-        });
-    let ingress = spec.ingress.unwrap_or_default();
-    let egress = spec.egress.unwrap_or_default();
+    let (subject, intact) = notes.reading(
+        "the policy isolates all pods of its namespace and allows nothing",
+        |notes| {
+            let everybody = LabelSelector::default();
+            let written = spec.pod_selector.as_ref().unwrap_or(&everybody);
+            label_selector(written, "spec.podSelector", notes)
+        },
+    );
+    let ingress = spec.ingress.as_deref().unwrap_or_default();
+    let egress = spec.egress.as_deref().unwrap_or_default();
     let types = policy_types(spec.policy_types.as_deref(), !egress.is_empty(), notes);
     let decided = |direction, rules: Vec<Rule>| -> Option<Arc<[Rule]>> {
         match types.iter().find(|(known, _)| *known == direction)? {
@@ -46,12 +52,12 @@ pub fn network_policy(
     };
 
     let mut lowered_ingress = Vec::new();
-    for (index, rule) in (0u32..).zip(&ingress) {
+    for (index, rule) in (0u32..).zip(ingress) {
         let written = Written { index, peers: rule.from.as_deref(), ports: rule.ports.as_deref() };
         lowered_ingress.extend(written.lower(Direction::Ingress, &namespace, notes));
     }
     let mut lowered_egress = Vec::new();
-    for (index, rule) in (0u32..).zip(&egress) {
+    for (index, rule) in (0u32..).zip(egress) {
         let written = Written { index, peers: rule.to.as_deref(), ports: rule.ports.as_deref() };
         lowered_egress.extend(written.lower(Direction::Egress, &namespace, notes));
     }

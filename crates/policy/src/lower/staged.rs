@@ -29,7 +29,7 @@ pub fn policy(object: &Object, notes: &mut Notes) -> Option<Policy> {
             calico::global_network_policy(kind, &o.metadata, &o.spec.policy, notes)
         }
         Object::StagedKubernetesNetworkPolicy(o) => {
-            kubernetes::network_policy(kind, &o.metadata, o.spec.policy.clone(), notes)
+            kubernetes::network_policy(kind, &o.metadata, Some(&o.spec.policy), notes)
         }
         _ => return None,
     };

@@ -1,25 +1,30 @@
 //! Personas: members that look alike to every selector are one.
 //!
 //! The pods of a Deployment have one persona, so that a hundred thousand pods are matched, indexed
-//! and judged as a few thousand. A persona is told by what its members say of themselves; what it
-//! inherits (from its namespace, its account) is the same for all of them.
+//! and judged as a few thousand. A persona is told by what its members say of themselves and by its
+//! *home*, the namespace and account from which they inherit.
 //!
 //! INVARIANT(persona): what a selector sees of a member depends on nothing of the member but its
-//! [`PersonaKey`].
+//! [`PersonaKey`]. A home is here exactly as long as some persona lives in it.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use bulkhead_types::{LabelLookup, Labels};
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use bulkhead_types::Labels;
+use bulkhead_types::selector::LabelLookup;
+use hashbrown::HashMap;
 
 use super::MemberId;
+use super::finder::Finder;
 use super::ids::Ids;
+use super::labels::{LabelIndex, Tag};
 use super::selectors::SelectorId;
-use crate::facts::{Word, Words};
+use super::slab::Slab;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PersonaId(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HomeId(u32);
 
 /// What kind of object a member comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,22 +42,26 @@ pub struct PersonaKey<'a> {
     pub origin: Origin,
     pub namespace: &'a str,
     pub account: &'a str,
-    pub own: &'a Labels,
+    /// Sorted.
+    pub own: &'a [(&'a str, &'a str)],
 }
 
-/// Labels, sorted by key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight(Arc<[(Word, Word)]>);
+/// What all personas of one origin, namespace and account have in common.
+#[derive(Debug)]
+pub struct Home {
+    pub origin: Origin,
+    pub namespace: Arc<str>,
+    pub account: Box<str>,
+    inherited: Arc<[Tag]>,
+    personas: Ids,
+}
 
 #[derive(Debug)]
 pub struct Persona {
     pub origin: Origin,
-    pub namespace: Word,
-    pub account: Word,
+    home: HomeId,
     /// What its members say of themselves.
-    pub own: Sight,
-    /// What selectors see.
-    pub sight: Sight,
+    pub own: Box<[Tag]>,
     /// Sorted.
     pub matches: Vec<SelectorId>,
     pub members: Ids,
@@ -60,134 +69,170 @@ pub struct Persona {
 
 #[derive(Debug, Default)]
 pub struct Personas {
-    slots: Vec<Option<Persona>>,
-    free: Vec<PersonaId>,
-    by_key: HashTable<PersonaId>,
-    in_namespace: HashMap<Word, Ids>,
+    personas: Slab<Persona>,
+    by_key: Finder<PersonaId>,
+    homes: Slab<Home>,
+    home_by_key: Finder<HomeId>,
+    in_namespace: HashMap<Arc<str>, Vec<HomeId>>,
     /// By member.
     of_member: Vec<Option<PersonaId>>,
-    hashing: DefaultHashBuilder,
 }
 
-impl Sight {
-    pub fn new(labels: &Labels, words: &mut Words) -> Self {
-        Self(labels.iter().map(|(key, value)| (words.intern(key), words.intern(value))).collect())
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &(Word, Word)> {
-        self.0.iter()
-    }
-
-    pub fn value(&self, key: &str) -> Option<&Word> {
-        let place = self.0.binary_search_by(|(found, _)| (**found).cmp(key)).ok()?;
-        self.0.get(place).map(|(_, value)| value)
-    }
-
-    pub fn to_labels(&self) -> Labels {
-        self.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
-    }
-
-    fn is(&self, labels: &Labels) -> bool {
-        self.0.len() == labels.len()
-            && self.iter().zip(labels).all(|((k, v), (key, value))| **k == **key && **v == **value)
-    }
+/// What selectors see of a persona.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    pub own: &'a [Tag],
+    pub inherited: &'a [Tag],
+    pub index: &'a LabelIndex,
 }
 
-impl LabelLookup for Sight {
+impl LabelLookup for Sight<'_> {
     fn label(&self, key: &str) -> Option<&str> {
-        self.value(key).map(|value| &**value)
-    }
-}
-
-impl Persona {
-    fn is(&self, key: &PersonaKey<'_>) -> bool {
-        self.origin == key.origin
-            && *self.namespace == *key.namespace
-            && *self.account == *key.account
-            && self.own.is(key.own)
+        let key = self.index.find_key(key)?;
+        let tag = self.own.iter().chain(self.inherited).find(|tag| tag.key == key)?;
+        Some(self.index.value(tag.label))
     }
 }
 
 impl Personas {
     pub fn get(&self, id: PersonaId) -> Option<&Persona> {
-        self.slots.get(id.0 as usize)?.as_ref()
+        self.personas.get(id.0)
     }
 
     pub fn get_mut(&mut self, id: PersonaId) -> Option<&mut Persona> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
+        self.personas.get_mut(id.0)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = PersonaId> + '_ {
-        let ids = (0u32..).zip(&self.slots).filter(|(_, slot)| slot.is_some());
-        ids.map(|(id, _)| PersonaId(id))
+    pub fn ids(&self) -> impl Iterator<Item = PersonaId> + '_ {
+        self.personas.ids().map(PersonaId)
     }
 
     pub fn of(&self, member: MemberId) -> Option<PersonaId> {
         self.of_member.get(member.0 as usize).copied().flatten()
     }
 
-    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = PersonaId> + '_ {
-        self.in_namespace.get(namespace).into_iter().flat_map(Ids::iter).map(PersonaId)
+    pub fn home(&self, id: HomeId) -> Option<&Home> {
+        self.homes.get(id.0)
     }
 
-    pub fn find(&self, key: &PersonaKey<'_>) -> Option<PersonaId> {
-        let hash = self.hash(key);
-        let is_same = |id: &PersonaId| self.get(*id).is_some_and(|persona| persona.is(key));
-        self.by_key.find(hash, is_same).copied()
+    pub fn home_of(&self, id: PersonaId) -> Option<&Home> {
+        self.home(self.get(id)?.home)
     }
 
-    /// A persona without members or matches yet.
-    pub fn make(&mut self, key: &PersonaKey<'_>, sight: Sight, words: &mut Words) -> PersonaId {
-        let persona = Persona {
-            origin: key.origin,
-            namespace: words.intern(key.namespace),
-            account: words.intern(key.account),
-            own: Sight::new(key.own, words),
-            sight,
-            matches: Vec::new(),
-            members: Ids::default(),
+    pub fn homes_in(&self, namespace: &str) -> &[HomeId] {
+        self.in_namespace.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn at_home(&self, id: HomeId) -> impl Iterator<Item = PersonaId> + '_ {
+        self.homes.get(id.0).into_iter().flat_map(|home| home.personas.iter()).map(PersonaId)
+    }
+
+    /// The labels of the persona's own and those that it inherits.
+    pub fn tags(&self, id: PersonaId) -> Option<(&[Tag], &[Tag])> {
+        let persona = self.get(id)?;
+        Some((&persona.own, &self.home(persona.home)?.inherited))
+    }
+
+    pub fn own_labels(&self, id: PersonaId, index: &LabelIndex) -> Labels {
+        let own = self.get(id).map_or(&[][..], |persona| &persona.own);
+        index.texts(own).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    pub fn find_home(&self, key: &PersonaKey<'_>) -> Option<HomeId> {
+        let is_same = |id| {
+            self.home(id).is_some_and(|home| {
+                home.origin == key.origin
+                    && *home.namespace == *key.namespace
+                    && *home.account == *key.account
+            })
         };
-        let id = self.free.pop().unwrap_or(PersonaId(self.slots.len() as u32));
-        match self.in_namespace.get_mut(key.namespace) {
-            Some(ids) => {
-                ids.insert(id.0);
-            }
-            None => {
-                let namespace = Word::clone(&persona.namespace);
-                self.in_namespace.entry(namespace).or_default().insert(id.0);
-            }
-        }
-        match self.slots.get_mut(id.0 as usize) {
-            Some(slot) => *slot = Some(persona),
-            None => self.slots.push(Some(persona)),
-        }
-        let hash = self.hash(key);
-        let (slots, hashing) = (&self.slots, &self.hashing);
-        self.by_key.insert_unique(hash, id, |id| {
-            let persona = slots.get(id.0 as usize).and_then(Option::as_ref);
-            persona.map_or(0, |persona| hash_of(persona, hashing))
-        });
+        self.home_by_key.find(&(key.origin, key.namespace, key.account), is_same)
+    }
+
+    pub fn make_home(&mut self, key: &PersonaKey<'_>, inherited: Arc<[Tag]>) -> HomeId {
+        let known = self.in_namespace.get_key_value(key.namespace).map(|(name, _)| name);
+        let namespace = known.map_or_else(|| key.namespace.into(), Arc::clone);
+        let home = Home {
+            origin: key.origin,
+            namespace: Arc::clone(&namespace),
+            account: key.account.into(),
+            inherited,
+            personas: Ids::default(),
+        };
+        let id = HomeId(self.homes.insert(home));
+        self.home_by_key.insert(&(key.origin, key.namespace, key.account), id);
+        self.in_namespace.entry(namespace).or_default().push(id);
         id
     }
 
-    /// Forgets a persona that has no members; gives what it was.
-    pub fn drop_if_empty(&mut self, id: PersonaId) -> Option<Persona> {
+    /// Gives what was inherited before.
+    pub fn bequeath(&mut self, id: HomeId, inherited: Arc<[Tag]>) -> Option<Arc<[Tag]>> {
+        let home = self.homes.get_mut(id.0)?;
+        Some(std::mem::replace(&mut home.inherited, inherited))
+    }
+
+    pub fn find(
+        &self,
+        home: HomeId,
+        own: &[(&str, &str)],
+        index: &LabelIndex,
+    ) -> Option<PersonaId> {
+        let is_same = |id| {
+            self.get(id).is_some_and(|persona| {
+                persona.home == home && index.texts(&persona.own).eq(own.iter().copied())
+            })
+        };
+        self.by_key.find(&(home, own), is_same)
+    }
+
+    /// A persona without members or matches yet.
+    pub fn make(
+        &mut self,
+        home: HomeId,
+        key: &PersonaKey<'_>,
+        index: &mut LabelIndex,
+    ) -> PersonaId {
+        let own = key.own.iter().map(|(key, value)| index.intern(key, value)).collect();
+        let (origin, matches, members) = (key.origin, Vec::new(), Ids::default());
+        let id = self.personas.insert(Persona { origin, home, own, matches, members });
+        self.by_key.insert(&(home, key.own), PersonaId(id));
+        if let Some(home) = self.homes.get_mut(home.0) {
+            home.personas.insert(id);
+        }
+        PersonaId(id)
+    }
+
+    /// Forgets a persona that has no members, and its home if nobody else lives there; gives what it
+    /// was and what it inherited.
+    pub fn drop_if_empty(
+        &mut self,
+        id: PersonaId,
+        index: &LabelIndex,
+    ) -> Option<(Persona, Arc<[Tag]>)> {
         if !self.get(id)?.members.is_empty() {
             return None;
         }
-        let hash = hash_of(self.get(id)?, &self.hashing);
-        if let Ok(entry) = self.by_key.find_entry(hash, |found| *found == id) {
-            entry.remove();
+        let persona = self.personas.remove(id.0)?;
+        let own: Vec<(&str, &str)> = index.texts(&persona.own).collect();
+        self.by_key.remove(&(persona.home, own.as_slice()), id);
+        let home = self.homes.get_mut(persona.home.0)?;
+        home.personas.remove(id.0);
+        let inherited = Arc::clone(&home.inherited);
+        if home.personas.is_empty() {
+            self.drop_home(persona.home);
         }
-        let persona = self.slots.get_mut(id.0 as usize)?.take()?;
-        if let Some(ids) = self.in_namespace.get_mut(&persona.namespace) {
-            ids.remove(id.0);
-            if ids.is_empty() {
-                self.in_namespace.remove(&persona.namespace);
+        Some((persona, inherited))
+    }
+
+    fn drop_home(&mut self, id: HomeId) {
+        let Some(home) = self.homes.remove(id.0) else { return };
+        self.home_by_key.remove(&(home.origin, &*home.namespace, &*home.account), id);
+        if let Some(homes) = self.in_namespace.get_mut(&home.namespace) {
+            homes.retain(|other| *other != id);
+            if homes.is_empty() {
+                self.in_namespace.remove(&home.namespace);
             }
         }
-        self.free.push(id);
-        Some(persona)
     }
 
     /// Gives the persona that the member was.
@@ -210,30 +255,6 @@ impl Personas {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.by_key.is_empty() && self.in_namespace.is_empty()
+        self.personas.is_empty() && self.homes.is_empty() && self.in_namespace.is_empty()
     }
-
-    fn hash(&self, key: &PersonaKey<'_>) -> u64 {
-        let own = key.own.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        hash_parts(&self.hashing, key.origin, key.namespace, key.account, own)
-    }
-}
-
-fn hash_of(persona: &Persona, hashing: &DefaultHashBuilder) -> u64 {
-    let own = persona.own.iter().map(|(key, value)| (&**key, &**value));
-    hash_parts(hashing, persona.origin, &persona.namespace, &persona.account, own)
-}
-
-fn hash_parts<'a>(
-    hashing: &DefaultHashBuilder,
-    origin: Origin,
-    namespace: &str,
-    account: &str,
-    own: impl Iterator<Item = (&'a str, &'a str)>,
-) -> u64 {
-    use std::hash::{Hash, Hasher};
-    let mut hasher = hashing.build_hasher();
-    (origin, namespace, account).hash(&mut hasher);
-    own.for_each(|label| label.hash(&mut hasher));
-    hasher.finish()
 }
