@@ -2,16 +2,14 @@
 //!
 //! The one stands in `kube-admin` at its priority, the other last of all in `kube-baseline`.
 
-use std::sync::Arc;
-
 use bulkhead_api::network_policy_api::{AdminPolicySpec, AdminPort, AdminRule};
-use bulkhead_types::{Direction, PolicyKind, PolicyRef, Protocol, Selector};
+use bulkhead_types::{Direction, PolicyKind, Protocol};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::kubernetes::{Traffic, kubernetes_only, merge};
-use super::peers::{self, ADMIN_TIER, BASELINE_TIER, Written};
-use super::{Notes, calico};
-use crate::rule::{Action, Order, Policy, Ports, Rule, Stage};
+use super::Notes;
+use super::kubernetes::{Traffic, merge};
+use super::peers::{self, ADMIN_TIER, BASELINE_TIER, Written, WrittenPolicy};
+use crate::rule::{Action, Order, Policy, Ports, Rule};
 
 pub fn policy(
     kind: PolicyKind,
@@ -20,7 +18,7 @@ pub fn policy(
     notes: &mut Notes,
 ) -> Policy {
     let is_baseline = kind == PolicyKind::BaselineAdminNetworkPolicy;
-    let ((order, subject), intact) = notes.reading(peers::BROKEN_SUBJECT, |notes| {
+    let ((order, subject), is_intact) = notes.reading(peers::BROKEN_SUBJECT, |notes| {
         let order = if is_baseline {
             Order::LAST
         } else {
@@ -31,34 +29,19 @@ pub fn policy(
     if is_baseline && spec.priority.is_some() {
         notes.warning("spec.priority", "a BaselineAdminNetworkPolicy has none: it comes last");
     }
-    let mut lower = |written: Option<&[AdminRule]>, direction| -> Option<Arc<[Rule]>> {
-        let written = written.filter(|rules| !rules.is_empty())?;
-        let rules = (0u32..).zip(written);
-        let lowered = rules.flat_map(|(index, rule)| {
-            let place = Place { index, direction, is_baseline };
-            self::rule(rule, place, notes)
-        });
-        Some(lowered.collect())
-    };
-    let mut lowered = Policy {
-        id: PolicyRef {
-            kind,
-            namespace: String::new(),
-            name: metadata.name.clone().unwrap_or_default(),
-        },
-        tier: if is_baseline { BASELINE_TIER } else { ADMIN_TIER }.to_owned(),
+    let written = WrittenPolicy {
+        kind,
+        metadata,
+        tier: if is_baseline { BASELINE_TIER } else { ADMIN_TIER },
         order,
-        subject: Selector::conjunction([kubernetes_only()].into_iter().chain(subject)),
-        ingress: lower(spec.ingress.as_deref(), Direction::Ingress),
-        egress: lower(spec.egress.as_deref(), Direction::Egress),
-        stage: Stage::Normal,
-        staged: None,
-        expires: None,
+        subject,
+        is_intact,
+        ingress: spec.ingress.as_deref(),
+        egress: spec.egress.as_deref(),
     };
-    if !intact {
-        calico::close(&mut lowered);
-    }
-    lowered
+    written.lower(|rule, index, direction| {
+        self::rule(rule, Place { index, direction, is_baseline }, notes)
+    })
 }
 
 struct Place {
@@ -75,12 +58,9 @@ fn rule(rule: &AdminRule, place: Place, notes: &mut Notes) -> Vec<Rule> {
         Some("Pass") if !is_baseline => Some(Action::Pass),
         _ => None,
     };
-    let (peers, other, other_name) = match direction {
-        Direction::Ingress => (&rule.from, &rule.to, "to"),
-        Direction::Egress => (&rule.to, &rule.from, "from"),
-    };
     let field = format!("spec.{direction}[{index}]");
-    let written = Written { index, action, peers: peers.as_deref(), direction };
+    let (from, to) = (rule.from.as_deref(), rule.to.as_deref());
+    let written = Written { index, action, from, to, direction };
     written.lower(
         notes,
         |notes| {
@@ -89,13 +69,7 @@ fn rule(rule: &AdminRule, place: Place, notes: &mut Notes) -> Vec<Rule> {
             let message = format!("`{shown}` is not an action: use {known}");
             notes.error(format!("{field}.action"), message);
         },
-        |notes| {
-            if other.is_some() {
-                let message = format!("has no meaning in {direction} rules");
-                notes.error(format!("{field}.{other_name}"), message);
-            }
-            traffic(rule.ports.as_deref(), &format!("{field}.ports"), notes)
-        },
+        |notes| traffic(rule.ports.as_deref(), &format!("{field}.ports"), notes),
     )
 }
 

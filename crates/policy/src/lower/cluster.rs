@@ -1,21 +1,19 @@
 //! `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy: tier Admin stands in `kube-admin`, tier
 //! Baseline in `kube-baseline`, and the priority is the order.
 
-use std::sync::Arc;
-
 use bulkhead_api::network_policy_api::{
     ClusterNetworkPolicy, ClusterProtocol, ClusterRule, NumberOrRange, ProtocolPorts,
 };
-use bulkhead_types::{Direction, PolicyKind, PolicyRef, PortRange, Protocol, Selector};
+use bulkhead_types::{Direction, PolicyKind, PortRange, Protocol};
 
-use super::kubernetes::{Traffic, kubernetes_only, merge};
-use super::peers::{self, ADMIN_TIER, BASELINE_TIER, Written};
-use super::{Notes, calico};
-use crate::rule::{Action, Order, Policy, Ports, Rule, Stage};
+use super::Notes;
+use super::kubernetes::{Traffic, merge};
+use super::peers::{self, ADMIN_TIER, BASELINE_TIER, Written, WrittenPolicy};
+use crate::rule::{Action, Order, Policy, Ports, Rule};
 
 pub fn policy(policy: &ClusterNetworkPolicy, notes: &mut Notes) -> Policy {
     let spec = &policy.spec;
-    let ((tier, priority, subject), intact) = notes.reading(peers::BROKEN_SUBJECT, |notes| {
+    let ((tier, priority, subject), is_intact) = notes.reading(peers::BROKEN_SUBJECT, |notes| {
         let tier = match spec.tier.as_deref() {
             Some("Admin") => ADMIN_TIER,
             Some("Baseline") => BASELINE_TIER,
@@ -28,30 +26,17 @@ pub fn policy(policy: &ClusterNetworkPolicy, notes: &mut Notes) -> Policy {
         let priority = peers::priority(spec.priority, notes);
         (tier, priority, peers::subject(spec.subject.as_ref(), notes))
     });
-    let mut lower = |written: Option<&[ClusterRule]>, direction| -> Option<Arc<[Rule]>> {
-        let written = written.filter(|rules| !rules.is_empty())?;
-        let rules = (0u32..).zip(written);
-        Some(rules.flat_map(|(index, rule)| self::rule(rule, index, direction, notes)).collect())
-    };
-    let mut lowered = Policy {
-        id: PolicyRef {
-            kind: PolicyKind::ClusterNetworkPolicy,
-            namespace: String::new(),
-            name: policy.metadata.name.clone().unwrap_or_default(),
-        },
-        tier: tier.to_owned(),
+    let written = WrittenPolicy {
+        kind: PolicyKind::ClusterNetworkPolicy,
+        metadata: &policy.metadata,
+        tier,
         order: Order::new(Some(priority)),
-        subject: Selector::conjunction([kubernetes_only()].into_iter().chain(subject)),
-        ingress: lower(spec.ingress.as_deref(), Direction::Ingress),
-        egress: lower(spec.egress.as_deref(), Direction::Egress),
-        stage: Stage::Normal,
-        staged: None,
-        expires: None,
+        subject,
+        is_intact,
+        ingress: spec.ingress.as_deref(),
+        egress: spec.egress.as_deref(),
     };
-    if !intact {
-        calico::close(&mut lowered);
-    }
-    lowered
+    written.lower(|rule, index, direction| self::rule(rule, index, direction, notes))
 }
 
 fn rule(rule: &ClusterRule, index: u32, direction: Direction, notes: &mut Notes) -> Vec<Rule> {
@@ -61,12 +46,9 @@ fn rule(rule: &ClusterRule, index: u32, direction: Direction, notes: &mut Notes)
         Some("Pass") => Some(Action::Pass),
         _ => None,
     };
-    let (peers, other, other_name) = match direction {
-        Direction::Ingress => (&rule.from, &rule.to, "to"),
-        Direction::Egress => (&rule.to, &rule.from, "from"),
-    };
     let field = format!("spec.{direction}[{index}]");
-    let written = Written { index, action, peers: peers.as_deref(), direction };
+    let (from, to) = (rule.from.as_deref(), rule.to.as_deref());
+    let written = Written { index, action, from, to, direction };
     written.lower(
         notes,
         |notes| {
@@ -74,13 +56,7 @@ fn rule(rule: &ClusterRule, index: u32, direction: Direction, notes: &mut Notes)
             let message = format!("`{shown}` is not an action: use Accept, Deny or Pass");
             notes.error(format!("{field}.action"), message);
         },
-        |notes| {
-            if other.is_some() {
-                let message = format!("has no meaning in {direction} rules");
-                notes.error(format!("{field}.{other_name}"), message);
-            }
-            traffic(rule.protocols.as_deref(), &format!("{field}.protocols"), notes)
-        },
+        |notes| traffic(rule.protocols.as_deref(), &format!("{field}.protocols"), notes),
     )
 }
 

@@ -1,13 +1,16 @@
-//! Subjects, peers and rules that ClusterNetworkPolicy shares with its forerunners.
+//! Policies, subjects, peers and rules as far as ClusterNetworkPolicy shares them with its forerunners.
 //!
 //! One written rule becomes one lowered rule for each (peer, protocol), all with the written index.
 
+use std::sync::Arc;
+
 use bulkhead_api::network_policy_api::{NamespacedPods, Peer, Subject};
-use bulkhead_types::{Direction, PortRange, Selector};
+use bulkhead_types::{Direction, PolicyKind, PolicyRef, PortRange, Selector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::kubernetes::{self, Traffic, kubernetes_only};
-use super::{Notes, domains, fields};
-use crate::rule::{Action, Rule, Side};
+use super::{Notes, calico, domains, fields};
+use crate::rule::{Action, Order, Policy, Rule, Side, Stage};
 
 pub const ADMIN_TIER: &str = "kube-admin";
 pub const BASELINE_TIER: &str = "kube-baseline";
@@ -45,13 +48,55 @@ pub fn priority(written: Option<i64>, notes: &mut Notes) -> f64 {
     }
 }
 
-/// A written rule of either API, with its traffic already read.
+/// A policy of either API, with `R` for its rules.
+pub struct WrittenPolicy<'a, R> {
+    pub kind: PolicyKind,
+    pub metadata: &'a ObjectMeta,
+    pub tier: &'static str,
+    pub order: Order,
+    /// To be ANDed.
+    pub subject: Vec<Selector>,
+    /// Whether all of the above was understood.
+    pub is_intact: bool,
+    pub ingress: Option<&'a [R]>,
+    pub egress: Option<&'a [R]>,
+}
+
+impl<R> WrittenPolicy<'_, R> {
+    pub fn lower(self, mut rule: impl FnMut(&R, u32, Direction) -> Vec<Rule>) -> Policy {
+        let mut rules = |written: Option<&[R]>, direction| -> Option<Arc<[Rule]>> {
+            let written = (0u32..).zip(written.filter(|rules| !rules.is_empty())?);
+            Some(written.flat_map(|(index, written)| rule(written, index, direction)).collect())
+        };
+        let name = self.metadata.name.clone().unwrap_or_default();
+        let mut lowered = Policy {
+            id: PolicyRef { kind: self.kind, namespace: String::new(), name },
+            tier: self.tier.to_owned(),
+            order: self.order,
+            subject: Selector::conjunction([kubernetes_only()].into_iter().chain(self.subject)),
+            ingress: rules(self.ingress, Direction::Ingress),
+            egress: rules(self.egress, Direction::Egress),
+            stage: Stage::Normal,
+            staged: None,
+            expires: None,
+        };
+        if !self.is_intact {
+            calico::close(&mut lowered);
+        }
+        lowered
+    }
+}
+
+/// A written rule of either API, but for its traffic.
 pub struct Written<'a> {
     pub index: u32,
     pub action: Option<Action>,
-    pub peers: Option<&'a [Peer]>,
+    pub from: Option<&'a [Peer]>,
+    pub to: Option<&'a [Peer]>,
     pub direction: Direction,
 }
+
+type End<'a> = (Option<&'a [Peer]>, &'static str);
 
 impl Written<'_> {
     /// The rule is read whole or not at all: an Allow that is not understood is left out, anything
@@ -71,6 +116,11 @@ impl Written<'_> {
                 read_action(notes);
             }
             let sides = self.sides(notes);
+            let (_, (other, name)) = self.ends();
+            if other.is_some() {
+                let field = format!("spec.{}[{}].{name}", self.direction, self.index);
+                notes.error(field, format!("has no meaning in {} rules", self.direction));
+            }
             let traffic = read_traffic(notes);
             self.cross(&sides, &traffic)
         });
@@ -99,13 +149,19 @@ impl Written<'_> {
         rules
     }
 
+    /// The remote end and the other one, as they are written and called.
+    fn ends(&self) -> (End<'_>, End<'_>) {
+        let (from, to) = ((self.from, "from"), (self.to, "to"));
+        match self.direction {
+            Direction::Ingress => (from, to),
+            Direction::Egress => (to, from),
+        }
+    }
+
     fn sides(&self, notes: &mut Notes) -> Vec<Side> {
-        let name = match self.direction {
-            Direction::Ingress => "from",
-            Direction::Egress => "to",
-        };
+        let ((peers, name), _) = self.ends();
         let field = format!("spec.{}[{}].{name}", self.direction, self.index);
-        let peers = self.peers.unwrap_or_default();
+        let peers = peers.unwrap_or_default();
         if peers.is_empty() {
             notes.error(&field, "a rule needs a peer; everybody is `namespaces: {}`");
         }
