@@ -50,6 +50,7 @@ impl<'a> Judge<'a> {
             _ if connection.is_to_itself() => [None, None],
             Some(program) if !self.has_hosts && connection.names.is_empty() => {
                 let word = |end: &Option<_>, direction| {
+                    let program = program.of_workloads();
                     Some(program.decide(end.as_ref()?, direction, &connection.packet))
                 };
                 [
@@ -70,13 +71,13 @@ impl<'a> Judge<'a> {
         let ends = [src.endpoint.as_ref(), dst.endpoint.as_ref()];
         let way = self.world.walk(ends, packet, |asked| match (asked, program) {
             (Asked::Workload(id, direction), Some(program)) if names.is_empty() => {
-                program.decide(id, *direction, packet)
+                program.of_workloads().decide(id, *direction, packet)
             }
             (Asked::Workload(id, direction), _) => {
                 self.world.decide_named(id, *direction, packet, names)
             }
             (Asked::Host(id, stage, direction), Some(program)) => {
-                program.decide_host(id, *stage, *direction, packet)
+                program.of_host(id).decide_host(id, *stage, *direction, packet)
             }
             (Asked::Host(id, stage, direction), None) => {
                 self.world.decide_host(id, *stage, *direction, packet)

@@ -13,7 +13,7 @@ use bulkhead_api::manifest::Severity;
 use bulkhead_api::{Object, ObjectKey, addressing};
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Changes, Diagnostic, Engine, Event, NodeProgram, World};
-use bulkhead_types::{Direction, EndpointId, HostStage, Packet, Verdict};
+use bulkhead_types::EndpointId;
 
 use crate::args::{Reading, When};
 use crate::input::Input;
@@ -91,7 +91,7 @@ pub fn say_closed_in<'a>(input: &Input, found: impl IntoIterator<Item = &'a Diag
 
 /// The compiled world.
 pub struct Program {
-    tables: Arc<NodeProgram>,
+    workloads: Arc<NodeProgram>,
     /// Host endpoints stay on their own nodes.
     hosts: HashMap<EndpointId, Arc<NodeProgram>>,
 }
@@ -107,22 +107,17 @@ impl Program {
         for tables in nodes.iter().filter_map(|node| engine.program(node)) {
             hosts.extend(tables.hosts.keys().map(|host| (host.clone(), Arc::clone(&tables))));
         }
-        Self { tables: engine.program(NODE).unwrap_or_default(), hosts }
+        Self { workloads: engine.program(NODE).unwrap_or_default(), hosts }
     }
 
-    pub fn decide_host(
-        &self,
-        host: &EndpointId,
-        stage: HostStage,
-        direction: Direction,
-        packet: &Packet,
-    ) -> Verdict {
-        let tables = self.hosts.get(host);
-        tables.map_or_else(Verdict::unknown, |t| t.decide_host(host, stage, direction, packet))
+    /// The program that knows the host endpoint, if there is one.
+    pub fn of_host(&self, host: &EndpointId) -> &NodeProgram {
+        self.hosts.get(host).unwrap_or(&self.workloads)
     }
 
-    pub fn decide(&self, endpoint: &EndpointId, direction: Direction, packet: &Packet) -> Verdict {
-        self.tables.decide(endpoint, direction, packet)
+    /// The program that knows every workload.
+    pub fn of_workloads(&self) -> &NodeProgram {
+        &self.workloads
     }
 }
 
