@@ -92,12 +92,22 @@ impl Twins {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Holds the two against one another, whole and from one workload; gives the whole.
+    /// Holds the two against one another, whole and from single workloads; gives the whole.
     async fn agree(&self, when: &str) -> Value {
-        let focus = ["shop/web[Deployment]"];
-        assert_eq!(self.told_by_the_server(&focus).await, self.told_offline(&focus), "{when}");
         let told = self.told_by_the_server(&[]).await;
         assert_eq!(told, self.told_offline(&[]), "{when}");
+        for name in ["shop/web[Deployment]", "shop/db[Pod]"] {
+            let focused = self.told_by_the_server(&[name]).await;
+            assert_eq!(focused, self.told_offline(&[name]), "{when}, from {name}");
+            // It is the part of the whole that has an end there.
+            let all = told["connections"].as_array().unwrap().iter();
+            let part = all.filter(|told| told["src"] == name || told["dst"] == name);
+            assert_eq!(
+                focused["connections"],
+                part.cloned().collect::<Value>(),
+                "{when}, from {name}"
+            );
+        }
         told
     }
 }
