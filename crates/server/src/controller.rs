@@ -16,6 +16,7 @@ pub mod held;
 pub mod owners;
 pub mod publish;
 pub mod reachability;
+mod twin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -164,8 +165,12 @@ impl Controller {
                     }
                 }
                 Some(question) = self.questions.recv() => {
-                    let held = Held::new(self.store.as_ref(), self.reached);
+                    let held = Held::new(Arc::clone(&self.store), self.reached);
                     self.compiler.answer(question, &held, Instant::now());
+                }
+                made = self.compiler.made() => {
+                    let held = Held::new(Arc::clone(&self.store), self.reached);
+                    self.compiler.take(made, &held);
                 }
             }
         }

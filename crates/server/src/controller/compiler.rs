@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bulkhead_api::{Object, ObjectKey};
 use bulkhead_policy::engine::Event;
+use bulkhead_policy::reach::Open;
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Severity, lower};
 use bulkhead_types::{PolicyRef, Revision};
@@ -103,14 +104,24 @@ impl Compiler {
     }
 
     /// `held` is what was compiled last.
-    pub fn answer(&mut self, question: ReachQuestion, held: &Held<'_>, now: Instant) {
+    pub fn answer(&mut self, question: ReachQuestion, held: &Held, now: Instant) {
         self.reachability.answer(question, &mut self.engine, &self.owners, held, now);
+    }
+
+    /// Waits for what questions about reachability wait for; for ever where there is none.
+    pub async fn made(&mut self) -> Option<Open> {
+        self.reachability.made().await
+    }
+
+    /// Takes in what [`Compiler::made`] gave.
+    pub fn take(&mut self, made: Option<Open>, held: &Held) {
+        self.reachability.take(made, &self.engine, &self.owners, held);
     }
 
     pub fn compile(&mut self, now: Moment) -> Output {
         self.engine.advance(now);
         let changes = self.engine.take_changes();
-        self.reachability.advance(now);
+        self.reachability.compile(now);
         let mut policies = std::mem::take(&mut self.written);
         let written = policies.clone();
         policies.extend(changes.policies);

@@ -4,6 +4,7 @@
 //! asked.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bulkhead_api::Object;
 use bulkhead_api::object::Kind;
@@ -11,13 +12,14 @@ use bulkhead_api::service::SERVICE_NAME;
 use bulkhead_apimachinery::kinds;
 use bulkhead_store::{ListRequest, ResourceVersion, Scope, Store};
 
-pub struct Held<'a> {
-    store: &'a dyn Store,
+#[derive(Clone)]
+pub struct Held {
+    store: Arc<dyn Store>,
     at: ResourceVersion,
 }
 
-impl<'a> Held<'a> {
-    pub fn new(store: &'a dyn Store, at: ResourceVersion) -> Self {
+impl Held {
+    pub fn new(store: Arc<dyn Store>, at: ResourceVersion) -> Self {
         Self { store, at }
     }
 
@@ -39,13 +41,12 @@ impl<'a> Held<'a> {
             return Some(Vec::new());
         }
         let slices = self.list(of(Kind::EndpointSlice))?;
-        entries.retain(|entry| {
-            !slices.iter().any(|slice| {
-                let labels = slice.metadata().labels.as_ref();
-                let service = labels.and_then(|labels| labels.get(SERVICE_NAME));
-                slice.key().namespace == entry.namespace && service == Some(&entry.service)
-            })
-        });
+        let service_of = |slice: &Object| {
+            let service = slice.metadata().labels.as_ref()?.get(SERVICE_NAME)?.clone();
+            Some((slice.key().namespace, service))
+        };
+        let sliced: BTreeSet<(String, String)> = slices.iter().filter_map(service_of).collect();
+        entries.retain(|e| !sliced.contains(&(e.namespace.clone(), e.service.clone())));
         let mut objects: Vec<Object> = services.into_iter().chain(slices).collect();
         let namespaces: BTreeSet<String> =
             entries.into_iter().map(|entry| entry.namespace).collect();

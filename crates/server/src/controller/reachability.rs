@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use bulkhead_api::reach::{AlteredReach, ReachChange, ReachChanges, ReachReport};
 use bulkhead_api::{Object, ObjectKey};
-use bulkhead_policy::reach::{
-    Beyond, Change, Open, Place, Reach, allowed, asks_for_requests, open,
-};
+use bulkhead_policy::reach::{Beyond, Change, Open, Place, Reach, allowed, asks_for_requests};
 use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event};
 use roaring::RoaringBitmap;
@@ -18,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::held::Held;
 use super::owners::Owners;
+use super::twin::Twin;
 
 /// Nobody has asked for so long: the answers are dropped.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -55,6 +54,10 @@ pub enum ReachRefused {
 #[derive(Debug, Default)]
 pub struct Reachability {
     kept: Option<Kept>,
+    /// The model without requests, while some policy asks for any and somebody for answers.
+    twin: Twin,
+    /// Questions that wait for it.
+    waiting: Vec<Asked>,
     /// Policies of which some rule asks for requests.
     asking: BTreeSet<ObjectKey>,
     /// As of when the model is compiled.
@@ -64,12 +67,13 @@ pub struct Reachability {
 #[derive(Debug)]
 struct Kept {
     reach: Reach,
-    /// The world without requests, while some policy asks for any.
-    open: Option<Open>,
     asked: Instant,
     changes: VecDeque<ReachChange>,
     forgotten_up_to: u64,
 }
+
+/// Workloads, and who wants to know of their connections.
+type Asked = (BTreeSet<String>, oneshot::Sender<Result<ReachReport, ReachRefused>>);
 
 impl Reachability {
     pub fn upsert(&mut self, object: &Object) {
@@ -78,38 +82,29 @@ impl Reachability {
         } else if !self.asking.is_empty() {
             self.asking.remove(&object.key());
         }
-        if let Some(twin) = self.kept.as_mut().and_then(|kept| kept.open.as_mut()) {
-            twin.engine.apply(Event::Upsert(open(object.clone())));
-        }
+        self.twin.apply(|| Event::Upsert(object.clone()));
     }
 
     pub fn delete(&mut self, key: &ObjectKey) {
         self.asking.remove(key);
-        if let Some(twin) = self.kept.as_mut().and_then(|kept| kept.open.as_mut()) {
-            twin.engine.apply(Event::Delete(key.clone()));
-        }
+        self.twin.apply(|| Event::Delete(key.clone()));
     }
 
     /// With each compile, as of the moment that it is for.
-    pub fn advance(&mut self, now: Moment) {
+    pub fn compile(&mut self, now: Moment) {
         self.moment = now;
-        let Some(kept) = &mut self.kept else { return };
-        if self.asking.is_empty() {
-            kept.open = None;
+        if self.asking.is_empty() && self.waiting.is_empty() {
+            self.twin = Twin::Unknown;
         }
-        if let Some(Open { engine, reach }) = &mut kept.open {
-            engine.advance(now);
-            engine.take_changes();
-            let watched = engine.take_watched();
-            reach.follow(engine, &watched);
-        }
+        self.twin.compile(now);
     }
 
     /// After each compile. `reached`: the resourceVersion that is compiled.
     pub fn follow(&mut self, engine: &mut Engine, owners: &Owners, reached: u64, now: Instant) {
         let Some(kept) = &mut self.kept else { return };
-        if now.saturating_duration_since(kept.asked) > KEPT_FOR {
+        if now.saturating_duration_since(kept.asked) > KEPT_FOR && self.waiting.is_empty() {
             self.kept = None;
+            self.twin = Twin::Unknown;
             engine.unwatch();
             return;
         }
@@ -124,57 +119,59 @@ impl Reachability {
         question: ReachQuestion,
         engine: &mut Engine,
         owners: &Owners,
-        held: &Held<'_>,
+        held: &Held,
         now: Instant,
     ) {
         let reached = held.revision();
         let kept = self.kept.get_or_insert_with(|| {
             engine.watch();
             let reach = Reach::of(engine);
-            let changes = VecDeque::new();
-            Kept { reach, open: None, asked: now, changes, forgotten_up_to: reached }
+            Kept { reach, asked: now, changes: VecDeque::new(), forgotten_up_to: reached }
         });
         kept.asked = now;
         // Whoever asked may be gone.
         match question {
-            ReachQuestion::Connections(workloads, to) => {
-                if !self.asking.is_empty() && kept.open.is_none() {
-                    kept.open = opened(held, self.moment);
-                }
-                let is_open = self.asking.is_empty() || kept.open.is_some();
-                let answer = match is_open {
-                    true => kept.connections(&workloads, engine, owners, held),
-                    false => Err(ReachRefused::Behind),
-                };
-                drop(to.send(answer));
-            }
             ReachQuestion::Changes(since, to) => drop(to.send(kept.changes_since(since))),
+            ReachQuestion::Connections(workloads, to) => {
+                if let Err(refused) = kept.admits(&workloads, owners) {
+                    drop(to.send(Err(refused)));
+                } else if self.asking.is_empty() || self.twin.ready().is_some() {
+                    let open = self.twin.ready();
+                    drop(to.send(kept.connections(&workloads, open, engine, owners, held)));
+                } else {
+                    self.waiting.push((workloads, to));
+                    if matches!(self.twin, Twin::Unknown) {
+                        self.twin = Twin::make(held.clone(), self.moment);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for what questions wait for; for ever where there is none.
+    pub async fn made(&mut self) -> Option<Open> {
+        self.twin.made().await
+    }
+
+    /// Takes in what was made, and answers who waited for it.
+    pub fn take(&mut self, made: Option<Open>, engine: &Engine, owners: &Owners, held: &Held) {
+        self.twin.take(made, self.moment);
+        for (workloads, to) in std::mem::take(&mut self.waiting) {
+            let is_known = self.asking.is_empty() || self.twin.ready().is_some();
+            let answer = match &mut self.kept {
+                Some(kept) if is_known => kept.admits(&workloads, owners).and_then(|()| {
+                    kept.connections(&workloads, self.twin.ready(), engine, owners, held)
+                }),
+                _ => Err(ReachRefused::Behind),
+            };
+            drop(to.send(answer));
         }
     }
 }
 
-/// The world in which no rule asks for a request. `None`: the store has forgotten that revision.
-fn opened(held: &Held<'_>, moment: Moment) -> Option<Open> {
-    let mut engine = Engine::new();
-    engine.watch();
-    engine.advance(moment);
-    for object in held.everything()? {
-        engine.apply(Event::Upsert(open(object)));
-    }
-    engine.take_changes();
-    engine.take_watched();
-    let reach = Reach::of(&engine);
-    Some(Open { engine, reach })
-}
-
 impl Kept {
-    fn connections(
-        &mut self,
-        workloads: &BTreeSet<String>,
-        engine: &Engine,
-        owners: &Owners,
-        held: &Held<'_>,
-    ) -> Result<ReachReport, ReachRefused> {
+    /// Whether the question can be answered.
+    fn admits(&self, workloads: &BTreeSet<String>, owners: &Owners) -> Result<(), ReachRefused> {
         let n_endpoints = self.reach.endpoints().count();
         if workloads.is_empty() && n_endpoints > ENDPOINTS_MAX {
             return Err(ReachRefused::TooMany(n_endpoints));
@@ -183,12 +180,23 @@ impl Kept {
             true => BTreeSet::new(),
             false => self.reach.endpoints().map(|endpoint| owners.name_of(endpoint)).collect(),
         };
-        if let Some(unknown) = workloads.iter().find(|name| !known.contains(*name)) {
-            return Err(ReachRefused::Unknown(unknown.clone()));
+        match workloads.iter().find(|name| !known.contains(*name)) {
+            Some(unknown) => Err(ReachRefused::Unknown(unknown.clone())),
+            None => Ok(()),
         }
+    }
+
+    fn connections(
+        &mut self,
+        workloads: &BTreeSet<String>,
+        open: Option<&mut Open>,
+        engine: &Engine,
+        owners: &Owners,
+        held: &Held,
+    ) -> Result<ReachReport, ReachRefused> {
         let focus = (!workloads.is_empty()).then_some(workloads);
         let entries = held.entries().ok_or(ReachRefused::Behind)?;
-        let beyond = Beyond { open: self.open.as_mut(), entries: &entries };
+        let beyond = Beyond { open, entries: &entries };
         let matrix = self.reach.whole(engine, &|id| owners.name_of(id), focus, beyond);
         Ok(ReachReport { resource_version: Some(held.revision()), ..matrix.report() })
     }

@@ -3,6 +3,10 @@ use std::time::Duration;
 use bulkhead_store::{Batch, Expect, Limits, RedbStore, Write};
 use serde_json::{Value, json};
 
+use bulkhead_policy::Event;
+use bulkhead_policy::rule::Moment;
+
+use super::twin::Twin;
 use super::*;
 use crate::registry::Standing;
 use crate::shutdown;
@@ -218,4 +222,27 @@ async fn reach_is_told_whole_and_then_change_by_change() {
     assert!(!pair(&of_db));
     let unknown = BTreeSet::from(["shop/nobody[Pod]".to_owned()]);
     assert!(world.programs.reach(unknown).await.expect("lives").is_err());
+}
+
+#[tokio::test]
+async fn what_happens_while_the_model_without_requests_is_made_is_not_missed() {
+    let world = mk_world();
+    world.put("pods", mk_pod("web", "n1", "10.0.0.1")).await;
+    let written = world.put("pods", mk_pod("db", "n2", "10.0.0.2")).await;
+    let held = Held::new(Arc::clone(&world.store), ResourceVersion(written));
+    let mut twin = Twin::make(held, Moment::default());
+    let late = Object::from_value(mk_pod("late", "n1", "10.0.0.3")).expect("a pod");
+    let gone = Object::from_value(mk_pod("db", "n2", "10.0.0.2")).expect("a pod").key();
+    twin.apply(|| Event::Upsert(late));
+    twin.apply(|| Event::Delete(gone));
+    assert!(twin.ready().is_none());
+    let made = twin.made().await;
+    twin.take(made, Moment::default());
+    let ends = twin.ready().expect("it is made").reach.endpoints().map(ToString::to_string);
+    assert_eq!(ends.collect::<BTreeSet<_>>(), ["shop/late", "shop/web"].map(str::to_owned).into());
+
+    // Where nothing could be made, the next question makes it anew.
+    let mut twin = Twin::make(Held::new(world.store, ResourceVersion(written)), Moment::default());
+    twin.take(None, Moment::default());
+    assert!(matches!(twin, Twin::Unknown));
 }
