@@ -1,8 +1,11 @@
 //! `gateway.networking.k8s.io`: as far as it says which services are reachable from outside.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Where traffic from outside comes in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +25,9 @@ pub struct GatewaySpec {
     pub gateway_class_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listeners: Option<Vec<Listener>>,
+    /// What says nothing about which services are reachable.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// A port of a gateway.
@@ -36,6 +42,9 @@ pub struct Listener {
     pub port: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
+    /// What says nothing about which services are reachable.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// Which requests of a gateway go to which services.
@@ -58,6 +67,9 @@ pub struct HttpRouteSpec {
     pub hostnames: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Vec<HttpRouteRule>>,
+    /// What says nothing about which services are reachable.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// The gateway that a route hangs on.
@@ -76,6 +88,9 @@ pub struct ParentRef {
     pub section_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<i64>,
+    /// What says nothing about which services are reachable.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// Requests that match go to one of the backends.
@@ -84,6 +99,9 @@ pub struct ParentRef {
 pub struct HttpRouteRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_refs: Option<Vec<BackendRef>>,
+    /// What says nothing about which services are reachable.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// A service and its port.
@@ -102,4 +120,7 @@ pub struct BackendRef {
     pub port: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<i64>,
+    /// What says nothing about which services are reachable.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }

@@ -189,6 +189,11 @@ pub enum ObjectError {
 
 impl Kind {
     pub fn from_api(api_version: &str, kind: &str) -> Option<Self> {
+        // The same fields under an older name, which many manifests still bear.
+        let api_version = match api_version {
+            "gateway.networking.k8s.io/v1beta1" => "gateway.networking.k8s.io/v1",
+            written => written,
+        };
         Kind::ALL.iter().copied().find(|known| known.api() == (api_version, kind))
     }
 

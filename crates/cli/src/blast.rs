@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use bulkhead_api::reach::{AllowedTraffic, NotComputed};
+use bulkhead_policy::explain::RuleNames;
 use bulkhead_policy::reach::{Blast, End, NOT_COMPUTED, Origin, Way, allowed, not_computed};
 use bulkhead_types::EndpointId;
 use serde::Serialize;
@@ -29,13 +30,14 @@ pub fn run(command: &args::Blast) -> anyhow::Result<ExitCode> {
         Origin::Workload(name) => name.to_string(),
         Origin::Address(address) => address.to_string(),
     };
+    let names = RuleNames::of(&asked.objects);
     let mut out = output::answers();
     let hosts = &matrix.not_computed;
     match command.output {
-        Picture::Json => write_json(&mut out, &from, &blast, hosts)?,
+        Picture::Json => write_json(&mut out, &from, (&blast, &names), hosts)?,
         Picture::Table => {
             let paint = Paint::for_stdout();
-            write_text(&mut out, &from, &blast, paint)?;
+            write_text(&mut out, &from, (&blast, &names), paint)?;
             table::write_not_computed(&mut out, hosts, paint)?;
         }
         Picture::Dot => graph(&origin, &blast).write_dot(&mut out)?,
@@ -96,13 +98,13 @@ struct WayJson {
 }
 
 impl WayJson {
-    fn of(hop: Option<u32>, way: &Way) -> Self {
+    fn of(hop: Option<u32>, way: &Way, names: &RuleNames) -> Self {
         Self {
             hop,
             src: way.src.to_string(),
             dst: way.dst.to_string(),
             allowed: allowed(&way.allowed, None),
-            rules: way.grounds.iter().map(GroundJson::of).collect(),
+            rules: way.grounds.iter().map(|ground| GroundJson::of(ground, names)).collect(),
         }
     }
 }
@@ -110,15 +112,15 @@ impl WayJson {
 fn write_json(
     out: &mut impl Write,
     from: &str,
-    blast: &Blast,
+    (blast, names): (&Blast, &RuleNames),
     hosts: &BTreeSet<Arc<str>>,
 ) -> anyhow::Result<()> {
     let reached = blast.reached.iter().map(|reached| ReachedJson {
         workload: reached.workload.to_string(),
         hop: reached.hop,
-        ways: reached.ways.iter().map(|way| WayJson::of(None, way)).collect(),
+        ways: reached.ways.iter().map(|way| WayJson::of(None, way, names)).collect(),
     });
-    let outside = blast.outside.iter().map(|(hop, way)| WayJson::of(Some(*hop), way));
+    let outside = blast.outside.iter().map(|(hop, way)| WayJson::of(Some(*hop), way, names));
     let blast = BlastJson {
         from,
         reached: reached.collect(),
@@ -130,7 +132,12 @@ fn write_json(
     Ok(())
 }
 
-fn write_text(out: &mut impl Write, from: &str, blast: &Blast, paint: Paint) -> anyhow::Result<()> {
+fn write_text(
+    out: &mut impl Write,
+    from: &str,
+    (blast, names): (&Blast, &RuleNames),
+    paint: Paint,
+) -> anyhow::Result<()> {
     if blast.reached.is_empty() && blast.outside.is_empty() {
         writeln!(out, "{from} reaches nothing")?;
         return Ok(());
@@ -140,11 +147,11 @@ fn write_text(out: &mut impl Write, from: &str, blast: &Blast, paint: Paint) -> 
         writeln!(out, "{}", paint.strong(&format!("hop {hop}")))?;
         for reached in blast.reached.iter().filter(|reached| reached.hop == hop) {
             for way in &reached.ways {
-                write_way(out, way, paint)?;
+                write_way(out, way, names, paint)?;
             }
         }
         for (_, way) in blast.outside.iter().filter(|(at, _)| *at == hop) {
-            write_way(out, way, paint)?;
+            write_way(out, way, names, paint)?;
         }
     }
     let n_out = blast.outside.len();
@@ -162,7 +169,12 @@ fn counted(n: usize, word: &str) -> String {
     if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") }
 }
 
-fn write_way(out: &mut impl Write, way: &Way, paint: Paint) -> anyhow::Result<()> {
+fn write_way(
+    out: &mut impl Write,
+    way: &Way,
+    names: &RuleNames,
+    paint: Paint,
+) -> anyhow::Result<()> {
     let (src, dst) = (way.src.to_string(), way.dst.to_string());
     let dst = if table::is_outside(&way.dst) { paint.bad(&dst) } else { dst };
     writeln!(out, "  {src} -> {dst}: {}", way.allowed.in_short())?;
@@ -173,7 +185,7 @@ fn write_way(out: &mut impl Write, way: &Way, paint: Paint) -> anyhow::Result<()
         };
         for (name, rule) in [("egress", &ground.egress), ("ingress", &ground.ingress)] {
             if let Some(rule) = rule {
-                let line = format!("    {what}{name} {}", because(rule));
+                let line = format!("    {what}{name} {}", because(rule, names));
                 writeln!(out, "{}", paint.faint(&line))?;
             }
         }

@@ -109,7 +109,8 @@ pub struct Pen<'a> {
 impl Pen<'_> {
     /// What lowering says, in the form of the rest; this is what a server would refuse or warn of.
     fn engine(&mut self, diagnostics: &[bulkhead_policy::Diagnostic]) {
-        for found in diagnostics {
+        // `references` says it with the name that was probably meant.
+        for found in diagnostics.iter().filter(|found| !found.is_about_tier()) {
             let (severity, code) = match (found.severity, &*found.field) {
                 (bulkhead_policy::Severity::Error, _) => (Severity::Error, "invalid"),
                 (_, field) if field.ends_with(".http") => (Severity::Warning, "http-not-enforced"),

@@ -8,33 +8,20 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use bulkhead_api::reach::{AllowedTraffic, NotComputed};
-use bulkhead_policy::reach::{Allowance, Difference, DifferenceKind, End, allowed, not_computed};
+use bulkhead_policy::reach::{
+    Allowance, Difference, DifferenceKind, End, Matrix, allowed, not_computed,
+};
 use serde::Serialize;
 
-use crate::args::{Diff, Manifests, Picture};
+use crate::args::{Diff, Picture};
+use crate::input::{self, Input};
+use crate::live;
 use crate::output::{self, Paint};
 use crate::reach::graph::Graph;
 use crate::reach::{Asked, table};
 
 pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
-    let matrix = |files: &[PathBuf], is_staged| {
-        let from = Manifests { files: files.to_vec(), ..Manifests::default() };
-        Asked::read(&from, is_staged, &command.when).map(|mut asked| asked.matrix(None))
-    };
-    let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
-    let (old, new) = match (&command.old, &command.new) {
-        (Some(old), Some(new)) if is_stdin(old) && is_stdin(new) => {
-            bail!("`-` for both OLD and NEW reads stdin twice: give one of them as a file")
-        }
-        (Some(old), Some(new)) => {
-            let old = matrix(std::slice::from_ref(old), false)?;
-            (old, matrix(std::slice::from_ref(new), false)?)
-        }
-        _ if command.files.iter().any(is_stdin) => {
-            bail!("`-f -` with `--staged` is read twice: give a file")
-        }
-        _ => (matrix(&command.files, false)?, matrix(&command.files, true)?),
-    };
+    let (old, new) = both(command)?;
     let found = old.difference(&new);
     let hosts: BTreeSet<Arc<str>> = old.not_computed.union(&new.not_computed).cloned().collect();
     let mut out = output::answers();
@@ -53,6 +40,39 @@ pub fn run(command: &Diff) -> anyhow::Result<ExitCode> {
         true => Ok(ExitCode::FAILURE),
         false => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// The two worlds that are compared.
+fn both(command: &Diff) -> anyhow::Result<(Matrix, Matrix)> {
+    let matrix = |input: Input, is_staged| {
+        Asked::of(input, is_staged, &command.when).map(|mut asked| asked.matrix(None))
+    };
+    let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+    let files = |path: &PathBuf| input::on_top(Vec::new(), std::slice::from_ref(path));
+    if let (Some(old), Some(new)) = (&command.old, &command.new) {
+        if is_stdin(old) && is_stdin(new) {
+            bail!("`-` for both OLD and NEW reads stdin twice: give one of them as a file");
+        }
+        let old = matrix(files(old)?, false)?;
+        return Ok((old, matrix(files(new)?, false)?));
+    }
+    if command.staged && command.files.iter().any(is_stdin) {
+        bail!("`-f -` with `--staged` is read twice: give a file");
+    }
+    // A server is asked once, or its own changes would show.
+    let live = match &command.server {
+        Some(url) => live::objects(url.as_deref(), &command.access)?,
+        None => Vec::new(),
+    };
+    let old = match command.staged {
+        true => input::on_top(live.clone(), &command.files)?,
+        false if command.files.is_empty() => {
+            bail!("`--server` alone compares with nothing: add `-f` or `--staged`")
+        }
+        false => input::on_top(live.clone(), &[])?,
+    };
+    let new = input::on_top(live, &command.files)?;
+    Ok((matrix(old, false)?, matrix(new, command.staged)?))
 }
 
 /// Names and order of the keys are a promise.

@@ -34,12 +34,17 @@ pub struct Input {
 /// Reads what a command line names. An `Err` is a path or a server that cannot be read; what is
 /// wrong *in* a file is a diagnostic.
 pub fn read(from: &args::Manifests) -> anyhow::Result<Input> {
-    let mut input = read_files(&from.files)?;
-    if let Some(url) = &from.server {
-        let live = live::objects(url.as_deref(), &from.access)?;
-        input.live = live.into_iter().filter(|o| !input.places.contains_key(&o.key())).collect();
+    // Files first: what is wrong with them is known sooner.
+    let input = read_files(&from.files)?;
+    match &from.server {
+        Some(url) => Ok(input.over(live::objects(url.as_deref(), &from.access)?)),
+        None => Ok(input),
     }
-    Ok(input)
+}
+
+/// What files say, and below them what a server was found to hold.
+pub fn on_top(live: Vec<Object>, files: &[PathBuf]) -> anyhow::Result<Input> {
+    Ok(read_files(files)?.over(live))
 }
 
 fn read_files(paths: &[PathBuf]) -> anyhow::Result<Input> {
@@ -175,6 +180,12 @@ fn shown(path: &Path) -> String {
 }
 
 impl Input {
+    /// An object of a file replaces that of the server.
+    fn over(mut self, live: Vec<Object>) -> Self {
+        self.live = live.into_iter().filter(|o| !self.places.contains_key(&o.key())).collect();
+        self
+    }
+
     /// Everything that was read, files first.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.manifests.objects.iter().map(|loaded| &loaded.object).chain(&self.live)

@@ -6,6 +6,7 @@
 use bulkhead_api::Object;
 use bulkhead_policy::World;
 use bulkhead_policy::decide::Asked;
+use bulkhead_policy::explain::RuleNames;
 use bulkhead_types::{Decision, Direction, Verdict};
 
 use crate::args::Reading;
@@ -15,6 +16,7 @@ use crate::world::{self, Program};
 pub struct Judge<'a> {
     pub world: World,
     pub directory: Directory<'a>,
+    pub rule_names: RuleNames,
     /// `None`: the slow reading answers for all.
     program: Option<Program>,
     has_hosts: bool,
@@ -32,11 +34,12 @@ pub struct Judged {
 
 impl<'a> Judge<'a> {
     pub fn of(objects: &'a [Object], reading: &Reading) -> Self {
+        // Before the rest, so that the engine is gone by then: both at once would take twice the room.
+        let program = (!reading.staged).then(|| Program::of(objects, world::moment(&reading.when)));
         let world = world::read(objects, reading);
         let directory = Directory::of(&world, objects);
-        let program = (!reading.staged).then(|| Program::of(objects, world::moment(&reading.when)));
         let has_hosts = world.knows_hosts();
-        Self { world, directory, program, has_hosts }
+        Self { world, directory, rule_names: RuleNames::of(objects), program, has_hosts }
     }
 
     /// At least one.

@@ -24,8 +24,9 @@ use bulkhead_types::EndpointId;
 use serde::Serialize;
 
 use crate::args::{Manifests, Picture, Reach, When};
+use crate::input::{self, Input};
 use crate::output::{self, Paint};
-use crate::{input, world};
+use crate::world;
 
 use exposure::ExposureJson;
 use owners::Owners;
@@ -91,7 +92,11 @@ fn write_json(
 impl Asked {
     /// `is_staged`: as if every staged policy was enforced.
     pub fn read(from: &Manifests, is_staged: bool, when: &When) -> anyhow::Result<Self> {
-        let mut input = input::read(from)?;
+        Self::of(input::read(from)?, is_staged, when)
+    }
+
+    /// As [`Asked::read`], of what is read already.
+    pub fn of(mut input: Input, is_staged: bool, when: &When) -> anyhow::Result<Self> {
         let unplaced = world::unplaced(&input);
         let mut objects = world::objects(&mut input)?;
         if is_staged {

@@ -12,6 +12,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::bail;
+use bulkhead_policy::explain::RuleNames;
 
 use crate::args::{Output, Why};
 use crate::input;
@@ -47,7 +48,8 @@ pub fn run(command: &Why) -> anyhow::Result<ExitCode> {
     {
         told = denied;
     }
-    let story = Story::of(&world, &input, told, n_connections);
+    let rule_names = RuleNames::of(&objects);
+    let story = Story::of((&world, &rule_names), &input, told, n_connections);
     let mut out = output::answers();
     match command.output {
         Output::Text => story.write_text(&mut out, Paint::for_stdout())?,

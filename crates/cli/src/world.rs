@@ -81,7 +81,7 @@ pub fn say_closed(input: &Input, world: &World) {
 
 pub fn say_closed_in<'a>(input: &Input, found: impl IntoIterator<Item = &'a Diagnostic>) {
     for found in found {
-        if found.severity == bulkhead_policy::Severity::Error {
+        if found.severity == bulkhead_policy::Severity::Error || found.is_about_tier() {
             let place = input.place(&found.object, &found.field);
             let place = place.map(|source| format!("{source}: ")).unwrap_or_default();
             output::complain(&format!("warning: {place}{}: {found}", found.object));

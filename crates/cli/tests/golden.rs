@@ -236,3 +236,86 @@ fn convert_goes_both_ways_and_names_what_it_refuses() {
     golden("convert-refused", &["convert", "--to", "kubernetes", "-f", "broken/lint.yaml"], "");
     golden("convert-nothing", &["convert", "--to", "kubernetes", "-f", "shop/world.yaml"], "");
 }
+
+/// Fields and versions that every cluster has and that policy has no use for.
+const FROM_A_CLUSTER: &str = "\
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: Gateway
+metadata: {name: gw, namespace: shop}
+spec:
+  gatewayClassName: any
+  listeners:
+  - {name: web, port: 80, protocol: HTTP, tls: {mode: Terminate}, allowedRoutes: {namespaces: {from: All}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{name: gw}]
+  rules:
+  - matches: [{path: {type: PathPrefix, value: /}}]
+    filters: [{type: RequestHeaderModifier}]
+    timeouts: {request: 1s}
+    backendRefs: [{name: web, port: 80, filters: []}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: base}
+spec:
+  tier: Baseline
+  priority: 5
+  subject: {namespaces: {}}
+  ingress:
+  - {name: from-the-gateway, action: Accept, from: [{namespaces: {}}]}
+  - {name: drop-the-rest, action: Deny, from: [{namespaces: {matchLabels: {a: b}}}]}
+";
+
+#[test]
+fn what_a_cluster_says_beyond_policy_stops_nothing() {
+    let printed = run(&["reach", "-f", "-"], FROM_A_CLUSTER);
+    assert!(printed.contains("--- status 0"), "{printed}");
+    let route = |line: &str| {
+        line.split_whitespace().eq(["shop/web[HTTPRoute]", "shop/web[Pod]", "TCP", "8080"])
+    };
+    assert!(printed.lines().any(route), "{printed}");
+}
+
+#[test]
+fn rules_are_called_what_people_called_them() {
+    let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: ops, namespace: shop}\n";
+    let input = format!("{FROM_A_CLUSTER}{pod}");
+    let printed = run(&["why", "shop/ops", "shop/web:80", "-f", "-"], &input);
+    assert!(printed.contains("rule 0 `from-the-gateway` Allow  matches and decides"), "{printed}");
+    let json = run(&["why", "shop/ops", "shop/web:80", "-f", "-", "--output", "json"], &input);
+    assert!(json.contains("\"name\": \"from-the-gateway\""), "{json}");
+    let blast = run(&["blast", "--from", "shop/ops", "-f", "-"], &input);
+    let words = "allowed by rule 0 `from-the-gateway` (ingress) of ClusterNetworkPolicy base";
+    assert!(blast.contains(words), "{blast}");
+}
+
+#[test]
+fn every_tool_says_that_a_tier_is_missing() {
+    let policy = "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\n\
+                  metadata: {name: a, namespace: shop}\nspec: {tier: platfrom, ingress: [{action: Allow}]}\n";
+    let input = format!("{FROM_A_CLUSTER}---\n{policy}");
+    for args in [
+        &["why", "192.0.2.1", "shop/web:80", "-f", "-"][..],
+        &["reach", "-f", "-"],
+        &["blast", "--from", "shop/web", "-f", "-"],
+    ] {
+        let printed = run(args, &input);
+        assert_eq!(printed.matches("there is no tier `platfrom`").count(), 1, "{printed}");
+    }
+    let printed = run(&["check", "-f", "-"], &input);
+    assert_eq!(printed.matches("there is no tier `platfrom`").count(), 1, "{printed}");
+}

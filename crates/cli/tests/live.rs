@@ -262,3 +262,40 @@ fn files_lie_on_top_of_what_a_server_holds() {
     assert!(stdout.contains("3 objects in 1 file"), "{stdout}");
     assert!(stdout.contains("warning[allow-all]"), "{stdout}");
 }
+
+/// As [`LISTS`], on one page and on a node.
+const PLACED: &[(&str, &str)] = &[
+    (
+        "/api/v1/pods?limit=500",
+        r#"{"metadata":{},"items":[
+            {"metadata":{"namespace":"shop","name":"web"},"spec":{"nodeName":"n1","containers":[]},"status":{"podIP":"10.0.0.1"}},
+            {"metadata":{"namespace":"shop","name":"db"},"spec":{"nodeName":"n1","containers":[]},"status":{"podIP":"10.0.0.2"}}]}"#,
+    ),
+    (
+        "/apis/networking.k8s.io/v1/networkpolicies?limit=500",
+        r#"{"metadata":{},"items":[{"metadata":{"namespace":"shop","name":"db"},"spec":{"podSelector":{}}}]}"#,
+    ),
+];
+
+#[test]
+fn a_change_is_compared_with_what_a_server_holds() {
+    let url = serve_lists(PLACED);
+    let folder = tempfile::tempdir().unwrap();
+    let change = folder.path().join("change.yaml");
+    let text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
+                metadata: {namespace: shop, name: db}\nspec: {podSelector: {}, ingress: [{ports: [{port: 80}]}]}\n";
+    std::fs::write(&change, text).unwrap();
+    let change = change.to_str().unwrap();
+    let output = bulkhead(&url, &["diff", "--server", "-f", change, "--exit-code"]);
+    let (status, stdout, stderr) = texts(&output);
+    assert_eq!((status, stderr.as_str()), (1, ""), "{stdout}");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let wanted = ["added", "shop/web[Pod]", "shop/db[Pod]", "nothing", "TCP", "80"];
+    assert!(stdout.lines().any(|line| words(line) == wanted), "{stdout}");
+    let output = bulkhead(&url, &["diff", "--server", "--staged"]);
+    assert!(texts(&output).1.starts_with("nothing changes"));
+    let output = bulkhead(&url, &["diff", "--server"]);
+    let (status, _, stderr) = texts(&output);
+    assert_eq!(status, 1);
+    assert!(stderr.contains("add `-f` or `--staged`"), "{stderr}");
+}

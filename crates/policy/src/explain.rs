@@ -3,12 +3,14 @@
 //! The one place for these words; what was looked at on the way is `decide::Trace`.
 
 mod miss;
+mod named;
 #[cfg(test)]
 mod tests;
 
 use bulkhead_types::{Decision, RuleRef, Verdict};
 
 pub use miss::miss;
+pub use named::RuleNames;
 
 /// `denied by rule 2 (ingress) of NetworkPolicy shop/db in tier default`
 pub fn verdict(verdict: &Verdict) -> String {

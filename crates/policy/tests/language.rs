@@ -354,6 +354,9 @@ fn a_policy_without_its_tier_is_named_until_the_tier_comes() {
     engine.apply(Event::Upsert(policy.clone()));
     let [said] = engine.diagnostics(&policy.key()) else { panic!("one word about it") };
     assert!(said.message.starts_with("there is no tier `late`"), "{said}");
+    // The oracle says the same.
+    assert_eq!(World::from_objects([&policy]).diagnostics(), [said.clone()]);
+    assert_eq!(World::from_objects([&policy, &tier]).diagnostics(), []);
     engine.apply(Event::Upsert(tier.clone()));
     assert!(engine.diagnostics(&policy.key()).is_empty());
     engine.apply(Event::Delete(tier.key()));

@@ -36,7 +36,7 @@ impl Index {
     }
 
     /// The text from the line on, which counts from 1.
-    fn from_line<'t>(&self, text: &'t str, line: u32) -> Option<&'t str> {
+    fn rest_at<'t>(&self, text: &'t str, line: u32) -> Option<&'t str> {
         let number = (line as usize).checked_sub(1)?;
         let rest = text.get(*self.marks.get(number / STRIDE)?..)?;
         let mut skipped = 0;
@@ -48,7 +48,7 @@ impl Index {
 
     /// One line, without its end.
     pub fn line<'t>(&self, text: &'t str, line: u32) -> Option<&'t str> {
-        self.from_line(text, line)?.lines().next()
+        self.rest_at(text, line)?.lines().next()
     }
 
     fn document<'t>(&self, text: &'t str, line: u32) -> Option<(&'t str, u32)> {
@@ -70,7 +70,7 @@ impl Index {
 
     /// Reads nothing but the object, which may be one of very many in a list.
     fn alone(&self, text: &str, object: &Source, field: &str) -> Option<(u32, u32)> {
-        let rest = self.from_line(text, object.line)?;
+        let rest = self.rest_at(text, object.line)?;
         let column = (object.column as usize).checked_sub(1)?;
         let (skipped, _) = rest.char_indices().nth(column)?;
         let root = compose::first(rest.get(skipped..)?, object.line, object.column).ok()?;

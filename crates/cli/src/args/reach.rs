@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Arguments, ValueEnum};
+use clap::{ArgGroup, Args as Arguments, ValueEnum};
 
-use super::{Manifests, When};
+use super::{Manifests, Server, When};
 
 #[derive(Debug, Arguments)]
 pub struct Reach {
@@ -40,19 +40,28 @@ pub enum Picture {
 }
 
 #[derive(Debug, Arguments)]
+#[command(group(ArgGroup::new("from").args(["files", "server"]).multiple(true)))]
+#[command(group(ArgGroup::new("how").args(["staged", "server"]).multiple(true)))]
 pub struct Diff {
     /// Manifests as they were: a file, a folder or `-`.
-    #[arg(value_name = "OLD", required_unless_present = "staged")]
+    #[arg(value_name = "OLD", required_unless_present = "how")]
     pub old: Option<PathBuf>,
     /// Manifests as they are to be.
-    #[arg(value_name = "NEW", required_unless_present = "staged")]
+    #[arg(value_name = "NEW", required_unless_present = "how")]
     pub new: Option<PathBuf>,
-    /// Compare the manifests of `-f` with themselves once every staged policy was enforced.
-    #[arg(long, conflicts_with_all = ["old", "new"], requires = "files")]
+    /// Compare with what it would be once every staged policy was enforced.
+    #[arg(long, conflicts_with_all = ["old", "new"], requires = "from")]
     pub staged: bool,
-    /// With `--staged`: a file, a folder or `-`.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., requires = "staged")]
+    /// Compare what a live server holds, at URL or where the kubeconfig says, with the same under the
+    /// files of `-f`.
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true,
+          conflicts_with_all = ["old", "new"])]
+    pub server: Option<Option<String>>,
+    /// With `--server`: what is to lie on top; with `--staged`: what is compared.
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., requires = "how")]
     pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub access: Server,
     /// End with status 1 if anything differs.
     #[arg(long)]
     pub exit_code: bool,

@@ -2,7 +2,7 @@
 
 use bulkhead_api::ObjectKey;
 use bulkhead_api::manifest::Source;
-use bulkhead_policy::explain;
+use bulkhead_policy::explain::RuleNames;
 use bulkhead_types::{Decision, Direction, Protocol, RuleRef, Selector, Verdict};
 
 use crate::input::Input;
@@ -96,7 +96,7 @@ impl Case {
                     };
                     for judged in judge.ask(&ask).map_err(|error| error.to_string())? {
                         n_connections += 1;
-                        failures.extend(self.failure(&judged, input));
+                        failures.extend(self.failure(&judged, input, &judge.rule_names));
                     }
                     if n_connections > CONNECTIONS_MAX {
                         return Err(format!(
@@ -112,7 +112,7 @@ impl Case {
         Ok(Outcome { case: self.clone(), n_connections, failures })
     }
 
-    fn failure(&self, judged: &Judged, input: &Input) -> Option<Failure> {
+    fn failure(&self, judged: &Judged, input: &Input, rule_names: &RuleNames) -> Option<Failure> {
         let is_expected = judged.verdict == self.expect;
         let sides = [(Direction::Egress, &judged.egress), (Direction::Ingress, &judged.ingress)];
         let is_rule = self.rule.as_ref().is_none_or(|rule| {
@@ -134,7 +134,7 @@ impl Case {
             let verdict = verdict.as_ref()?;
             let place = place(input, verdict).map(|place| format!(" ({place})"));
             let place = place.unwrap_or_default();
-            Some(format!("{end} at {who}: {}{place}", explain::verdict(verdict)))
+            Some(format!("{end} at {who}: {}{place}", rule_names.verdict(verdict)))
         });
         let packet = &connection.packet;
         let port = match packet.protocol {

@@ -17,6 +17,7 @@ pub fn write(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
             "tool": {"driver": {
                 "name": "bulkhead",
                 "version": env!("CARGO_PKG_VERSION"),
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
                 "rules": codes.iter().map(rule).collect::<Vec<_>>(),
             }},
             "columnKind": "unicodeCodePoints",
@@ -42,16 +43,52 @@ fn result(finding: &Finding) -> Value {
         Some(help) => format!("{} ({help})", diagnostic.message),
         None => diagnostic.message.clone(),
     };
+    let mut region = json!({
+        "startLine": diagnostic.source.line,
+        "startColumn": diagnostic.source.column,
+    });
+    if let (Some(region), Some(text)) = (region.as_object_mut(), diagnostic.quoted()) {
+        region.insert("snippet".to_owned(), json!({"text": text}));
+    }
+    let mut location = json!({"physicalLocation": {
+        "artifactLocation": {"uri": uri(&diagnostic.source.file)},
+        "region": region,
+    }});
+    if let (Some(location), Some(object)) = (location.as_object_mut(), &finding.object) {
+        let field = diagnostic.field.as_deref().unwrap_or_default();
+        let name = format!("{object} {field}");
+        let logical = json!([{"fullyQualifiedName": name.trim_end(), "kind": "object"}]);
+        location.insert("logicalLocations".to_owned(), logical);
+    }
     json!({
         "ruleId": diagnostic.code,
         "level": level,
         "message": {"text": text},
-        "locations": [{"physicalLocation": {
-            "artifactLocation": {"uri": &*diagnostic.source.file},
-            "region": {
-                "startLine": diagnostic.source.line,
-                "startColumn": diagnostic.source.column,
-            },
-        }}],
+        "locations": [location],
     })
+}
+
+/// A path as a reference: what has a meaning of its own there is written as its bytes.
+fn uri(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                uri.push(char::from(byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_references() {
+        assert_eq!(uri("my shop/a#1.yaml"), "my%20shop/a%231.yaml");
+        assert_eq!(uri("<stdin>"), "%3Cstdin%3E");
+    }
 }

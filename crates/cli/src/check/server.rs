@@ -5,6 +5,7 @@ use bulkhead_api::manifest::Severity;
 use bulkhead_api::object::Role;
 use bulkhead_apimachinery::field::Fault;
 use bulkhead_apimachinery::{defaulting, kinds, validate};
+use serde_json::Value;
 
 use super::Pen;
 
@@ -20,8 +21,11 @@ pub fn check(objects: &[&Object], pen: &mut Pen<'_>) {
         let Ok(mut value) = object.to_value() else { continue };
         let resource = kinds::by_id(object.kind());
         // Whoever sends it fills this in.
-        if object.kind().is_namespaced() && object.metadata().namespace.is_none() {
-            value["metadata"]["namespace"] = object.key().namespace.into();
+        if object.kind().is_namespaced()
+            && object.metadata().namespace.is_none()
+            && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+        {
+            metadata.insert("namespace".to_owned(), object.key().namespace.into());
         }
         defaulting::complete(resource, &mut value);
         for error in validate::meaning(resource, &value) {

@@ -1,7 +1,7 @@
 //! Rules and grounds in words, for people and as JSON.
 
 use bulkhead_api::reach::AllowedTraffic;
-use bulkhead_policy::explain;
+use bulkhead_policy::explain::RuleNames;
 use bulkhead_policy::reach::{Ground, allowed};
 use bulkhead_types::{Decision, RuleRef, Verdict};
 use serde::Serialize;
@@ -26,18 +26,19 @@ pub struct RuleJson {
 }
 
 impl GroundJson {
-    pub fn of(ground: &Ground) -> Self {
+    pub fn of(ground: &Ground, names: &RuleNames) -> Self {
+        let of = |rule: &Option<RuleRef>| rule.as_ref().map(|rule| RuleJson::of(rule, names));
         Self {
             allowed: allowed(&ground.allowed, None),
-            egress: ground.egress.as_ref().map(RuleJson::of),
-            ingress: ground.ingress.as_ref().map(RuleJson::of),
+            egress: of(&ground.egress),
+            ingress: of(&ground.ingress),
         }
     }
 }
 
 impl RuleJson {
-    fn of(rule: &RuleRef) -> Self {
-        let because = because(rule);
+    fn of(rule: &RuleRef, names: &RuleNames) -> Self {
+        let because = because(rule, names);
         match rule {
             RuleRef::Rule { tier, policy, index, .. } => Self {
                 tier: Some(tier.clone()),
@@ -51,6 +52,6 @@ impl RuleJson {
 }
 
 /// `allowed by rule 0 (ingress) of NetworkPolicy shop/db in tier default`
-pub fn because(rule: &RuleRef) -> String {
-    explain::verdict(&Verdict { decision: Decision::Allow, rule: rule.clone() })
+pub fn because(rule: &RuleRef, names: &RuleNames) -> String {
+    names.verdict(&Verdict { decision: Decision::Allow, rule: rule.clone() })
 }

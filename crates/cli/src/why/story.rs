@@ -6,7 +6,7 @@ mod text;
 use bulkhead_api::ObjectKey;
 use bulkhead_policy::World;
 use bulkhead_policy::decide::{Asked, End as TierEnd, Leg, PolicyTrace, RuleTrace, TierTrace, Way};
-use bulkhead_policy::explain;
+use bulkhead_policy::explain::{self, RuleNames};
 use bulkhead_policy::rule::{Action, Rule};
 use bulkhead_types::{Decision, Direction, Names, Packet, PolicyRef, Verdict};
 
@@ -71,6 +71,7 @@ struct ProfileStory {
 #[derive(Debug)]
 struct RuleStory {
     index: u32,
+    name: Option<String>,
     action: Action,
     place: Option<String>,
     /// What stood in the way; empty where the rule matches.
@@ -79,12 +80,13 @@ struct RuleStory {
 
 impl Story {
     pub fn of(
-        world: &World,
+        (world, rule_names): (&World, &RuleNames),
         input: &Input,
         (connection, way): (Connection, Way),
         n_connections: usize,
     ) -> Self {
-        let teller = Teller { world, input, packet: &connection.packet, names: &connection.names };
+        let Connection { packet, names, .. } = &connection;
+        let teller = Teller { world, rule_names, input, packet, names };
         let side = |end| {
             let word = way.word(end);
             let legs = way.legs.iter().filter(|leg| leg.end == end);
@@ -117,6 +119,7 @@ impl From<&End> for Whom {
 /// Turns what was looked at into a story.
 struct Teller<'a> {
     world: &'a World,
+    rule_names: &'a RuleNames,
     input: &'a Input,
     packet: &'a Packet,
     names: &'a Names,
@@ -160,8 +163,12 @@ impl Teller<'_> {
         };
         let lowered = self.world.policies().iter().find(|policy| policy.id == seen.policy);
         let lowered = lowered.and_then(|policy| policy.rules(direction)).map(|rules| &**rules);
-        let rules =
+        let mut rules =
             tell(&seen.rules, lowered, |index| place(&format!("spec.{direction}[{index}]")));
+        for rule in &mut rules {
+            let name = self.rule_names.get(&seen.policy, direction, rule.index);
+            rule.name = name.map(str::to_owned);
+        }
         PolicyStory { policy: seen.policy.clone(), place: place("metadata.name"), rules }
     }
 }
@@ -183,6 +190,7 @@ fn tell(
         if is_new {
             rules.push(RuleStory {
                 index: looked_at.index,
+                name: None,
                 action: looked_at.action,
                 place: place(looked_at.index),
                 misses: miss.into_iter().collect(),

@@ -74,6 +74,8 @@ impl World {
                 world.diagnostics.extend(found);
             }
         }
+        let lost = world.policies.iter().filter(|policy| !world.tiers.contains_key(&policy.tier));
+        world.diagnostics.extend(lost.map(lower::without_tier));
         let inventory = &world.inventory;
         for host in inventory.hosts.written() {
             world.diagnostics.extend(inventory.hosts.diagnostics(host));

@@ -26,6 +26,13 @@ pub struct Diagnostic {
     pub effect: &'static str,
 }
 
+impl Diagnostic {
+    /// Whether it says that a policy's tier does not exist.
+    pub fn is_about_tier(&self) -> bool {
+        self.severity == Severity::Warning && self.field == "spec.tier"
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message)?;

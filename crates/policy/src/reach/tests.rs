@@ -89,7 +89,7 @@ fn icmp_types_and_other_protocols_have_words() {
         spans(&[(0, Deny), (0x0304, Allow), (0x0305, Deny), (0x0800, Allow), (0x0a00, Deny)]);
     row.other = spans(&[(0, Deny), (47, Allow), (48, Deny), (136, Allow), (137, Deny)]);
     let traffic = Traffic::allowed_by(&row);
-    assert_eq!(words(&traffic), "ICMP 3/4,8-9; 47; UDPLite");
+    assert_eq!(words(&traffic), "ICMP 3/4,8-9; protocol 47; UDPLite");
     row.other = spans(&[(0, Allow), (47, Deny), (48, Allow)]);
     row.icmp = spans(&[(0, Allow)]);
     let traffic = Traffic::allowed_by(&row);

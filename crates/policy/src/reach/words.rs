@@ -70,6 +70,8 @@ impl Allowed {
         let mut text = self.protocol.clone();
         if text == "other" {
             text = "other protocols".to_owned();
+        } else if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            text = format!("protocol {text}");
         }
         let details = [&self.ports, &self.types, &self.numbers];
         for detail in details.into_iter().flatten().filter(|ports| *ports != "1-65535") {

@@ -85,6 +85,7 @@ impl RuleStory {
     fn json(&self) -> Value {
         json!({
             "rule": self.index,
+            "name": self.name,
             "action": format!("{:?}", self.action),
             "matches": self.misses.is_empty(),
             "misses": self.misses,

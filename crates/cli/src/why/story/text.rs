@@ -115,7 +115,8 @@ impl RuleStory {
     fn write_text(&self, out: &mut impl Write, paint: Paint) -> io::Result<()> {
         let action = format!("{:?}", self.action);
         let place = at(self.place.as_deref(), paint);
-        writeln!(out, "      rule {} {action:<5}  {}{place}", self.index, self.outcome())
+        let name = self.name.as_ref().map(|name| format!("`{name}` ")).unwrap_or_default();
+        writeln!(out, "      rule {} {name}{action:<5}  {}{place}", self.index, self.outcome())
     }
 
     fn outcome(&self) -> String {
