@@ -33,6 +33,10 @@ use clap::Parser;
 
 use args::{Args, Command, NodeCommand};
 
+/// Both the engine and the loaders make and drop millions of small things: docs/decisions/0011.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {

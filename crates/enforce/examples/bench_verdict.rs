@@ -144,7 +144,7 @@ fn mk_worst() -> Bench {
     let id = ProgramId(content_hash([&b"worst"[..]]));
     for (class, row) in [(ClassId::OUTSIDE, Row::uniform(deny)), (ClassId(1), row)] {
         program.entries.insert((id, class), RowId::of(&row));
-        program.rows.insert(RowId::of(&row), row);
+        program.rows.insert(RowId::of(&row), row.into());
     }
     mk_judged(program, id)
 }
@@ -161,7 +161,7 @@ fn mk_bench(n_rules: u32) -> Bench {
     let id = ProgramId(content_hash([&n_rules.to_le_bytes()[..]]));
     let row_of = |row: Row, class: ClassId, program: &mut NodeProgram| {
         let row_id = RowId::of(&row);
-        program.rows.insert(row_id, row);
+        program.rows.insert(row_id, row.into());
         program.entries.insert((id, class), row_id);
     };
     row_of(Row::uniform(deny), ClassId::OUTSIDE, &mut program);
@@ -196,12 +196,12 @@ fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
     let judges = Judges { ingress: id, egress: id };
     let endpoint = EndpointProgram {
         id: EndpointId::pod("bench", "endpoint"),
-        labels: Labels::new(),
+        labels: Labels::new().into(),
         addresses: BTreeMap::from([(LOCAL, judges)]),
         staged: BTreeMap::new(),
         interface: None,
     };
-    program.endpoints.insert(endpoint.id.clone(), endpoint);
+    program.endpoints.insert(endpoint.id.clone(), endpoint.into());
     let mut bench = Bench::sized(MapSizes::DEFAULT);
     bench.enforce(&program);
     bench
@@ -209,7 +209,7 @@ fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
 
 fn leaf(program: &mut NodeProgram, decision: Decision, rule: RuleRef) -> Leaf {
     let id = RuleId::of(&rule);
-    program.rules.insert(id, rule);
+    program.rules.insert(id, rule.into());
     Leaf { decision, rule: id }
 }
 

@@ -29,7 +29,7 @@ pub use sweep::{Finding, Sweep};
 #[derive(Debug, Default)]
 pub struct Names {
     node: String,
-    rules: BTreeMap<u32, RuleRef>,
+    rules: BTreeMap<u32, Arc<RuleRef>>,
     endpoints: BTreeMap<u32, Arc<Owner>>,
     by_interface: HashMap<u32, Arc<Owner>>,
     by_address: HashMap<IpAddr, Arc<Owner>>,
@@ -38,7 +38,7 @@ pub struct Names {
 #[derive(Debug)]
 struct Owner {
     id: EndpointId,
-    labels: Labels,
+    labels: Arc<Labels>,
 }
 
 impl Names {
@@ -55,13 +55,13 @@ impl Names {
     ) {
         for (id, rule) in &program.rules {
             if let Some(slot) = tables.slots.of(SlotKind::Rule, id.0) {
-                self.rules.insert(slot, rule.clone());
+                self.rules.insert(slot, Arc::clone(rule));
             }
         }
         self.by_interface.clear();
         self.by_address.clear();
         for (id, endpoint) in &program.endpoints {
-            let owner = Arc::new(Owner { id: id.clone(), labels: endpoint.labels.clone() });
+            let owner = Arc::new(Owner { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
             for address in endpoint.addresses.keys() {
                 self.by_address.insert(*address, Arc::clone(&owner));
             }
@@ -121,7 +121,8 @@ impl Names {
         let packet = first_packet(key, flow);
         let leaf = flow.leaf();
         let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
-        let rule = self.rules.get(&(leaf & !LEAF_ALLOW)).cloned().unwrap_or(RuleRef::Unknown);
+        let rule = self.rules.get(&(leaf & !LEAF_ALLOW));
+        let rule = rule.map_or(RuleRef::Unknown, |rule| RuleRef::clone(rule));
         let direction =
             if flow.opener == OPENER_LOCAL { Direction::Egress } else { Direction::Ingress };
         FlowRecord {
@@ -145,7 +146,7 @@ impl Names {
 
     fn peer(&self, address: IpAddr) -> Option<Peer> {
         let owner = self.by_address.get(&address)?;
-        Some(Peer { id: owner.id.clone(), labels: owner.labels.clone() })
+        Some(Peer { id: owner.id.clone(), labels: Labels::clone(&owner.labels) })
     }
 }
 

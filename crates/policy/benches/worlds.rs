@@ -36,6 +36,9 @@ mod reach;
 
 use serde_json::{Map, Value};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Name of a world and what measures it.
 type World = (&'static str, fn() -> Map<String, Value>);
 

@@ -6,6 +6,9 @@
 mod edits;
 mod names;
 mod node;
+mod rows;
+mod views;
 
 pub use names::{NAME_ROWS_MAX, NAME_SETS_MAX};
-pub use node::{Emission, NodeState, Painter, View, class_id};
+pub use node::{Emission, NodeState, Painter, View};
+pub use views::class_id;

@@ -16,8 +16,10 @@ mod derived;
 mod expiry;
 mod flush;
 mod hosts;
+mod judge;
 mod members;
 mod names;
+mod nodes;
 mod policies;
 mod programs;
 mod roster;
@@ -33,8 +35,8 @@ use bulkhead_api::{Object, ObjectKey};
 use bulkhead_types::{EndpointId, PolicyRef, Revision};
 use bulkhead_wire::{NodeProgram, ProgramDelta};
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
-use crate::emit::{Emission, NodeState};
 use crate::facts::{Described, Endpoint, Inventory, Touched};
 use crate::lower::{self, Diagnostic, Notes};
 use crate::place::Places;
@@ -46,6 +48,7 @@ use expiry::Expiry;
 use flush::Placed;
 use hosts::HostState;
 pub use names::NameIndex;
+use nodes::Nodes;
 use policies::Held;
 use programs::Programs;
 use roster::Roster;
@@ -102,16 +105,14 @@ pub struct Engine {
     programs: Programs,
     hosts: HostState,
     places: Places,
-    nodes: BTreeMap<String, NodeState>,
+    nodes: Nodes,
 
     /// `None`: every node has a program.
     served: Option<BTreeSet<String>>,
 
     /// Endpoints that must be judged anew.
     dirty_members: Vec<MemberId>,
-    /// What is already known to concern a node in the coming round.
-    round: BTreeMap<String, Emission>,
-    placed: HashMap<MemberId, Placed>,
+    placed: FxHashMap<MemberId, Placed>,
     changes: Changes,
     work: Option<Vec<Work>>,
     watched: Option<Watched>,
@@ -149,16 +150,22 @@ impl Engine {
     /// The whole program of a node as of the last [`Engine::take_changes`]. Copied when first asked
     /// for after a change; whoever follows along should apply deltas instead.
     pub fn program(&mut self, node: &str) -> Option<Arc<NodeProgram>> {
-        self.nodes.get_mut(node).map(NodeState::program)
+        let node = self.nodes.find(node)?;
+        let state = &mut self.nodes.get_mut(node)?.state;
+        state.is_published().then(|| state.program())
     }
 
+    /// In no particular order.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
-        self.nodes.keys().map(String::as_str)
+        self.nodes.told()
     }
 
-    /// The nodes on which the policy judges some endpoint.
+    /// The nodes on which the policy judges some endpoint, by name.
     pub fn nodes_of(&self, policy: &PolicyRef) -> impl Iterator<Item = &str> {
-        self.places.nodes_of(policy)
+        let nodes = self.places.nodes_of(policy).filter_map(|node| self.nodes.get(node));
+        let mut names: Vec<&str> = nodes.map(|node| &*node.name).collect();
+        names.sort_unstable();
+        names.into_iter()
     }
 
     pub fn diagnostics(&self, object: &ObjectKey) -> &[Diagnostic] {

@@ -6,21 +6,23 @@
 use std::collections::HashMap;
 
 use bulkhead_types::PolicyRef;
+use rustc_hash::FxHashMap;
 
-use crate::facts::{Word, Words};
-use crate::select::GroupId;
+use crate::select::{GroupId, Ids};
 
-/// Counted relations between nodes and what concerns them.
+/// A node, for as long as it has an object or an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
 #[derive(Debug, Default)]
 pub struct Places {
-    names: Words,
-    seers: HashMap<GroupId, Counts>,
+    seers: FxHashMap<GroupId, Ids>,
     policies: HashMap<PolicyRef, Counts>,
 }
 
-/// How often for each node, sorted by name. Nearly always few.
+/// How many programs of each node hold the policy. Sorted; nearly always few.
 #[derive(Debug, Default)]
-struct Counts(Vec<(Word, u32)>);
+struct Counts(Vec<(NodeId, u32)>);
 
 impl Places {
     /// Whether nothing is held.
@@ -28,38 +30,35 @@ impl Places {
         self.seers.is_empty() && self.policies.is_empty()
     }
 
-    /// One more program on `node` sees the group. Says whether it is the first there.
-    pub fn see(&mut self, group: GroupId, node: &str) -> bool {
-        self.seers.entry(group).or_default().up(node, &mut self.names)
+    /// From now on some program of the node sees the group.
+    pub fn see(&mut self, group: GroupId, node: NodeId) {
+        self.seers.entry(group).or_default().insert(node.0);
     }
 
-    /// One program less. Says whether it was the last there.
-    pub fn unsee(&mut self, group: GroupId, node: &str) -> bool {
-        let Some(nodes) = self.seers.get_mut(&group) else { return false };
-        let was_last = nodes.down(node);
-        if nodes.0.is_empty() {
+    /// No program of the node sees the group any more.
+    pub fn unsee(&mut self, group: GroupId, node: NodeId) {
+        let Some(nodes) = self.seers.get_mut(&group) else { return };
+        nodes.remove(node.0);
+        if nodes.is_empty() {
             self.seers.remove(&group);
         }
-        was_last
     }
 
-    pub fn is_seen(&self, group: GroupId, node: &str) -> bool {
-        self.seers.get(&group).is_some_and(|nodes| nodes.find(node).is_ok())
-    }
-
-    pub fn seers(&self, group: GroupId) -> impl Iterator<Item = &str> {
-        self.seers.get(&group).into_iter().flat_map(Counts::nodes)
+    pub fn seers(&self, group: GroupId) -> impl Iterator<Item = NodeId> + '_ {
+        self.seers.get(&group).into_iter().flat_map(Ids::iter).map(NodeId)
     }
 
     /// One more program on `node` holds rules of the policy. Says whether it is the first there.
-    pub fn hold(&mut self, policy: &PolicyRef, node: &str) -> bool {
-        if !self.policies.contains_key(policy) {
-            self.policies.insert(policy.clone(), Counts::default());
+    pub fn hold(&mut self, policy: &PolicyRef, node: NodeId) -> bool {
+        if let Some(nodes) = self.policies.get_mut(policy) {
+            return nodes.up(node);
         }
-        self.policies.get_mut(policy).is_some_and(|nodes| nodes.up(node, &mut self.names))
+        self.policies.insert(policy.clone(), Counts(vec![(node, 1)]));
+        true
     }
 
-    pub fn unhold(&mut self, policy: &PolicyRef, node: &str) -> bool {
+    /// One program less. Says whether it was the last there.
+    pub fn unhold(&mut self, policy: &PolicyRef, node: NodeId) -> bool {
         let Some(nodes) = self.policies.get_mut(policy) else { return false };
         let was_last = nodes.down(node);
         if nodes.0.is_empty() {
@@ -68,26 +67,17 @@ impl Places {
         was_last
     }
 
-    pub fn nodes_of(&self, policy: &PolicyRef) -> impl Iterator<Item = &str> {
-        self.policies.get(policy).into_iter().flat_map(Counts::nodes)
-    }
-
-    /// Forgets nodes that nothing concerns any more, now and then.
-    pub fn sweep(&mut self) {
-        self.names.sweep();
+    pub fn nodes_of(&self, policy: &PolicyRef) -> impl Iterator<Item = NodeId> + '_ {
+        self.policies.get(policy).into_iter().flat_map(|counts| &counts.0).map(|(node, _)| *node)
     }
 }
 
 impl Counts {
-    fn nodes(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(node, _)| &**node)
+    fn find(&self, node: NodeId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&node, |(found, _)| *found)
     }
 
-    fn find(&self, node: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(found, _)| (**found).cmp(node))
-    }
-
-    fn up(&mut self, node: &str, names: &mut Words) -> bool {
+    fn up(&mut self, node: NodeId) -> bool {
         match self.find(node) {
             Ok(place) => {
                 if let Some((_, count)) = self.0.get_mut(place) {
@@ -96,13 +86,13 @@ impl Counts {
                 false
             }
             Err(place) => {
-                self.0.insert(place, (names.intern(node), 1));
+                self.0.insert(place, (node, 1));
                 true
             }
         }
     }
 
-    fn down(&mut self, node: &str) -> bool {
+    fn down(&mut self, node: NodeId) -> bool {
         let Ok(place) = self.find(node) else { return false };
         let Some((_, count)) = self.0.get_mut(place) else { return false };
         *count -= 1;

@@ -16,4 +16,4 @@ pub mod program;
 mod tests;
 
 pub use grants::{Grant, Grants, Lists, PortSieve, Sieve};
-pub use program::{Named, Painted, Program, ProgramTier, Rest};
+pub use program::{Named, NamedRule, Painted, Program, ProgramTier, Rest, RuleNames};

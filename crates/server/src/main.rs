@@ -7,6 +7,10 @@ use bulkhead_server::config::{Config, RawConfig};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+/// Both the engine and the loaders make and drop millions of small things: docs/decisions/0011.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let config = Config::check(RawConfig::parse())?;
     tracing_subscriber::fmt()

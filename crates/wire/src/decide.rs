@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bulkhead_types::{Direction, EndpointId, NO_NAMES, Names, Packet, Verdict};
+use bulkhead_types::{Direction, EndpointId, NO_NAMES, Names, Packet, RuleRef, Verdict};
 
 use crate::host::longest;
 use crate::id::{ClassId, ProgramId};
@@ -86,7 +86,7 @@ impl NodeProgram {
                 .or_else(|| self.entries.get(&(program, ClassId::OUTSIDE)))?,
         };
         let leaf = self.rows.get(&row)?.find(packet)?;
-        let rule = self.rules.get(&leaf.rule)?.clone();
+        let rule = RuleRef::clone(self.rules.get(&leaf.rule)?);
         Some(Verdict { decision: leaf.decision, rule })
     }
 

@@ -1,6 +1,7 @@
 //! What changes between two programs of one node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
@@ -18,13 +19,13 @@ pub struct ProgramDelta {
     /// The revision that this delta applies to.
     pub base: Revision,
     pub revision: Revision,
-    pub endpoints: Change<EndpointId, EndpointProgram>,
+    pub endpoints: Change<EndpointId, Arc<EndpointProgram>>,
     pub classes: Change<IpNet, ClassId>,
     pub entries: Change<(ProgramId, ClassId), RowId>,
-    pub rows: Change<RowId, Row>,
-    pub rules: Change<RuleId, RuleRef>,
+    pub rows: Change<RowId, Arc<Row>>,
+    pub rules: Change<RuleId, Arc<RuleRef>>,
     pub names: NameChange,
-    pub hosts: Change<EndpointId, HostProgram>,
+    pub hosts: Change<EndpointId, Arc<HostProgram>>,
     /// `None`: as before.
     pub to_host: Option<ToHost>,
 }

@@ -90,7 +90,7 @@ impl RuleId {
 
 impl RowId {
     pub fn of(row: &Row) -> Self {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(512);
         for spans in row.all() {
             spans.write_canonical(&mut bytes);
         }

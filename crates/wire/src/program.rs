@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Labels, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
@@ -26,7 +27,7 @@ pub struct Judges {
 pub struct EndpointProgram {
     pub id: EndpointId,
     /// For flow records only; never an input to a decision.
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
     /// Every address of the endpoint with the programs that judge it. A packet from or to an
     /// address that is not listed here does not pass the endpoint's interface.
     pub addresses: BTreeMap<IpAddr, Judges>,
@@ -38,22 +39,25 @@ pub struct EndpointProgram {
 
 /// Everything a node needs to judge any packet of its own endpoints, and nothing else.
 ///
+/// Values are shared: with the deltas that brought them and, where they come from one engine, with the
+/// tables of other nodes.
+///
 /// INVARIANT(program-closed): every id that is used is defined: judges and host stages name programs, entries name
 /// rows, leaves name rules, and every program has an entry for [`ClassId::OUTSIDE`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeProgram {
     pub revision: Revision,
-    pub endpoints: BTreeMap<EndpointId, EndpointProgram>,
+    pub endpoints: BTreeMap<EndpointId, Arc<EndpointProgram>>,
     /// Class by address: a full-length prefix is an exact address, shorter ones match by longest
     /// prefix. An address that no prefix covers is [`ClassId::OUTSIDE`].
     pub classes: BTreeMap<IpNet, ClassId>,
     /// `(program, class)` to row. A class that a program cannot tell from the outside has no entry
     /// of its own: the entry of [`ClassId::OUTSIDE`] answers.
     pub entries: BTreeMap<(ProgramId, ClassId), RowId>,
-    pub rows: BTreeMap<RowId, Row>,
-    pub rules: BTreeMap<RuleId, RuleRef>,
+    pub rows: BTreeMap<RowId, Arc<Row>>,
+    pub rules: BTreeMap<RuleId, Arc<RuleRef>>,
     pub names: NameTables,
-    pub hosts: BTreeMap<EndpointId, HostProgram>,
+    pub hosts: BTreeMap<EndpointId, Arc<HostProgram>>,
     /// What traffic of a workload to this host itself meets after the workload's egress program.
     pub to_host: ToHost,
 }
@@ -81,8 +85,8 @@ impl NodeProgram {
         }
         let mut plain = self.clone();
         plain.names = NameTables::default();
-        plain.endpoints.values_mut().for_each(|endpoint| endpoint.staged.clear());
-        plain.hosts.values_mut().for_each(|host| host.staged.clear());
+        plain.endpoints.values_mut().for_each(|endpoint| Arc::make_mut(endpoint).staged.clear());
+        plain.hosts.values_mut().for_each(|host| Arc::make_mut(host).staged.clear());
         plain.entries.retain(|(program, _), _| !hearsay.contains(program));
         let rows: BTreeSet<RowId> = plain.entries.values().copied().collect();
         plain.rows.retain(|row, _| rows.contains(row));
@@ -95,7 +99,7 @@ impl NodeProgram {
     pub fn rules_by_name(&self) -> Vec<&RuleRef> {
         let plain = self.rules_of(&self.entries.values().copied().collect());
         let named = self.rules_of(&self.names.entries.values().copied().collect());
-        named.difference(&plain).filter_map(|rule| self.rules.get(rule)).collect()
+        named.difference(&plain).filter_map(|rule| self.rules.get(rule).map(Arc::as_ref)).collect()
     }
 
     fn rules_of(&self, rows: &BTreeSet<RowId>) -> BTreeSet<RuleId> {

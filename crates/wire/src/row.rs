@@ -98,9 +98,12 @@ impl Spans {
 
     /// Every leaf, in order.
     pub fn leaves(&self) -> impl Iterator<Item = Leaf> + '_ {
-        self.0.iter().flat_map(|span| match &span.outcome {
-            Outcome::Leaf(leaf) => vec![*leaf],
-            Outcome::BySource(leaves) => leaves.iter().map(|(_, leaf)| *leaf).collect(),
+        self.0.iter().flat_map(|span| {
+            let (one, many) = match &span.outcome {
+                Outcome::Leaf(leaf) => (Some(*leaf), &[][..]),
+                Outcome::BySource(leaves) => (None, leaves.as_slice()),
+            };
+            one.into_iter().chain(many.iter().map(|(_, leaf)| *leaf))
         })
     }
 

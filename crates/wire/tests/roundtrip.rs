@@ -132,18 +132,20 @@ fn judges() -> impl Strategy<Value = Judges> {
     })
 }
 
-fn endpoints() -> impl Strategy<Value = BTreeMap<EndpointId, EndpointProgram>> {
+fn endpoints() -> impl Strategy<Value = BTreeMap<EndpointId, Arc<EndpointProgram>>> {
     let addresses = || btree_map(address(), judges(), 0..3);
     let body = (labels(), addresses(), addresses(), option::of(name()));
     btree_map(endpoint_id(), body, 0..4).prop_map(|bodies| {
-        let endpoint = |(id, (labels, addresses, staged, interface)): (EndpointId, _)| {
-            (id.clone(), EndpointProgram { id, labels, addresses, staged, interface })
-        };
+        let endpoint =
+            |(id, (labels, addresses, staged, interface)): (EndpointId, (Labels, _, _, _))| {
+                let labels = Arc::new(labels);
+                (id.clone(), Arc::new(EndpointProgram { id, labels, addresses, staged, interface }))
+            };
         bodies.into_iter().map(endpoint).collect()
     })
 }
 
-fn hosts() -> impl Strategy<Value = BTreeMap<EndpointId, HostProgram>> {
+fn hosts() -> impl Strategy<Value = BTreeMap<EndpointId, Arc<HostProgram>>> {
     let interface = prop_oneof![
         Just(HostInterface::All),
         Just(HostInterface::ByAddress),
@@ -182,7 +184,7 @@ fn hosts() -> impl Strategy<Value = BTreeMap<EndpointId, HostProgram>> {
                 failsafe_inbound,
                 failsafe_outbound,
             };
-            (id, host)
+            (id, Arc::new(host))
         };
         bodies.into_iter().map(host).collect()
     })
@@ -199,8 +201,8 @@ fn program() -> impl Strategy<Value = NodeProgram> {
         endpoints(),
         btree_map(net(), any::<u64>().prop_map(ClassId), 0..6),
         entries,
-        btree_map(any::<u64>().prop_map(RowId), row(), 0..4),
-        btree_map(any::<u64>().prop_map(RuleId), rule(), 0..4),
+        btree_map(any::<u64>().prop_map(RowId), row().prop_map(Arc::new), 0..4),
+        btree_map(any::<u64>().prop_map(RuleId), rule().prop_map(Arc::new), 0..4),
         names(),
         hosts(),
         prop_oneof![Just(ToHost::Drop), Just(ToHost::Accept), Just(ToHost::Return)],

@@ -136,5 +136,5 @@ fn records(node: &str, program: &NodeProgram) -> Vec<FlowRecord> {
         started_ns: 1,
         seen_ns: 2,
     };
-    program.rules.values().take(3).map(record).collect()
+    program.rules.values().take(3).map(|rule| record(rule)).collect()
 }

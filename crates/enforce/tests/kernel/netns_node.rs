@@ -246,10 +246,10 @@ fn a_pod_that_comes_later_is_found_by_its_route() {
     world.add_pod();
     let mut program = mk_allow_all(&world, 1);
     let elsewhere = EndpointId::pod("test", "elsewhere");
-    let mut waiting = program.endpoints.values().next().unwrap().clone();
+    let mut waiting = program.endpoints.values().next().unwrap().as_ref().clone();
     let judges = *waiting.addresses.values().next().unwrap();
     waiting.addresses = [("10.65.9.9".parse().unwrap(), judges)].into();
-    program.endpoints.insert(elsewhere.clone(), waiting);
+    program.endpoints.insert(elsewhere.clone(), waiting.into());
     let report = enforce(&handle, program);
     assert_eq!(report.waiting, [elsewhere]);
     wait_for("both pods", || (handle.report().borrow().attached.len() == 2).then_some(()));

@@ -35,7 +35,7 @@ fn ask(fake: &Fake, direction: Direction, packet: &Packet, of: &[&NodeProgram]) 
     });
     let Some(rule) = rule else { return Some(Verdict::unknown()) };
     let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
-    Some(Verdict { decision, rule: rule.clone() })
+    Some(Verdict { decision, rule: bulkhead_types::RuleRef::clone(rule) })
 }
 
 fn decide(program: &NodeProgram, direction: Direction, packet: &Packet) -> Option<Verdict> {
@@ -76,7 +76,10 @@ fn mk_change(rng: &mut SmallRng, old: &NodeProgram, revision: u64) -> NodeProgra
         if let (Some(endpoint), Some(judges)) =
             (new.endpoints.values_mut().next(), judges.addresses.values().next())
         {
-            endpoint.addresses.values_mut().for_each(|own| *own = *judges);
+            std::sync::Arc::make_mut(endpoint)
+                .addresses
+                .values_mut()
+                .for_each(|own| *own = *judges);
         }
     }
     new

@@ -28,7 +28,7 @@ impl Maker {
     pub fn leaf(&mut self, decision: Decision, rule: &str) -> Leaf {
         let rule = mk_rule(rule);
         let id = RuleId::of(&rule);
-        self.program.rules.insert(id, rule);
+        self.program.rules.insert(id, rule.into());
         Leaf { decision, rule: id }
     }
 
@@ -60,7 +60,7 @@ impl Maker {
             .chain(classes.iter().copied())
             .map(|(class, row)| {
                 let id = RowId::of(row);
-                self.program.rows.insert(id, row.clone());
+                self.program.rows.insert(id, row.clone().into());
                 (class, id)
             })
             .collect();
@@ -80,12 +80,12 @@ impl Maker {
         let id = EndpointId::pod("test", name);
         let endpoint = EndpointProgram {
             id: id.clone(),
-            labels: Labels::from([("name".to_owned(), name.to_owned())]),
+            labels: Labels::from([("name".to_owned(), name.to_owned())]).into(),
             addresses: addresses.iter().map(|address| (*address, judges)).collect(),
             staged: BTreeMap::new(),
             interface: None,
         };
-        self.program.endpoints.insert(id.clone(), endpoint);
+        self.program.endpoints.insert(id.clone(), endpoint.into());
         id
     }
 }

@@ -109,7 +109,10 @@ pub fn mk_program(rng: &mut SmallRng, revision: u64) -> NodeProgram {
         let pick =
             Judges { ingress: *judges.choose(rng).unwrap(), egress: *judges.choose(rng).unwrap() };
         let id = maker.endpoint(&format!("pod{n}"), &addresses, pick);
-        for judged in maker.program.endpoints.get_mut(&id).unwrap().addresses.values_mut() {
+        for judged in std::sync::Arc::make_mut(maker.program.endpoints.get_mut(&id).unwrap())
+            .addresses
+            .values_mut()
+        {
             if rng.random_bool(0.3) {
                 judged.ingress = *judges.choose(rng).unwrap();
             }

@@ -63,7 +63,7 @@ impl NodeState {
             tables.programs.insert(program, sight);
         }
         tables.entries = painted.iter().map(|(key, row)| (*key, row.id)).collect();
-        self.swap_names(tables, &painted)
+        self.swap_names(tables, &painted, painter)
     }
 
     fn paint_set(
@@ -90,11 +90,16 @@ impl NodeState {
     }
 
     /// Rows that come before those that go, so that what both hold stays.
-    fn swap_names(&mut self, tables: NameTables, painted: &Entries) -> NameChange {
+    fn swap_names(
+        &mut self,
+        tables: NameTables,
+        painted: &Entries,
+        painter: &mut impl Painter,
+    ) -> NameChange {
         let change = NameChange::between(self.names(), &tables);
         for key in change.entries.set.keys() {
             if let Some(row) = painted.get(key) {
-                self.hold_row(row);
+                self.hold_row(row, painter);
             }
         }
         let old = self.replace_names(tables);

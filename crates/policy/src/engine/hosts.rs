@@ -77,8 +77,9 @@ impl Engine {
             self.touch_node(node);
         }
         if touched.all_nodes {
-            let nodes: Vec<String> = self.nodes.keys().cloned().collect();
-            nodes.iter().for_each(|node| self.touch_node(node));
+            for node in self.nodes.ids().collect::<Vec<_>>() {
+                self.nodes.touch(node);
+            }
         }
         if let Some(name) = &touched.profile {
             self.resolve_profile(name);
@@ -235,7 +236,7 @@ impl Compiler<'_> {
         let mut tiers = self.engine.stack(persona, direction, stage, reading);
         if stage == HostStage::Normal {
             let rest = self.engine.add_profiles(host, direction, &mut tiers);
-            return Some(self.locals(direction, &tiers, &rest));
+            return Some(self.locals(direction, tiers, &rest));
         }
         if tiers.is_empty() {
             return None;
@@ -243,13 +244,14 @@ impl Compiler<'_> {
         if stage.is_early() {
             tiers.iter_mut().for_each(|tier| tier.default = TierDefault::Pass);
         }
-        Some(self.locals(direction, &tiers, &Rest::NoSay))
+        Some(self.locals(direction, tiers, &Rest::NoSay))
     }
 
-    fn locals(&mut self, direction: Direction, tiers: &[ProgramTier], rest: &Rest) -> Locals {
+    fn locals(&mut self, direction: Direction, tiers: Vec<ProgramTier>, rest: &Rest) -> Locals {
         let engine = self.engine;
         let lists = tiers.iter().flat_map(|tier| &tier.lists);
         let feels: BTreeSet<GroupId> = lists.flat_map(|list| list.feels.iter().copied()).collect();
+        let tiers: Arc<[ProgramTier]> = tiers.into();
         let roots = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
         let felt = feels.iter().flat_map(|group| engine.prefixes_of(*group));
         let prefixes: BTreeSet<IpNet> = roots.into_iter().chain(felt).collect();
@@ -267,7 +269,7 @@ impl Compiler<'_> {
             let program = *known.entry((family, view)).or_insert_with_key(|(family, view)| {
                 let program = Program::new(
                     direction,
-                    tiers.to_vec(),
+                    Arc::clone(&tiers),
                     rest.clone(),
                     *family,
                     view,

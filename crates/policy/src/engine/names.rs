@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
+use crate::place::NodeId;
 use crate::rule::DomainPattern;
 use crate::select::{GroupId, GroupKind, MemberId};
 
@@ -74,7 +75,7 @@ impl NameIndex {
 
 impl Engine {
     /// Gives the nodes that may hear something new about names.
-    pub(super) fn settle_names(&mut self) -> BTreeSet<String> {
+    pub(super) fn settle_names(&mut self) -> BTreeSet<NodeId> {
         if !std::mem::take(&mut self.names.is_dirty) {
             return BTreeSet::new();
         }
@@ -104,6 +105,6 @@ impl Engine {
             let after = self.names.patterns.get(pattern).unwrap_or(&none);
             before.symmetric_difference(after)
         });
-        moved.flat_map(|group| self.places.seers(*group)).map(str::to_owned).collect()
+        moved.flat_map(|group| self.places.seers(*group)).collect()
     }
 }

@@ -1,51 +1,50 @@
 //! The programs in use, and their rows as far as one round needs them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use bulkhead_wire::{ClassId, ProgramId};
+use bulkhead_types::RuleRef;
+use bulkhead_wire::{ClassId, ProgramId, RuleId};
+use hashbrown::Equivalent;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Work;
 use crate::emit::{Painter, View, class_id};
-use crate::resolve::{Painted, Program};
+use crate::resolve::{Named, Painted, Program};
 use crate::select::{GroupId, Groups};
 
 #[derive(Debug, Default)]
 pub struct Programs {
-    by_id: HashMap<ProgramId, (Program, usize)>,
+    by_id: FxHashMap<ProgramId, (Arc<Program>, usize)>,
     /// Without uses; forgotten at the end of the round unless used again before.
     idle: Vec<ProgramId>,
 }
 
 impl Programs {
     pub fn get(&self, id: ProgramId) -> Option<&Program> {
-        self.by_id.get(&id).map(|(program, _)| program)
+        self.by_id.get(&id).map(|(program, _)| program.as_ref())
     }
 
-    /// Keeps the program for this round at least. Says whether it is new.
-    pub fn know(&mut self, program: Program) -> bool {
-        if self.by_id.contains_key(&program.id) {
-            return false;
-        }
+    /// Keeps the program, whose id is not known yet, for this round at least.
+    pub fn add(&mut self, program: Program) {
         self.idle.push(program.id);
-        self.by_id.insert(program.id, (program.open_eyes(), 0));
-        true
+        self.by_id.insert(program.id, (Arc::new(program), 0));
     }
 
     /// Counts one more use.
-    pub fn acquire(&mut self, id: ProgramId) {
-        if let Some((_, n_uses)) = self.by_id.get_mut(&id) {
-            *n_uses += 1;
-        }
+    pub fn acquire(&mut self, id: ProgramId) -> Option<Arc<Program>> {
+        let (program, n_uses) = self.by_id.get_mut(&id)?;
+        *n_uses += 1;
+        Some(Arc::clone(program))
     }
 
-    pub fn release(&mut self, id: ProgramId) {
-        if let Some((_, n_uses)) = self.by_id.get_mut(&id) {
-            *n_uses -= 1;
-            if *n_uses == 0 {
-                self.idle.push(id);
-            }
+    /// Counts one use less.
+    pub fn release(&mut self, id: ProgramId) -> Option<Arc<Program>> {
+        let (program, n_uses) = self.by_id.get_mut(&id)?;
+        *n_uses -= 1;
+        if *n_uses == 0 {
+            self.idle.push(id);
         }
+        Some(Arc::clone(program))
     }
 
     /// Whether nothing is held.
@@ -65,17 +64,42 @@ impl Programs {
 
 /// Paints each row once in a round, whichever node asks first.
 pub struct Rows<'a> {
-    pub programs: &'a Programs,
-    /// By program and view.
-    pub painted: HashMap<ProgramId, HashMap<Box<[GroupId]>, Arc<Painted>>>,
-    pub views: HashMap<View, ClassId>,
+    programs: &'a Programs,
+    painted: hashbrown::HashMap<RowKey, Arc<Painted>, FxBuildHasher>,
+    views: FxHashMap<View, ClassId>,
+    names: FxHashMap<RuleId, Arc<RuleRef>>,
     pub work: &'a mut Option<Vec<Work>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct RowKey {
+    program: ProgramId,
+    view: Box<[GroupId]>,
+}
+
+/// As [`RowKey`], borrowed; both hash alike.
+#[derive(Hash)]
+struct RowKeyRef<'a> {
+    program: ProgramId,
+    view: &'a [GroupId],
+}
+
+impl Equivalent<RowKey> for RowKeyRef<'_> {
+    fn equivalent(&self, key: &RowKey) -> bool {
+        self.program == key.program && *self.view == *key.view
+    }
+}
+
+impl<'a> Rows<'a> {
+    pub fn new(programs: &'a Programs, work: &'a mut Option<Vec<Work>>) -> Self {
+        let (painted, views, names) = Default::default();
+        Self { programs, painted, views, names, work }
+    }
 }
 
 impl Painter for Rows<'_> {
     fn paint(&mut self, id: ProgramId, view: &[GroupId], groups: &Groups) -> Option<Arc<Painted>> {
-        let painted = self.painted.entry(id).or_default();
-        if let Some(painted) = painted.get(view) {
+        if let Some(painted) = self.painted.get(&RowKeyRef { program: id, view }) {
             return Some(Arc::clone(painted));
         }
         let program = self.programs.get(id)?;
@@ -83,7 +107,7 @@ impl Painter for Rows<'_> {
             work.push(Work::Painted { direction: program.direction, n_groups: view.len() });
         }
         let row = Arc::new(program.paint(view, groups));
-        painted.insert(view.into(), Arc::clone(&row));
+        self.painted.insert(RowKey { program: id, view: view.into() }, Arc::clone(&row));
         Some(row)
     }
 
@@ -94,5 +118,9 @@ impl Painter for Rows<'_> {
         let (view, class) = (View::from(groups_seen), class_id(groups_seen, groups));
         self.views.insert(Arc::clone(&view), class);
         (view, class)
+    }
+
+    fn name(&mut self, rule: RuleId, named: &Named) -> Arc<RuleRef> {
+        Arc::clone(self.names.entry(rule).or_insert_with(|| named.reference()))
     }
 }

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bulkhead_types::{EndpointId, EndpointKind};
-use bulkhead_wire::{Judges, ProgramId};
+use bulkhead_wire::{EndpointProgram, Judges, ProgramId};
 use ipnet::IpNet;
 
 use super::Engine;
+use super::flush::Tables;
 use crate::resolve::Program;
 use crate::rule::Policy;
 use crate::select::{Class, Groups, MemberId, Move};
@@ -60,32 +61,23 @@ impl Engine {
 
     /// The programs that judge each address of an endpoint; none for one without node or address.
     pub fn judges(&self, id: &EndpointId) -> Vec<(IpAddr, Judges)> {
-        let workload = Some(id).filter(|id| id.kind != EndpointKind::Host);
-        let Some(member) = workload.and_then(|id| self.member(id)) else { return Vec::new() };
-        let (Some(placed), Some(record)) = (self.placed.get(&member), self.roster.get(member))
-        else {
-            return Vec::new();
-        };
-        let pairs = placed.programs.chunks_exact(2).filter_map(|pair| match pair {
-            [ingress, egress] => Some(Judges { ingress: *ingress, egress: *egress }),
-            _ => None,
-        });
-        record.prefixes.as_slice().iter().map(IpNet::addr).zip(pairs).collect()
+        let Some(program) = self.placed_workload(id) else { return Vec::new() };
+        program.addresses.iter().map(|(address, judges)| (*address, *judges)).collect()
     }
 
     /// As [`Engine::judges`], if every staged policy were enforced.
     pub fn staged_judges(&self, id: &EndpointId) -> Vec<(IpAddr, Judges)> {
-        let enforced = self.judges(id);
-        let placed = self.member(id).and_then(|member| self.placed.get(&member));
-        let programs = placed.map_or(&[][..], |placed| &placed.programs);
-        // Those of the staged reading, if it is another, stand after the enforced ones.
-        let pairs = programs.chunks_exact(2).skip(enforced.len()).filter_map(|pair| match pair {
-            [ingress, egress] => Some(Judges { ingress: *ingress, egress: *egress }),
-            _ => None,
-        });
-        let addresses = enforced.iter().map(|(address, _)| *address);
-        let staged: Vec<_> = addresses.zip(pairs).collect();
-        if staged.is_empty() { enforced } else { staged }
+        let Some(program) = self.placed_workload(id) else { return Vec::new() };
+        let staged = |address| program.staged.get(address);
+        let addresses = program.addresses.iter();
+        addresses.map(|(address, judges)| (*address, *staged(address).unwrap_or(judges))).collect()
+    }
+
+    fn placed_workload(&self, id: &EndpointId) -> Option<&EndpointProgram> {
+        match &self.placed.get(&self.member(id)?)?.tables {
+            Tables::Workload(program) => Some(program),
+            Tables::Host(_) => None,
+        }
     }
 
     /// `None`: there is no such host endpoint.
@@ -131,7 +123,7 @@ impl Engine {
     pub(super) fn watch_member(&mut self, id: MemberId) {
         let Some(watched) = &mut self.watched else { return };
         watched.endpoints.extend(self.roster.endpoint_id(id, &self.selectors));
-        watched.endpoints.extend(self.placed.get(&id).map(|placed| placed.id.clone()));
+        watched.endpoints.extend(self.placed.get(&id).map(|placed| placed.tables.id().clone()));
     }
 
     pub(super) fn watch_moves(&mut self, moves: &[Move]) {

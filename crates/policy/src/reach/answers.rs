@@ -49,7 +49,7 @@ impl Answers {
 
     fn learn(&mut self, id: ProgramId, slots: &Slots, engine: &Engine) {
         let Some(program) = engine.program_of(id) else { return };
-        let sees: Box<[GroupId]> = program.sees.as_slice().into();
+        let sees: Box<[GroupId]> = program.sees.clone();
         let default = self.pool.of_row(&program.paint(&[], engine.groups()).row);
         for group in &sees {
             self.seers.entry(*group).or_default().insert(id);

@@ -70,7 +70,7 @@ fn allowing(
             leaf.decision == Decision::Allow && leaf.rule == *id
         });
         if !by_it.is_empty() {
-            allowing.push((Some(rule.reference()), by_it));
+            allowing.push((Some(RuleRef::clone(&rule.reference())), by_it));
         }
     }
     allowing

@@ -1,5 +1,7 @@
 //! What a grant covers in each key space, once both addresses have had their say.
 
+use std::borrow::Cow;
+
 use bulkhead_types::Protocol;
 
 use super::grants::{Grant, PortSieve, Sieve};
@@ -31,29 +33,35 @@ impl Space {
 
 /// Port criteria of one side with names replaced by what they stand for at that side's address.
 #[derive(Debug, Default)]
-pub struct PortTest {
-    only: Option<PortSet>,
-    except: Option<PortSet>,
+pub struct PortTest<'a> {
+    only: Option<PortSet<'a>>,
+    except: Option<PortSet<'a>>,
 }
 
 #[derive(Debug, Default)]
-struct PortSet {
-    ranges: Vec<Interval>,
+struct PortSet<'a> {
+    /// Normalised.
+    ranges: &'a [Interval],
     named: Vec<(Protocol, u16)>,
 }
+
+const EVERY: &[Interval] = &[EVERYTHING];
+
+/// Normalised.
+type Intervals<'a> = Cow<'a, [Interval]>;
 
 /// A grant for one pair of (local address, remote class).
 #[derive(Debug)]
 pub struct Brush<'a> {
     pub grant: &'a Grant,
-    pub src: PortTest,
-    pub dst: PortTest,
+    pub src: PortTest<'a>,
+    pub dst: PortTest<'a>,
 }
 
 impl Brush<'_> {
-    /// The keys and the source ports that the grant covers; both normalised, either may be empty.
-    pub fn area(&self, space: Space) -> (Vec<Interval>, Vec<Interval>) {
-        let nothing = (Vec::new(), Vec::new());
+    /// The keys and the source ports that the grant covers; either may be empty.
+    pub fn area(&self, space: Space) -> (Intervals<'_>, Intervals<'_>) {
+        let nothing = (Cow::Borrowed(&[][..]), Cow::Borrowed(&[][..]));
         let grant = self.grant;
         let covers = |protocol| {
             grant.protocol.is_none_or(|only| only == protocol)
@@ -66,10 +74,10 @@ impl Brush<'_> {
             Space::Icmp(protocol) if covers(protocol) && self.asks_for_no_port() => {
                 let holes: Vec<Interval> = grant.not_icmp.map(icmp_keys).into_iter().collect();
                 let whole = [grant.icmp.map_or(EVERYTHING, icmp_keys)];
-                (subtract(&whole, &holes), vec![EVERYTHING])
+                (subtract(&whole, &holes).into(), EVERY.into())
             }
             Space::Other if grant.icmp.is_none() && self.asks_for_no_port() => {
-                (self.other_keys(), vec![EVERYTHING])
+                (self.other_keys().into(), EVERY.into())
             }
             _ => nothing,
         }
@@ -97,11 +105,11 @@ impl Brush<'_> {
     }
 }
 
-impl PortTest {
+impl<'a> PortTest<'a> {
     /// `class` holds the groups of the side's address.
-    pub fn new(sieve: &Sieve, class: &[GroupId], groups: &Groups) -> Self {
-        let set = |ports: &PortSieve| PortSet {
-            ranges: ports.ranges.clone(),
+    pub fn new(sieve: &'a Sieve, class: &[GroupId], groups: &Groups) -> Self {
+        let set = |ports: &'a PortSieve| PortSet {
+            ranges: &ports.ranges,
             named: ports
                 .named
                 .iter()
@@ -111,16 +119,22 @@ impl PortTest {
         Self { only: sieve.ports.as_ref().map(set), except: sieve.not_ports.as_ref().map(set) }
     }
 
-    fn ports(&self, protocol: Protocol) -> Vec<Interval> {
-        let of = |set: &PortSet| {
-            let named = set.named.iter().filter(|(p, _)| *p == protocol).map(|(_, n)| (*n, *n));
-            normalise(set.ranges.iter().copied().chain(named).collect())
-        };
-        let whole = self.only.as_ref().map_or_else(|| vec![EVERYTHING], of);
+    fn ports(&self, protocol: Protocol) -> Intervals<'_> {
+        let whole = self.only.as_ref().map_or(EVERY.into(), |set| set.of(protocol));
         match &self.except {
             None => whole,
-            Some(except) => subtract(&whole, &of(except)),
+            Some(except) => subtract(&whole, &except.of(protocol)).into(),
         }
+    }
+}
+
+impl PortSet<'_> {
+    fn of(&self, protocol: Protocol) -> Intervals<'_> {
+        if self.named.is_empty() {
+            return self.ranges.into();
+        }
+        let named = self.named.iter().filter(|(p, _)| *p == protocol).map(|(_, n)| (*n, *n));
+        normalise(self.ranges.iter().copied().chain(named).collect()).into()
     }
 }
 

@@ -3,16 +3,17 @@
 //! Invariant: equal content is one list, shared by every program that holds it, and as long as the
 //! list lives its groups keep their ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bulkhead_types::{Direction, PolicyRef, Protocol, RuleRef};
 use bulkhead_wire::RuleId;
 use hashbrown::HashMap;
+use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
-use super::paint::Interval;
+use super::paint::{Interval, normalise};
 use crate::rule::{Action, Family, Icmp, Policy, Ports, Rule, Side};
 use crate::select::{GroupId, Groups, Selectors};
 
@@ -21,14 +22,12 @@ pub struct Grants {
     pub policy: PolicyRef,
     pub tier: String,
     pub direction: Direction,
-    grants: Vec<Grant>,
-    /// Positions of grants that ask for no remote group; they concern every class.
-    always: Vec<u32>,
-    /// Positions of the others, by a group that the remote address must be in.
-    by_group: HashMap<GroupId, Vec<u32>>,
+    grants: Box<[Grant]>,
+    /// Only where there are too many grants to look at each.
+    index: Option<Box<Filed>>,
     /// Groups asked of the remote address, and of the local one. Sorted.
-    pub sees: Vec<GroupId>,
-    pub feels: Vec<GroupId>,
+    pub sees: Box<[GroupId]>,
+    pub feels: Box<[GroupId]>,
     /// Whether some grant is for one IP version only.
     pub is_by_family: bool,
     pub content: u64,
@@ -63,6 +62,7 @@ pub struct Sieve {
 
 #[derive(Debug, Default)]
 pub struct PortSieve {
+    /// Normalised.
     pub ranges: Vec<Interval>,
     /// Name groups.
     pub named: Vec<GroupId>,
@@ -130,34 +130,22 @@ impl Lists {
 }
 
 impl Grants {
-    /// Grants that may concern a remote address, by position: all that ask for none of its groups
-    /// and those that ask for one of `seen`.
-    pub fn candidates(&self, seen: &[GroupId]) -> impl Iterator<Item = &Grant> {
-        let mut positions: Vec<u32> = self.always.clone();
-        let mut is_merged = false;
-        for group in seen {
-            if let Some(more) = self.by_group.get(group) {
-                positions.extend(more);
-                is_merged = true;
+    /// Grants that may concern a remote address with the groups `seen`, in order: all of those that
+    /// do, and perhaps more.
+    pub fn candidates<'a>(&'a self, seen: &[GroupId], mut visit: impl FnMut(&'a Grant)) {
+        let Some(index) = &self.index else {
+            return self.grants.iter().for_each(visit);
+        };
+        for position in index.find(seen) {
+            if let Some(grant) = self.grants.get(position as usize) {
+                visit(grant);
             }
         }
-        if is_merged {
-            positions.sort_unstable();
-            positions.dedup();
-        }
-        positions.into_iter().filter_map(|position| {
-            usize::try_from(position).ok().and_then(|position| self.grants.get(position))
-        })
     }
 
-    /// Whether some grant concerns every class.
-    pub fn is_for_every_class(&self) -> bool {
-        !self.always.is_empty()
-    }
-
-    /// The groups that grants are filed under.
-    pub fn keys(&self) -> impl Iterator<Item = GroupId> + '_ {
-        self.by_group.keys().copied()
+    /// Where the list is to be filed among others: see [`Filed::add`].
+    pub fn keys(&self) -> impl Iterator<Item = Vec<GroupId>> + '_ {
+        self.grants.iter().map(|grant| grant.remote.keys())
     }
 
     /// The rules of a profile, which stands in no tier.
@@ -199,7 +187,7 @@ impl Sieve {
     }
 
     /// Groups one of which the address must be in, the choosiest kind first. Empty: none.
-    fn keys(&self) -> Vec<GroupId> {
+    pub fn keys(&self) -> Vec<GroupId> {
         let named_only = self.ports.as_ref().filter(|ports| ports.ranges.is_empty());
         match (self.nets.or(self.selector).or(self.also.first().copied()), named_only) {
             (Some(group), _) => vec![group],
@@ -207,6 +195,44 @@ impl Sieve {
             (None, None) => Vec::new(),
         }
     }
+}
+
+/// So many are looked at one by one.
+pub const FEW_MAX: usize = 8;
+
+/// Positions of grants, or of lists of them, by what they ask of the remote address.
+#[derive(Debug, Default)]
+pub struct Filed {
+    /// What asks for no group: it concerns every class.
+    always: Vec<u32>,
+    by_group: FxHashMap<GroupId, Vec<u32>>,
+}
+
+impl Filed {
+    /// `keys`: groups one of which the address must be in; empty: it may be any.
+    pub fn add(&mut self, position: u32, keys: Vec<GroupId>) {
+        if keys.is_empty() {
+            self.always.push(position);
+        }
+        for key in keys {
+            self.by_group.entry(key).or_default().push(position);
+        }
+    }
+
+    /// Each position once, in order.
+    pub fn find(&self, seen: &[GroupId]) -> Vec<u32> {
+        let mut positions = self.always.clone();
+        positions.extend(seen.iter().filter_map(|group| self.by_group.get(group)).flatten());
+        positions.sort_unstable();
+        positions.dedup();
+        positions
+    }
+}
+
+fn sorted(mut groups: Vec<GroupId>) -> Box<[GroupId]> {
+    groups.sort_unstable();
+    groups.dedup();
+    groups.into()
 }
 
 struct Resolver<'a> {
@@ -227,23 +253,23 @@ impl Resolver<'_> {
             policy: policy.id.clone(),
             tier: policy.tier.clone(),
             direction,
-            grants: Vec::with_capacity(rules.len()),
-            always: Vec::new(),
-            by_group: HashMap::new(),
-            sees: Vec::new(),
-            feels: Vec::new(),
+            grants: Box::default(),
+            index: None,
+            sees: Box::default(),
+            feels: Box::default(),
             is_by_family: rules.iter().any(|rule| rule.family.is_some()),
             content,
         };
-        let (mut sees, mut feels) = (BTreeSet::new(), BTreeSet::new());
-        let mut ids: BTreeMap<u32, RuleId> = BTreeMap::new();
+        let (mut sees, mut feels) = (Vec::new(), Vec::new());
+        let mut grants: Vec<Grant> = Vec::with_capacity(rules.len());
         // Log says something and decides nothing, nor does what is about requests: programs need not
         // know.
         let decides = |rule: &&Rule| rule.action != Action::Log && rule.http.is_none();
         let deciding = rules.iter().filter(decides);
-        for (position, rule) in (0u32..).zip(deciding) {
-            let id = ids.entry(rule.index);
-            let id = *id.or_insert_with(|| RuleId::of(&list.reference(rule.index)));
+        for rule in deciding {
+            // What comes of one written rule stands together.
+            let known = grants.last().filter(|last| last.index == rule.index).map(|last| last.rule);
+            let id = known.unwrap_or_else(|| RuleId::of(&list.reference(rule.index)));
             let (local, remote) = rule.local_and_remote(direction);
             let grant = Grant {
                 rule: id,
@@ -259,17 +285,18 @@ impl Resolver<'_> {
             };
             sees.extend(grant.remote.groups());
             feels.extend(grant.local.groups());
-            let keys = grant.remote.keys();
-            if keys.is_empty() {
-                list.always.push(position);
-            }
-            for key in keys {
-                list.by_group.entry(key).or_default().push(position);
-            }
-            list.grants.push(grant);
+            grants.push(grant);
         }
-        list.sees = sees.into_iter().collect();
-        list.feels = feels.into_iter().collect();
+        list.sees = sorted(sees);
+        list.feels = sorted(feels);
+        list.index = (grants.len() > FEW_MAX).then(|| {
+            let mut filed = Filed::default();
+            (0..)
+                .zip(&grants)
+                .for_each(|(position, grant)| filed.add(position, grant.remote.keys()));
+            Box::new(filed)
+        });
+        list.grants = grants.into();
         list
     }
 
@@ -321,7 +348,7 @@ impl Resolver<'_> {
             named.push(group);
         }
         let ranges = ports.ranges.iter().map(|range| (range.start(), range.end())).collect();
-        PortSieve { ranges, named }
+        PortSieve { ranges: normalise(ranges), named }
     }
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: each key is taken at most once, so painting n rules costs O((n + spans) log spans),
 //! source ports aside.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bulkhead_wire::row::{Leaf, Outcome, Span, Spans};
@@ -25,7 +26,16 @@ pub enum Layer {
     /// One word for every key; most layers are so.
     Uniform(Say),
     /// `(first key, what is said from there on)`.
-    Steps(Vec<(u16, BySource)>),
+    Steps(Vec<(u16, Says)>),
+}
+
+/// What is said of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Whatever the source port; nearly always.
+    One(Say),
+    /// `(first source port, what is said from there on)`; the first is 0, neighbours differ.
+    BySource(Vec<(u16, Say)>),
 }
 
 impl Default for Layer {
@@ -34,19 +44,22 @@ impl Default for Layer {
     }
 }
 
-/// `(first source port, what is said from there on)`; the first is 0, neighbours differ.
-pub type BySource = Vec<(u16, Say)>;
-
 #[derive(Debug)]
 pub struct Canvas {
     /// Undecided keys: first key to cell. Disjoint.
     open: BTreeMap<u16, Cell>,
-    done: Vec<(Interval, Cell)>,
+    done: Vec<(u16, Says)>,
 }
 
 #[derive(Clone, Debug)]
 struct Cell {
     end: u16,
+    /// Where only some source ports are decided.
+    half: Option<Box<Half>>,
+}
+
+#[derive(Clone, Debug)]
+struct Half {
     /// Source ports still undecided, sorted and disjoint.
     open: Vec<Interval>,
     taken: Vec<(Interval, Say)>,
@@ -55,7 +68,7 @@ struct Cell {
 impl Default for Canvas {
     /// Nothing is decided yet.
     fn default() -> Self {
-        let cell = Cell { end: u16::MAX, open: vec![EVERYTHING], taken: Vec::new() };
+        let cell = Cell { end: u16::MAX, half: None };
         Self { open: BTreeMap::from([(0, cell)]), done: Vec::new() }
     }
 }
@@ -75,14 +88,16 @@ impl Canvas {
         if let Some(after) = end.checked_add(1) {
             self.split_before(after);
         }
-        let hit: Vec<u16> = self.open.range(start..=end).map(|(key, _)| *key).collect();
-        for key in hit {
-            let Some(cell) = self.open.get_mut(&key) else { continue };
-            cell.take(sources, say);
-            if cell.open.is_empty()
-                && let Some(cell) = self.open.remove(&key)
-            {
-                self.done.push(((key, cell.end), cell));
+        let mut from = start;
+        while let Some((&key, cell)) = self.open.range_mut(from..=end).next() {
+            let last = cell.end;
+            if let Some(says) = cell.take(sources, say) {
+                self.open.remove(&key);
+                self.done.push((key, says));
+            }
+            match last.checked_add(1) {
+                Some(next) if next <= end => from = next,
+                _ => break,
             }
         }
     }
@@ -90,15 +105,9 @@ impl Canvas {
     /// What nobody took gets `rest`.
     pub fn finish(mut self, rest: Say) -> Layer {
         self.paint(EVERYTHING, &[EVERYTHING], rest);
-        self.done.sort_unstable_by_key(|((start, _), _)| *start);
-        let mut layer: Vec<(u16, BySource)> = Vec::with_capacity(self.done.len());
-        for ((start, _), cell) in self.done {
-            let says = cell.by_source();
-            if layer.last().is_none_or(|(_, last)| *last != says) {
-                layer.push((start, says));
-            }
-        }
-        Layer::of(layer)
+        self.done.sort_unstable_by_key(|(start, _)| *start);
+        self.done.dedup_by(|(_, next), (_, kept)| next == kept);
+        Layer::of(self.done)
     }
 
     /// Makes `key` the first of its cell, if it is within one.
@@ -114,12 +123,21 @@ impl Canvas {
 }
 
 impl Cell {
-    fn take(&mut self, sources: &[Interval], say: Say) {
-        if self.open == [EVERYTHING] && sources == [EVERYTHING] {
-            self.open.clear();
-            self.taken.push((EVERYTHING, say));
-            return;
+    /// What is said of the cell's keys, once nothing of it is undecided.
+    fn take(&mut self, sources: &[Interval], say: Say) -> Option<Says> {
+        if self.half.is_none() && sources == [EVERYTHING] {
+            return Some(Says::One(say));
         }
+        let half = self
+            .half
+            .get_or_insert_with(|| Box::new(Half { open: vec![EVERYTHING], taken: Vec::new() }));
+        half.take(sources, say);
+        if half.open.is_empty() { self.half.take().map(|half| half.says()) } else { None }
+    }
+}
+
+impl Half {
+    fn take(&mut self, sources: &[Interval], say: Say) {
         let mut left = Vec::new();
         for &open in &self.open {
             let mut next = open.0;
@@ -148,15 +166,37 @@ impl Cell {
         self.open = left;
     }
 
-    fn by_source(mut self) -> BySource {
+    fn says(mut self) -> Says {
         self.taken.sort_unstable_by_key(|((start, _), _)| *start);
-        let mut says: BySource = Vec::with_capacity(self.taken.len());
-        for ((start, _), say) in self.taken {
-            if says.last().is_none_or(|(_, last)| *last != say) {
-                says.push((start, say));
-            }
+        Says::of(self.taken.into_iter().map(|((start, _), say)| (start, say)).collect())
+    }
+}
+
+impl Says {
+    fn of(mut steps: Vec<(u16, Say)>) -> Self {
+        steps.dedup_by(|(_, next), (_, kept)| next == kept);
+        match steps.as_slice() {
+            [(_, say)] => Says::One(*say),
+            _ => Says::BySource(steps),
         }
-        says
+    }
+
+    fn over(&self, below: &Self) -> Self {
+        if let (Says::One(upper), Says::One(lower)) = (self, below) {
+            return Says::One(upper.or(*lower));
+        }
+        let mut merged = Vec::new();
+        join(&self.steps(), &below.steps(), |port, upper, lower| {
+            merged.push((port, upper.or(*lower)));
+        });
+        Says::of(merged)
+    }
+
+    fn steps(&self) -> Cow<'_, [(u16, Say)]> {
+        match self {
+            Says::One(say) => Cow::Owned(vec![(0, *say)]),
+            Says::BySource(steps) => Cow::Borrowed(steps),
+        }
     }
 }
 
@@ -165,13 +205,11 @@ impl Layer {
         Self::Uniform(say)
     }
 
-    fn of(steps: Vec<(u16, BySource)>) -> Self {
-        if let [(_, says)] = steps.as_slice()
-            && let [(_, say)] = says.as_slice()
-        {
-            return Self::Uniform(*say);
+    fn of(steps: Vec<(u16, Says)>) -> Self {
+        match steps.as_slice() {
+            [(_, Says::One(say))] => Self::Uniform(*say),
+            _ => Self::Steps(steps),
         }
-        Self::Steps(steps)
     }
 
     /// This layer's word where it has one, else that of the layer below.
@@ -184,11 +222,11 @@ impl Layer {
         };
         let lower = match below {
             Layer::Steps(steps) => steps,
-            Layer::Uniform(say) => vec![(0, vec![(0, say)])],
+            Layer::Uniform(say) => vec![(0, Says::One(say))],
         };
-        let mut merged: Vec<(u16, BySource)> = Vec::new();
+        let mut merged: Vec<(u16, Says)> = Vec::with_capacity(upper.len() + lower.len());
         join(&upper, &lower, |key, upper, lower| {
-            let says = over_by_source(upper, lower);
+            let says = upper.over(lower);
             if merged.last().is_none_or(|(_, last)| *last != says) {
                 merged.push((key, says));
             }
@@ -211,10 +249,10 @@ impl Layer {
         };
         let mut spans = Vec::with_capacity(steps.len());
         for (start, says) in steps {
-            let outcome = match says.as_slice() {
-                [(_, say)] => Outcome::Leaf((*say)?),
-                _ => {
-                    let leaves = says.into_iter().map(|(port, say)| Some((port, say?)));
+            let outcome = match says {
+                Says::One(say) => Outcome::Leaf(say?),
+                Says::BySource(steps) => {
+                    let leaves = steps.into_iter().map(|(port, say)| Some((port, say?)));
                     Outcome::BySource(leaves.collect::<Option<_>>()?)
                 }
             };
@@ -222,17 +260,6 @@ impl Layer {
         }
         Spans::new(spans)
     }
-}
-
-fn over_by_source(upper: &BySource, lower: &BySource) -> BySource {
-    let mut merged: BySource = Vec::new();
-    join(upper, lower, |key, upper, lower| {
-        let say = upper.or(*lower);
-        if merged.last().is_none_or(|(_, last)| *last != say) {
-            merged.push((key, say));
-        }
-    });
-    merged
 }
 
 /// Walks two total step functions together: calls `visit` at each step of either with both values.

@@ -1,6 +1,6 @@
 //! The ordered grants that judge an address in one direction, and the rows they make.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{ProgramId, Row, RowId, RuleId, Spans};
 
 use super::brush::{Brush, PortTest, Space};
-use super::grants::{ContentHasher, Grant, Grants};
+use super::grants::{ContentHasher, FEW_MAX, Filed, Grant, Grants};
 use super::paint::{Canvas, Layer, Say};
 use crate::rule::{Action, Family, TierDefault};
 use crate::select::{GroupId, Groups};
@@ -20,20 +20,18 @@ use crate::select::{GroupId, Groups};
 pub struct Program {
     pub id: ProgramId,
     pub direction: Direction,
-    pub tiers: Vec<ProgramTier>,
+    pub tiers: Arc<[ProgramTier]>,
     /// What decides where no tier does.
     pub rest: Rest,
     /// `None` where no grant asks for an IP version.
     pub family: Option<Family>,
     /// The groups of the local address that the grants ask about; atoms included. Sorted.
-    pub view: Vec<GroupId>,
+    pub view: Box<[GroupId]>,
     /// The groups that the grants ask of remote addresses. Sorted; names stand for their atoms.
-    pub sees: Vec<GroupId>,
+    pub sees: Box<[GroupId]>,
     /// One for each tier.
-    indexes: Vec<TierIndex>,
-    /// What the tiers' ends and the profile are called.
-    defaults: Vec<(RuleId, Named)>,
-    rest_rule: (RuleId, Named),
+    ends: Box<[TierEnd]>,
+    rest_rule: NamedRule,
 }
 
 /// What decides where no tier and no rule of a profile does.
@@ -56,19 +54,29 @@ pub struct ProgramTier {
     pub lists: Vec<Arc<Grants>>,
 }
 
-/// Which of a tier's lists have a say about a class, without asking them all.
+/// What painting needs to know of a tier beside its lists.
+#[derive(Debug)]
+struct TierEnd {
+    default: NamedRule,
+    /// Which lists have a say about a class, where there are too many to ask each.
+    index: Option<Filed>,
+}
+
+/// A rule id with what it stands for.
+pub type NamedRule = (RuleId, Arc<RuleRef>);
+
+/// Rules that were named before: tiers' ends and profiles decide in many programs.
 #[derive(Debug, Default)]
-struct TierIndex {
-    always: Vec<usize>,
-    by_group: HashMap<GroupId, Vec<usize>>,
+pub struct RuleNames {
+    by_rule: HashMap<RuleRef, NamedRule>,
 }
 
 /// A row with the rules that its leaves name.
 #[derive(Clone, Debug)]
 pub struct Painted {
     pub id: RowId,
-    pub row: Row,
-    pub rules: Vec<(RuleId, Named)>,
+    pub row: Arc<Row>,
+    pub rules: Box<[(RuleId, Named)]>,
 }
 
 /// What a rule id stands for; spelled out only where a node does not have it yet.
@@ -80,43 +88,43 @@ pub enum Named {
 }
 
 impl Named {
-    pub fn reference(&self) -> RuleRef {
+    pub fn reference(&self) -> Arc<RuleRef> {
         match self {
-            Named::Rule(list, index) => list.reference(*index),
-            Named::Default(rule) => RuleRef::clone(rule),
+            Named::Rule(list, index) => Arc::new(list.reference(*index)),
+            Named::Default(rule) => Arc::clone(rule),
         }
     }
 }
 
+impl RuleNames {
+    pub fn of(&mut self, rule: RuleRef) -> NamedRule {
+        let named = self.by_rule.entry(rule).or_insert_with_key(|rule| named(rule.clone()));
+        (named.0, Arc::clone(&named.1))
+    }
+}
+
 impl Program {
-    /// The program of an address that is in the groups of `class`, without what it sees: enough to
-    /// know its identity. See [`Program::open_eyes`].
+    /// The program of an address of which `view` is what the grants ask about (sorted), without what
+    /// it sees: enough to know its identity. See [`Program::open_eyes`].
     pub fn new(
         direction: Direction,
-        tiers: Vec<ProgramTier>,
+        tiers: Arc<[ProgramTier]>,
         rest: Rest,
         family: Family,
-        class: &[GroupId],
+        view: &[GroupId],
         groups: &Groups,
     ) -> Self {
-        let lists = || tiers.iter().flat_map(|tier| &tier.lists);
-        let is_felt = |group: &GroupId| {
-            let asked = groups.seen_as(*group);
-            lists().any(|list| list.feels.binary_search(&asked).is_ok())
-        };
-        let view: Vec<GroupId> = class.iter().copied().filter(is_felt).collect();
-        let is_by_family = lists().any(|list| list.is_by_family);
+        let is_by_family = tiers.iter().flat_map(|tier| &tier.lists).any(|list| list.is_by_family);
         let mut program = Self {
             id: ProgramId(0),
             direction,
             tiers,
             rest,
             family: is_by_family.then_some(family),
-            view,
-            sees: Vec::new(),
-            indexes: Vec::new(),
-            defaults: Vec::new(),
-            rest_rule: named(RuleRef::Unknown),
+            view: view.into(),
+            sees: Box::default(),
+            ends: Box::default(),
+            rest_rule: (RuleId(0), Arc::new(RuleRef::Unknown)),
         };
         program.id = program.content(groups);
         program
@@ -124,14 +132,18 @@ impl Program {
 
     /// Collects what the grants ask of remote addresses, and everything else that painting needs.
     #[must_use]
-    pub fn open_eyes(mut self) -> Self {
-        self.rest_rule = named(self.rest.reference());
-        let ends = self.tiers.iter().map(|tier| RuleRef::TierDefault { tier: tier.name.clone() });
-        self.defaults = ends.map(named).collect();
-        self.indexes = self.tiers.iter().map(TierIndex::new).collect();
-        let sees: BTreeSet<GroupId> =
+    pub fn open_eyes(mut self, names: &mut RuleNames) -> Self {
+        self.rest_rule = names.of(self.rest.reference());
+        let end = |tier: &ProgramTier| TierEnd {
+            default: names.of(RuleRef::TierDefault { tier: tier.name.clone() }),
+            index: (tier.lists.len() > FEW_MAX).then(|| file(&tier.lists)),
+        };
+        self.ends = self.tiers.iter().map(end).collect();
+        let mut sees: Vec<GroupId> =
             self.lists().flat_map(|list| list.sees.iter().copied()).collect();
-        self.sees = sees.into_iter().collect();
+        sees.sort_unstable();
+        sees.dedup();
+        self.sees = sees.into();
         self
     }
 
@@ -142,13 +154,15 @@ impl Program {
     fn content(&self, groups: &Groups) -> ProgramId {
         let mut hasher = ContentHasher::default();
         (self.direction, &self.rest, self.family, self.tiers.len()).hash(&mut hasher);
-        for tier in &self.tiers {
+        for tier in self.tiers.iter() {
             (&tier.name, tier.default, tier.lists.len()).hash(&mut hasher);
             for list in &tier.lists {
                 list.content.hash(&mut hasher);
             }
         }
-        let view: BTreeSet<u64> = self.view.iter().map(|group| groups.content(*group)).collect();
+        let mut view: Vec<u64> = self.view.iter().map(|group| groups.content(*group)).collect();
+        view.sort_unstable();
+        view.dedup();
         view.hash(&mut hasher);
         ProgramId(hasher.finish())
     }
@@ -163,21 +177,19 @@ impl Program {
     pub fn paint(&self, class: &[GroupId], groups: &Groups) -> Painted {
         let mut seen: Vec<GroupId> = class.iter().map(|group| groups.seen_as(*group)).collect();
         seen.dedup();
-        let mut rules = BTreeMap::from([self.rest_rule.clone()]);
+        let mut rules = vec![default_rule(&self.rest_rule)];
         let rest = Leaf { decision: self.rest.decision(), rule: self.rest_rule.0 };
         let mut layers = Space::ALL.map(|_| Layer::Uniform(Some(rest)));
-        let tiers = self.tiers.iter().zip(&self.indexes).zip(&self.defaults);
-        for ((tier, index), (end, end_rule)) in tiers.rev() {
-            let brushes = self.brushes(tier, index, &seen, class, groups);
-            for (_, list, brush) in &brushes {
-                let named = || Named::Rule(Arc::clone(list), brush.grant.index);
-                rules.entry(brush.grant.rule).or_insert_with(named);
-            }
+        for (tier, end) in self.tiers.iter().zip(&self.ends).rev() {
+            let brushes = self.brushes(tier, end, &seen, class, groups);
+            rules.extend(brushes.iter().map(|(_, list, brush)| {
+                (brush.grant.rule, Named::Rule(Arc::clone(list), brush.grant.index))
+            }));
             let rest = match tier.default {
                 TierDefault::Pass => None,
                 TierDefault::Deny => {
-                    rules.insert(*end, end_rule.clone());
-                    Some(Leaf { decision: Decision::Deny, rule: *end })
+                    rules.push(default_rule(&end.default));
+                    Some(Leaf { decision: Decision::Deny, rule: end.default.0 })
                 }
             };
             for (layer, space) in layers.iter_mut().zip(Space::ALL) {
@@ -189,9 +201,9 @@ impl Program {
 
     /// The grants of a tier that concern this pair of addresses, in order, with what each says.
     fn brushes<'a>(
-        &self,
+        &'a self,
         tier: &'a ProgramTier,
-        index: &TierIndex,
+        end: &TierEnd,
         seen: &[GroupId],
         class: &[GroupId],
         groups: &Groups,
@@ -200,30 +212,57 @@ impl Program {
             (Some(wanted), Some(family)) => wanted == family,
             _ => true,
         };
-        let mut concerned: Vec<(&Arc<Grants>, &Grant)> = Vec::new();
-        for list in index.lists(tier, seen) {
-            let candidates = list.candidates(seen).filter(|grant| {
-                in_family(grant) && grant.local.passes(&self.view) && grant.remote.passes(class)
+        let mut brushes = Vec::new();
+        let mut add = |list: &'a Arc<Grants>| {
+            list.candidates(seen, |grant| {
+                if in_family(grant) && grant.local.passes(&self.view) && grant.remote.passes(class)
+                {
+                    brushes.push((grant.say(), list, self.brush(grant, class, groups)));
+                }
             });
-            concerned.extend(candidates.map(|grant| (list, grant)));
-        }
-        let brush = |(list, grant): (&'a Arc<Grants>, &'a Grant)| {
-            let decision = match grant.action {
-                Action::Allow => Some(Decision::Allow),
-                Action::Deny => Some(Decision::Deny),
-                Action::Pass | Action::Log => None,
-            };
-            let say = decision.map(|decision| Leaf { decision, rule: grant.rule });
-            let local = PortTest::new(&grant.local, &self.view, groups);
-            let remote = PortTest::new(&grant.remote, class, groups);
-            let (src, dst) = match self.direction {
-                Direction::Ingress => (remote, local),
-                Direction::Egress => (local, remote),
-            };
-            (say, list, Brush { grant, src, dst })
         };
-        concerned.into_iter().map(brush).collect()
+        match &end.index {
+            None => tier.lists.iter().for_each(add),
+            Some(index) => {
+                let positions = index.find(seen).into_iter();
+                positions.filter_map(|place| tier.lists.get(place as usize)).for_each(&mut add);
+            }
+        }
+        brushes
     }
+
+    fn brush<'a>(&'a self, grant: &'a Grant, class: &[GroupId], groups: &Groups) -> Brush<'a> {
+        let local = PortTest::new(&grant.local, &self.view, groups);
+        let remote = PortTest::new(&grant.remote, class, groups);
+        let (src, dst) = match self.direction {
+            Direction::Ingress => (remote, local),
+            Direction::Egress => (local, remote),
+        };
+        Brush { grant, src, dst }
+    }
+}
+
+impl Grant {
+    fn say(&self) -> Say {
+        let decision = match self.action {
+            Action::Allow => Decision::Allow,
+            Action::Deny => Decision::Deny,
+            Action::Pass | Action::Log => return None,
+        };
+        Some(Leaf { decision, rule: self.rule })
+    }
+}
+
+fn file(lists: &[Arc<Grants>]) -> Filed {
+    let mut index = Filed::default();
+    for (position, list) in (0..).zip(lists) {
+        list.keys().for_each(|keys| index.add(position, keys));
+    }
+    index
+}
+
+fn default_rule((id, rule): &NamedRule) -> (RuleId, Named) {
+    (*id, Named::Default(Arc::clone(rule)))
 }
 
 impl Rest {
@@ -245,34 +284,6 @@ impl Rest {
     }
 }
 
-impl TierIndex {
-    fn new(tier: &ProgramTier) -> Self {
-        let mut index = Self::default();
-        for (position, list) in tier.lists.iter().enumerate() {
-            if list.is_for_every_class() {
-                index.always.push(position);
-            }
-            for group in list.keys() {
-                index.by_group.entry(group).or_default().push(position);
-            }
-        }
-        index
-    }
-
-    /// In order.
-    fn lists<'a>(
-        &self,
-        tier: &'a ProgramTier,
-        seen: &[GroupId],
-    ) -> impl Iterator<Item = &'a Arc<Grants>> + use<'a> {
-        let mut positions = self.always.clone();
-        positions.extend(seen.iter().filter_map(|group| self.by_group.get(group)).flatten());
-        positions.sort_unstable();
-        positions.dedup();
-        positions.into_iter().filter_map(|position| tier.lists.get(position))
-    }
-}
-
 fn layer_of(brushes: &[(Say, &Arc<Grants>, Brush<'_>)], space: Space, rest: Say) -> Layer {
     let mut canvas: Option<Canvas> = None;
     for (say, _, brush) in brushes {
@@ -284,18 +295,17 @@ fn layer_of(brushes: &[(Say, &Arc<Grants>, Brush<'_>)], space: Space, rest: Say)
         if canvas.is_full() {
             break;
         }
-        for key in keys {
-            canvas.paint(key, &sources, *say);
-        }
+        keys.iter().for_each(|key| canvas.paint(*key, &sources, *say));
     }
     canvas.map_or_else(|| Layer::Uniform(rest), |canvas| canvas.finish(rest))
 }
 
-fn named(rule: RuleRef) -> (RuleId, Named) {
-    (RuleId::of(&rule), Named::Default(Arc::new(rule)))
+fn named(rule: RuleRef) -> NamedRule {
+    (RuleId::of(&rule), Arc::new(rule))
 }
 
-fn finish(layers: [Layer; 6], mut rules: BTreeMap<RuleId, Named>) -> Painted {
+/// `rules` may name one rule more than once, and rules that decide nothing.
+fn finish(layers: [Layer; 6], mut rules: Vec<(RuleId, Named)>) -> Painted {
     // Most key spaces of a row have one answer, and that of their neighbour.
     let mut last: Option<(Leaf, Spans)> = None;
     let spans = layers.map(|layer| match (layer.as_uniform(), &last) {
@@ -313,8 +323,15 @@ fn finish(layers: [Layer; 6], mut rules: BTreeMap<RuleId, Named>) -> Painted {
     });
     let [tcp, udp, sctp, icmp, icmpv6, other] = spans;
     let row = Row { tcp, udp, sctp, icmp, icmpv6, other };
-    let used: BTreeSet<RuleId> =
-        row.all().into_iter().flat_map(|spans| spans.leaves()).map(|leaf| leaf.rule).collect();
-    rules.retain(|id, _| used.contains(id));
-    Painted { id: RowId::of(&row), row, rules: rules.into_iter().collect() }
+    let mut used: Vec<RuleId> = Vec::new();
+    for leaf in row.all().into_iter().flat_map(Spans::leaves) {
+        if used.last() != Some(&leaf.rule) {
+            used.push(leaf.rule);
+        }
+    }
+    used.sort_unstable();
+    rules.sort_by_key(|(id, _)| *id);
+    rules.dedup_by_key(|(id, _)| *id);
+    rules.retain(|(id, _)| used.binary_search(id).is_ok());
+    Painted { id: RowId::of(&row), row: Arc::new(row), rules: rules.into() }
 }

@@ -1,6 +1,7 @@
 //! Host endpoints and the settings of a node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, FailsafePort, HostInterface, HostStage, Protocol, ToHost};
 
@@ -47,7 +48,7 @@ pub(super) fn host_message(host: &HostProgram) -> m::HostProgram {
 pub(super) fn hosts(
     field: &str,
     messages: Vec<m::HostProgram>,
-) -> Result<BTreeMap<EndpointId, HostProgram>, MessageError> {
+) -> Result<BTreeMap<EndpointId, Arc<HostProgram>>, MessageError> {
     table(field, messages, limits::HOSTS_MAX, |message| {
         let id = required("id", message.id)
             .and_then(|id| endpoint_id(id).map_err(|error| error.within("id")))?;
@@ -68,7 +69,7 @@ pub(super) fn hosts(
             failsafe_inbound: ports("failsafe_inbound", message.failsafe_inbound)?,
             failsafe_outbound: ports("failsafe_outbound", message.failsafe_outbound)?,
         };
-        Ok((id, host))
+        Ok((id, Arc::new(host)))
     })
 }
 

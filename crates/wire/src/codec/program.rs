@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
@@ -28,13 +29,13 @@ impl Codec for NodeProgram {
     fn to_message(&self) -> m::NodeProgram {
         m::NodeProgram {
             revision: self.revision.0,
-            endpoints: self.endpoints.values().map(endpoint_message).collect(),
+            endpoints: self.endpoints.values().map(|one| endpoint_message(one)).collect(),
             classes: self.classes.iter().map(class_message).collect(),
             entries: self.entries.iter().map(entry_message).collect(),
             rows: self.rows.iter().map(|(id, row)| row_message(id.0, row)).collect(),
             rules: self.rules.iter().map(named_rule_message).collect(),
             names: names::tables_message(&self.names),
-            hosts: self.hosts.values().map(host_message).collect(),
+            hosts: self.hosts.values().map(|one| host_message(one)).collect(),
             to_host: match self.to_host {
                 ToHost::Drop => m::ToHost::Unspecified.into(),
                 other => to_host_message(other),
@@ -66,7 +67,7 @@ impl Codec for ProgramDelta {
         m::ProgramDelta {
             base: self.base.0,
             revision: self.revision.0,
-            set_endpoints: self.endpoints.set.values().map(endpoint_message).collect(),
+            set_endpoints: self.endpoints.set.values().map(|one| endpoint_message(one)).collect(),
             unset_endpoints: self.endpoints.unset.iter().map(endpoint_id_message).collect(),
             set_classes: self.classes.set.iter().map(class_message).collect(),
             unset_classes: self.classes.unset.iter().map(prefix_message).collect(),
@@ -77,7 +78,7 @@ impl Codec for ProgramDelta {
             set_rules: self.rules.set.iter().map(named_rule_message).collect(),
             unset_rules: self.rules.unset.iter().map(|id| id.0).collect(),
             names: names::change_message(&self.names),
-            set_hosts: self.hosts.set.values().map(host_message).collect(),
+            set_hosts: self.hosts.set.values().map(|one| host_message(one)).collect(),
             unset_hosts: self.hosts.unset.iter().map(endpoint_id_message).collect(),
             to_host: self.to_host.map_or(m::ToHost::Unspecified.into(), to_host_message),
         }
@@ -203,18 +204,18 @@ fn judged(
 fn endpoints(
     field: &str,
     messages: Vec<m::EndpointProgram>,
-) -> Result<BTreeMap<EndpointId, EndpointProgram>, MessageError> {
+) -> Result<BTreeMap<EndpointId, Arc<EndpointProgram>>, MessageError> {
     table(field, messages, limits::ENDPOINTS_MAX, |message| {
         let id = required("id", message.id)
             .and_then(|id| endpoint_id(id).map_err(|error| error.within("id")))?;
         let endpoint = EndpointProgram {
             id: id.clone(),
-            labels: labels("labels", message.labels)?,
+            labels: Arc::new(labels("labels", message.labels)?),
             addresses: judged("addresses", message.addresses)?,
             staged: judged("staged", message.staged)?,
             interface: message.interface.map(|name| text("interface", name)).transpose()?,
         };
-        Ok((id, endpoint))
+        Ok((id, Arc::new(endpoint)))
     })
 }
 
@@ -265,18 +266,23 @@ fn entries(
     })
 }
 
-fn rows(field: &str, messages: Vec<m::Row>) -> Result<BTreeMap<RowId, Row>, MessageError> {
-    table(field, messages, limits::ROWS_MAX, |message| Ok((RowId(message.id), row(message)?)))
+fn rows(field: &str, messages: Vec<m::Row>) -> Result<BTreeMap<RowId, Arc<Row>>, MessageError> {
+    table(field, messages, limits::ROWS_MAX, |message| {
+        Ok((RowId(message.id), Arc::new(row(message)?)))
+    })
 }
 
-fn named_rule_message((id, rule): (&RuleId, &RuleRef)) -> m::Rule {
+fn named_rule_message((id, rule): (&RuleId, &Arc<RuleRef>)) -> m::Rule {
     m::Rule { id: id.0, rule: Some(rule_message(rule)) }
 }
 
-fn rules(field: &str, messages: Vec<m::Rule>) -> Result<BTreeMap<RuleId, RuleRef>, MessageError> {
+fn rules(
+    field: &str,
+    messages: Vec<m::Rule>,
+) -> Result<BTreeMap<RuleId, Arc<RuleRef>>, MessageError> {
     table(field, messages, limits::RULES_MAX, |message| {
         let source = required("rule", message.rule)
             .and_then(|source| rule(source).map_err(|error| error.within("rule")))?;
-        Ok((RuleId(message.id), source))
+        Ok((RuleId(message.id), Arc::new(source)))
     })
 }
