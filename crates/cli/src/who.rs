@@ -14,6 +14,7 @@
 mod connection;
 mod error;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -29,6 +30,8 @@ pub use error::AskError;
 
 /// Connections that one question may come to.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// Unknown names for which one is looked for that was meant.
+const HINTS_MAX: usize = 32;
 /// Before the name of a service.
 const SERVICE: &str = "svc:";
 
@@ -41,6 +44,8 @@ pub struct Directory<'a> {
     services: Services<'a>,
     /// Addresses that no rule, workload or set names: strangers', one of each family.
     stranger: [IpAddr; 2],
+    /// How often a name was looked for that is near to what was written.
+    n_hints: Cell<usize>,
 }
 
 /// Somebody with their first address of each family.
@@ -78,6 +83,7 @@ impl<'a> Directory<'a> {
             by_address: HashMap::new(),
             services: Services::of(objects),
             stranger: strangers(world),
+            n_hints: Cell::new(0),
         };
         for endpoint in world.endpoints() {
             directory.add(&endpoint.id, &endpoint.addresses);
@@ -169,9 +175,23 @@ impl<'a> Directory<'a> {
             let place = Place { endpoint: None, v4, v6, is_literal: false, port: None };
             return Ok(Side { places: vec![place], names: Names::new([text]) });
         }
+        Err(AskError::Unknown { role, name: text.to_owned(), near: self.near(&full) })
+    }
+
+    /// A known name that differs little, in its namespace or in its name. Looked for a few times only:
+    /// many lines may be wrong alike.
+    fn near(&self, full: &str) -> Option<String> {
+        let n_hints = self.n_hints.get();
+        if n_hints == HINTS_MAX {
+            return None;
+        }
+        self.n_hints.set(n_hints + 1);
+        let (namespace, name) = full.split_once('/')?;
+        let is_half_right = |known: &&str| {
+            known.split_once('/').is_some_and(|(its, rest)| its == namespace || rest == name)
+        };
         let known = self.by_name.keys().chain(self.by_owner.keys()).map(String::as_str);
-        let near = nearest(&full, known).map(str::to_owned);
-        Err(AskError::Unknown { role, name: text.to_owned(), near })
+        nearest(full, known.filter(is_half_right)).map(str::to_owned)
     }
 
     fn service(&self, role: &'static str, text: &str, port: Option<u16>) -> Result<Side, AskError> {

@@ -319,3 +319,41 @@ fn every_tool_says_that_a_tier_is_missing() {
     let printed = run(&["check", "-f", "-"], &input);
     assert_eq!(printed.matches("there is no tier `platfrom`").count(), 1, "{printed}");
 }
+
+/// Each hint looks through many names, and a file of flows may be wrong in every line.
+#[test]
+fn hints_at_what_was_meant_are_given_a_few_times() {
+    let flow = |name: &str| {
+        format!(
+            "{{\"id\":1,\"src\":\"192.0.2.1\",\"dst\":\"{name}\",\"protocol\":\"TCP\",\"port\":1}}\n"
+        )
+    };
+    let printed = run(&["eval", "-f", "shop", "--flows", "-"], &flow("shop/dv").repeat(40));
+    assert_eq!(printed.matches("is no workload of these manifests").count(), 40, "{printed}");
+    assert_eq!(printed.matches("did you mean `shop/db`?").count(), 32, "{printed}");
+    let printed = run(&["eval", "-f", "shop", "--flows", "-"], &flow("shpo/db"));
+    assert!(printed.contains("did you mean `shop/db`?"), "{printed}");
+}
+
+#[test]
+fn a_misspelt_workload_is_answered_with_the_one_that_was_meant() {
+    for args in [
+        &["reach", "-f", "shop", "--focus", "shop/dv"][..],
+        &["blast", "-f", "shop", "--from", "shop/dv"],
+    ] {
+        let printed = run(args, "");
+        assert!(
+            printed.contains("is no workload of these manifests; did you mean `shop/db`?"),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
+fn why_follows_a_service_to_what_stands_behind_it() {
+    for target in ["svc:shop/web:80", "svc:shop/web:http"] {
+        let input = FROM_A_CLUSTER.replace("ports: [{port: 80,", "ports: [{name: http, port: 80,");
+        let printed = run(&["why", "192.0.2.1", target, "-f", "-"], &input);
+        assert!(printed.contains("192.0.2.1 -> shop/web (10.65.0.1), TCP port 8080"), "{printed}");
+    }
+}

@@ -122,11 +122,17 @@ impl Quote {
     fn of(line: &str, column: u32) -> Self {
         let at = (column as usize).saturating_sub(1);
         let skip = if at < QUOTE_CHARS_MAX - 20 { 0 } else { at - 40 };
+        // A line may be as long as its file.
+        let begin = match line.is_ascii() {
+            true => skip.min(line.len()),
+            false => line.char_indices().nth(skip).map_or(line.len(), |(at, _)| at),
+        };
+        let rest = line.get(begin..).unwrap_or_default();
         let mut text: String = if skip > 0 { "...".to_owned() } else { String::new() };
         let caret = text.chars().count() + at - skip;
         let visible = |c: char| if c.is_control() { ' ' } else { c };
-        text.extend(line.chars().skip(skip).take(QUOTE_CHARS_MAX).map(visible));
-        if line.chars().nth(skip + QUOTE_CHARS_MAX).is_some() {
+        text.extend(rest.chars().take(QUOTE_CHARS_MAX).map(visible));
+        if rest.chars().nth(QUOTE_CHARS_MAX).is_some() {
             text.push_str("...");
         }
         Self { text, caret }

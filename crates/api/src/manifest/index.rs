@@ -15,6 +15,7 @@ pub struct Index {
     documents: Vec<(u32, Range<usize>)>,
     /// The byte at which every [`STRIDE`]th line begins.
     marks: Vec<usize>,
+    is_ascii: bool,
 }
 
 impl Index {
@@ -32,7 +33,7 @@ impl Index {
             }
             offset += line.len();
         }
-        Self { documents: documents.collect(), marks }
+        Self { documents: documents.collect(), marks, is_ascii: text.is_ascii() }
     }
 
     /// The text from the line on, which counts from 1.
@@ -72,7 +73,11 @@ impl Index {
     fn alone(&self, text: &str, object: &Source, field: &str) -> Option<(u32, u32)> {
         let rest = self.rest_at(text, object.line)?;
         let column = (object.column as usize).checked_sub(1)?;
-        let (skipped, _) = rest.char_indices().nth(column)?;
+        // A line may be as long as its file.
+        let skipped = match self.is_ascii {
+            true => column,
+            false => rest.char_indices().nth(column)?.0,
+        };
         let root = compose::first(rest.get(skipped..)?, object.line, object.column).ok()?;
         (root.line == object.line && root.column == object.column).then(|| root.place_of(field))
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bulkhead_api::Object;
+use bulkhead_api::manifest::nearest;
 use bulkhead_api::owner::Owner;
 use bulkhead_types::EndpointId;
 
@@ -19,8 +20,11 @@ pub struct Owners {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnerError {
-    #[error("`{0}` is no workload of these manifests")]
-    Unknown(String),
+    #[error(
+        "`{name}` is no workload of these manifests{}",
+        near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+    )]
+    Unknown { name: String, near: Option<String> },
     #[error("`{name}` can be each of {}: write one of them", .all.join(", "))]
     Ambiguous { name: String, all: Vec<String> },
 }
@@ -65,7 +69,11 @@ impl Owners {
         let found = self.by_name.get(name).or_else(|| self.by_name.get(&full));
         let found: Vec<String> = found.into_iter().flatten().cloned().collect();
         match found.as_slice() {
-            [] => Err(OwnerError::Unknown(name.to_owned())),
+            [] => {
+                let known = self.by_name.keys().map(String::as_str);
+                let near = nearest(&full, known).map(str::to_owned);
+                Err(OwnerError::Unknown { name: name.to_owned(), near })
+            }
             [one] => Ok(one.clone()),
             _ => Err(OwnerError::Ambiguous { name: name.to_owned(), all: found }),
         }

@@ -11,8 +11,22 @@ pub struct Target {
     pub icmp_type: Option<u8>,
 }
 
-/// `shop/db:5432`, `shop/dns:53/UDP`, `[2001:db8::1]:443`, `shop/db/ICMP`, `10.0.0.1:8/ICMP`.
+/// `shop/db:5432`, `shop/dns:53/UDP`, `[2001:db8::1]:443`, `shop/db/ICMP`, `10.0.0.1:8/ICMP`,
+/// `svc:shop/web:80`, `svc:shop/web:http`.
 pub fn parse(text: &str) -> anyhow::Result<Target> {
+    let Some(service) = text.strip_prefix("svc:") else { return parse_plain(text) };
+    // A Service's ports have names too, and say their protocol themselves.
+    if let Some((_, port)) = service.split_once(':')
+        && !port.starts_with(|first: char| first.is_ascii_digit())
+    {
+        let host = text.to_owned();
+        return Ok(Target { host, protocol: Protocol::TCP, port: None, icmp_type: None });
+    }
+    let target = parse_plain(service)?;
+    Ok(Target { host: format!("svc:{}", target.host), ..target })
+}
+
+fn parse_plain(text: &str) -> anyhow::Result<Target> {
     let (host, rest) = match text.strip_prefix('[') {
         Some(inner) => inner.split_once(']').with_context(|| {
             format!("`{text}`: the bracket before an IPv6 address needs its `]`")

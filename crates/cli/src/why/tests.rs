@@ -16,6 +16,9 @@ fn targets_are_read() {
         ("shop/db/icmp", mk("shop/db", Protocol::ICMP, None, None)),
         ("[fd65::1]/ICMPv6", mk("fd65::1", Protocol::ICMPV6, None, None)),
         ("shop/db:0/ICMP", mk("shop/db", Protocol::ICMP, None, Some(0))),
+        ("svc:shop/web:80", mk("svc:shop/web", Protocol::TCP, Some(80), None)),
+        ("svc:shop/dns:53/UDP", mk("svc:shop/dns", Protocol::UDP, Some(53), None)),
+        ("svc:shop/web:http", mk("svc:shop/web:http", Protocol::TCP, None, None)),
         ("shop/db/47", mk("shop/db", Protocol(47), None, None)),
     ];
     for (text, expected) in cases {
@@ -27,6 +30,7 @@ fn targets_are_read() {
 fn bad_targets_name_the_trouble() {
     let cases = [
         ("shop/db", "TCP needs a port, as in `shop/db:80`"),
+        ("svc:shop/db", "TCP needs a port"),
         ("shop/db:http", "`http` is not a port"),
         ("shop/db:99999", "`99999` is not a port"),
         ("shop/db:80/xyz", "unknown protocol `xyz`"),

@@ -1,5 +1,6 @@
 //! Selectors that find nobody, where there is somebody to find.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bulkhead_api::ObjectKey;
@@ -16,6 +17,8 @@ use super::crowd::Crowd;
 use super::{rule_field, subject_field};
 use crate::check::Pen;
 
+/// Findings for which a word is looked for that was meant.
+const HINTS_MAX: usize = 500;
 /// Words among which one is looked for that is near to what was written.
 const NEAR_MAX: usize = 5_000;
 
@@ -26,6 +29,8 @@ pub struct Everybody {
     /// By the same numbers.
     ports: Vec<Vec<NamedPort>>,
     sets: Crowd,
+    /// How often a word was looked for that is near to what was written.
+    n_hints: Cell<usize>,
 }
 
 impl Everybody {
@@ -41,7 +46,12 @@ impl Everybody {
         }
         let (workloads, ports) = workloads.into_iter().unzip();
         let sets = world.network_sets().map(|set| world.labels_of_set(set));
-        Self { workloads: Crowd::of(workloads), ports, sets: Crowd::of(sets.collect()) }
+        Self {
+            workloads: Crowd::of(workloads),
+            ports,
+            sets: Crowd::of(sets.collect()),
+            n_hints: Cell::new(0),
+        }
     }
 
     /// The named ports of each workload that is selected.
@@ -122,6 +132,15 @@ impl Everybody {
         }
     }
 
+    fn near<'a>(&self, word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+        let n_hints = self.n_hints.get();
+        if n_hints == HINTS_MAX {
+            return None;
+        }
+        self.n_hints.set(n_hints + 1);
+        nearest(word, known.take(NEAR_MAX)).map(str::to_owned)
+    }
+
     /// Labels that are asked for and that nobody has. A near miss is a warning, whatever the rest is.
     fn unknown_labels(
         &self,
@@ -144,12 +163,12 @@ impl Everybody {
                     let keys = self.workloads.keys().chain(self.sets.keys());
                     let keys = keys.filter(|known| prefix(known) == prefix(label));
                     let bare = &label[prefix(label).len()..];
-                    let near = near(bare, keys.map(|known| &known[prefix(known).len()..]));
+                    let near = self.near(bare, keys.map(|known| &known[prefix(known).len()..]));
                     (format!("no {} has the label `{bare}`", who(label)), near)
                 }
                 Some(value) if !self.has_value(label, value) => {
                     let values = self.workloads.values(label).chain(self.sets.values(label));
-                    (no_such_value(label, value), near(value, values))
+                    (no_such_value(label, value), self.near(value, values))
                 }
                 _ => continue,
             };
@@ -160,10 +179,6 @@ impl Everybody {
         }
         is_said
     }
-}
-
-fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    nearest(word, known.take(NEAR_MAX)).map(str::to_owned)
 }
 
 /// The tests of a selector that ask for a label to be there, with the value where they name one.
