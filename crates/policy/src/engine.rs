@@ -15,6 +15,7 @@
 mod derived;
 mod expiry;
 mod flush;
+mod held;
 mod hosts;
 mod judge;
 mod members;
@@ -42,14 +43,14 @@ use crate::lower::{self, Diagnostic, Notes};
 use crate::place::Places;
 use crate::resolve::Lists;
 use crate::rule::Tier;
-use crate::select::{Addresses, Groups, MemberId, SelectorId, Selectors};
+use crate::select::{Addresses, Groups, MemberId, Selectors};
 use derived::Derived;
 use expiry::Expiry;
 use flush::Placed;
+use held::Policies;
 use hosts::HostState;
 pub use names::NameIndex;
 use nodes::Nodes;
-use policies::Held;
 use programs::Programs;
 use roster::Roster;
 use staged::StagedPolicies;
@@ -89,10 +90,7 @@ pub struct Engine {
 
     roster: Roster,
 
-    policies: BTreeMap<PolicyRef, Held>,
-    /// Policies by the selector that says whom they apply to.
-    subjects: HashMap<SelectorId, BTreeSet<PolicyRef>>,
-    in_tier: HashMap<String, BTreeSet<PolicyRef>>,
+    policies: Policies,
     expiry: Expiry,
     staged: StagedPolicies,
 
@@ -197,8 +195,6 @@ impl Engine {
     pub fn is_idle(&self) -> bool {
         self.roster.is_idle()
             && self.policies.is_empty()
-            && self.subjects.is_empty()
-            && self.in_tier.is_empty()
             && self.selectors.is_idle()
             && self.expiry.is_idle()
             && self.staged.is_idle()

@@ -22,7 +22,7 @@ pub mod ids;
 pub mod labels;
 pub mod personas;
 pub mod selectors;
-mod slab;
+pub mod slab;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +33,7 @@ pub use groups::{GroupId, GroupKind, Groups};
 pub use ids::Ids;
 pub use personas::{Home, HomeId, Origin, Persona, PersonaId, PersonaKey};
 pub use selectors::{Delta, Heir, SelectorId, Selectors};
+pub use slab::Slab;
 
 /// An endpoint or network set, for as long as the engine knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

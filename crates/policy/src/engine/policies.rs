@@ -5,30 +5,13 @@ use std::sync::Arc;
 
 use bulkhead_types::{Direction, HostStage, PolicyRef};
 
+use super::held::Held;
 use super::{Engine, Work};
 use crate::decide::Reading;
 use crate::lower::{self, Diagnostic};
 use crate::resolve::{Grants, ProgramTier};
 use crate::rule::{Order, Policy, Tier};
-use crate::select::{GroupId, GroupKind, MemberId, PersonaId, SelectorId};
-
-/// A policy with its compiled lists.
-#[derive(Debug)]
-pub struct Held {
-    policy: Policy,
-    subject: SelectorId,
-    ingress: Option<Arc<Grants>>,
-    egress: Option<Arc<Grants>>,
-}
-
-impl Held {
-    fn list(&self, direction: Direction) -> Option<&Arc<Grants>> {
-        match direction {
-            Direction::Ingress => self.ingress.as_ref(),
-            Direction::Egress => self.egress.as_ref(),
-        }
-    }
-}
+use crate::select::{GroupId, GroupKind, MemberId, PersonaId};
 
 impl Engine {
     pub(super) fn put_policy(&mut self, policy: Policy) {
@@ -39,13 +22,10 @@ impl Engine {
         let subject = self.selectors.acquire(&policy.subject);
         let ingress = self.resolve(&policy, Direction::Ingress);
         let egress = self.resolve(&policy, Direction::Egress);
-        let id = policy.id.clone();
-        self.remove_policy(&id);
-        self.subjects.entry(subject).or_default().insert(id.clone());
-        self.in_tier.entry(policy.tier.clone()).or_default().insert(id.clone());
+        self.remove_policy(&policy.id);
         self.dirty_members.extend(self.selectors.members(subject));
         self.note_staged(&policy, true);
-        self.policies.insert(id, Held { policy, subject, ingress, egress });
+        self.policies.insert(Held { policy, subject, ingress, egress });
     }
 
     pub(super) fn remove_policy(&mut self, id: &PolicyRef) {
@@ -53,18 +33,6 @@ impl Engine {
         self.expiry.forget(&held.policy);
         self.note_staged(&held.policy, false);
         self.dirty_members.extend(self.selectors.members(held.subject));
-        if let Some(policies) = self.subjects.get_mut(&held.subject) {
-            policies.remove(id);
-            if policies.is_empty() {
-                self.subjects.remove(&held.subject);
-            }
-        }
-        if let Some(policies) = self.in_tier.get_mut(&held.policy.tier) {
-            policies.remove(id);
-            if policies.is_empty() {
-                self.in_tier.remove(&held.policy.tier);
-            }
-        }
         for list in held.ingress.iter().chain(&held.egress) {
             self.lists.release(list.content);
         }
@@ -89,10 +57,8 @@ impl Engine {
     }
 
     fn touch_tier(&mut self, name: &str) {
-        for policy in self.in_tier.get(name).into_iter().flatten() {
-            if let Some(held) = self.policies.get(policy) {
-                self.dirty_members.extend(self.selectors.members(held.subject));
-            }
+        for held in self.policies.in_tier(name) {
+            self.dirty_members.extend(self.selectors.members(held.subject));
         }
     }
 
@@ -104,7 +70,7 @@ impl Engine {
     /// A tier came or went: its policies are said to be without it, or no longer.
     fn say_of_tier(&mut self, name: &str) {
         let policies: Vec<PolicyRef> =
-            self.in_tier.get(name).into_iter().flatten().cloned().collect();
+            self.policies.in_tier(name).map(|held| held.policy.id.clone()).collect();
         for id in policies {
             let Some(policy) = self.held_policy(&id) else { continue };
             let (without, word) = (lower::without_tier(policy), self.word_of_tier(policy));
@@ -148,8 +114,8 @@ impl Engine {
             return false;
         }
         let matches = self.selectors.matches(member);
-        let mut policies = matches.filter_map(|selector| self.subjects.get(&selector)).flatten();
-        policies.any(|id| self.staged.concerns(id))
+        let mut policies = matches.flat_map(|selector| self.policies.about(selector));
+        policies.any(|held| self.staged.concerns(&held.policy.id))
     }
 
     pub(super) fn held_policy(&self, id: &PolicyRef) -> Option<&Policy> {
@@ -187,9 +153,7 @@ impl Engine {
             .get(persona)
             .into_iter()
             .flat_map(|persona| &persona.matches)
-            .filter_map(|selector| self.subjects.get(selector))
-            .flatten()
-            .filter_map(|id| self.policies.get(id))
+            .flat_map(|selector| self.policies.about(*selector))
             .filter(|held| self.staged.is_read(&held.policy, reading))
             .filter(|held| held.policy.stage.is_asked_at(stage))
             .filter_map(|held| Some((held, held.list(direction)?)))

@@ -113,7 +113,7 @@ impl Engine {
 
     /// Every policy that is held, staged ones too; not those that have expired.
     pub fn policies_held(&self) -> impl Iterator<Item = &Policy> {
-        self.policies.keys().filter_map(|id| self.held_policy(id))
+        self.policies.iter().map(|held| &held.policy)
     }
 
     pub fn groups(&self) -> &Groups {
