@@ -173,7 +173,7 @@ fn is_among(name: &DomainPattern, wide: &[DomainPattern]) -> bool {
 /// Whether the piece never uses a port that `not` excludes.
 fn never_uses(piece: &Side, not: &Ports) -> bool {
     let no_named = Ports::default();
-    let own_not = piece.not_ports.as_ref().unwrap_or(&no_named);
+    let own_not = piece.not_ports.as_deref().unwrap_or(&no_named);
     let is_spared = |range: &PortRange| {
         minus_ranges(&[*range], &own_not.ranges).is_empty()
             || piece.ports.as_ref().is_some_and(|own| {
@@ -228,11 +228,11 @@ fn everywhere(family: Option<Family>) -> Vec<IpNet> {
 }
 
 fn src_ports(piece: &Rule, by: &Rule) -> Cut {
-    cut_ports(piece, &piece.src, &by.src, |rule, ports| rule.src.ports = Some(ports))
+    cut_ports(piece, &piece.src, &by.src, |rule, ports| rule.src.ports = Some(ports.into()))
 }
 
 fn dst_ports(piece: &Rule, by: &Rule) -> Cut {
-    cut_ports(piece, &piece.dst, &by.dst, |rule, ports| rule.dst.ports = Some(ports))
+    cut_ports(piece, &piece.dst, &by.dst, |rule, ports| rule.dst.ports = Some(ports.into()))
 }
 
 fn cut_ports(piece: &Rule, own: &Side, by: &Side, set: impl Fn(&mut Rule, Ports)) -> Cut {

@@ -35,6 +35,7 @@ mod tests;
 
 use bulkhead_api::Object;
 
+use diagnostic::At;
 pub use diagnostic::{Diagnostic, Notes, Severity};
 pub use domains::of_set;
 pub use expiry::{ANNOTATION as EXPIRES_ANNOTATION, expired, expires, moment};

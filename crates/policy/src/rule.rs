@@ -138,13 +138,13 @@ pub struct Side {
     pub nets: Option<Arc<[IpNet]>>,
     pub not_nets: Option<Arc<[IpNet]>>,
     /// The address, and on the destination side also protocol and port, is behind the service.
-    pub service: Option<ServiceRef>,
+    pub service: Option<Arc<ServiceRef>>,
     /// The address is one of a node whose labels match.
     pub nodes: Option<Selector>,
     /// The address was given as the answer for one of these names. Sorted, without duplicates.
     pub domains: Option<Arc<[DomainPattern]>>,
-    pub ports: Option<Ports>,
-    pub not_ports: Option<Ports>,
+    pub ports: Option<Arc<Ports>>,
+    pub not_ports: Option<Arc<Ports>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use bulkhead_types::RuleRef;
+use bulkhead_types::{Direction, PolicyRef, RuleRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -73,7 +73,7 @@ impl RuleId {
     pub fn of(rule: &RuleRef) -> Self {
         let text = match rule {
             RuleRef::Rule { tier, policy, direction, index } => {
-                format!("rule|{tier}|{policy}|{direction}|{index}")
+                return Self::of_policy(tier, policy, *direction, *index);
             }
             RuleRef::TierDefault { tier } => format!("tier|{tier}"),
             RuleRef::Profile { name } => format!("profile|{name}"),
@@ -84,6 +84,12 @@ impl RuleId {
             RuleRef::HostToWorkload => "host to workload".to_owned(),
             RuleRef::Unknown => "unknown".to_owned(),
         };
+        Self(content_hash([text.as_bytes()]))
+    }
+
+    /// Of a policy's rule.
+    pub fn of_policy(tier: &str, policy: &PolicyRef, direction: Direction, index: u32) -> Self {
+        let text = format!("rule|{tier}|{policy}|{direction}|{index}");
         Self(content_hash([text.as_bytes()]))
     }
 }

@@ -33,7 +33,7 @@ impl World {
             .or_else(|| {
                 // Behind a service as a destination is an address with its ports.
                 let behind = |s: &ServiceRef| self.is_behind_port(s, packet);
-                let holds = rule.dst.service.as_ref().is_none_or(behind);
+                let holds = rule.dst.service.as_deref().is_none_or(behind);
                 (!holds).then_some(Criterion::DestinationService)
             })
             .or_else(|| self.side_miss(&rule.dst, &destination, packet, &DESTINATION))
@@ -61,11 +61,11 @@ impl World {
             (not_selector, !side.not_selector.as_ref().is_some_and(belongs)),
             (nets, side.nets.as_deref().is_none_or(within)),
             (not_nets, !side.not_nets.as_deref().is_some_and(within)),
-            (service, side.service.as_ref().is_none_or(behind)),
+            (service, side.service.as_deref().is_none_or(behind)),
             (nodes, side.nodes.as_ref().is_none_or(of_node)),
             (domains, side.domains.as_deref().is_none_or(looked_up)),
-            (ports, side.ports.as_ref().is_none_or(named)),
-            (not_ports, !side.not_ports.as_ref().is_some_and(named)),
+            (ports, side.ports.as_deref().is_none_or(named)),
+            (not_ports, !side.not_ports.as_deref().is_some_and(named)),
         ]
         .into_iter()
         .find(|(_, holds)| !holds)

@@ -36,10 +36,10 @@ pub fn miss(rule: &Rule, criterion: Criterion) -> String {
         Criterion::DestinationNets => nets("destination nets", dst.nets.as_deref()),
         Criterion::SourceNotNets => nets("source notNets", src.not_nets.as_deref()),
         Criterion::DestinationNotNets => nets("destination notNets", dst.not_nets.as_deref()),
-        Criterion::SourcePorts => ports("source ports", src.ports.as_ref()),
-        Criterion::DestinationPorts => ports("destination ports", dst.ports.as_ref()),
-        Criterion::SourceNotPorts => ports("source notPorts", src.not_ports.as_ref()),
-        Criterion::DestinationNotPorts => ports("destination notPorts", dst.not_ports.as_ref()),
+        Criterion::SourcePorts => ports("source ports", src.ports.as_deref()),
+        Criterion::DestinationPorts => ports("destination ports", dst.ports.as_deref()),
+        Criterion::SourceNotPorts => ports("source notPorts", src.not_ports.as_deref()),
+        Criterion::DestinationNotPorts => ports("destination notPorts", dst.not_ports.as_deref()),
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! The one stands in `kube-admin` at its priority, the other last of all in `kube-baseline`.
 
+use std::fmt::Display;
+
 use bulkhead_api::network_policy_api::{AdminPolicySpec, AdminPort, AdminRule};
 use bulkhead_types::{Direction, PolicyKind, Protocol};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Notes;
 use super::kubernetes::{Traffic, merge};
 use super::peers::{self, ADMIN_TIER, BASELINE_TIER, Written, WrittenPolicy};
+use super::{At, Notes};
 use crate::rule::{Action, Order, Policy, Ports, Rule};
 
 pub fn policy(
@@ -58,7 +60,7 @@ fn rule(rule: &AdminRule, place: Place, notes: &mut Notes) -> Vec<Rule> {
         Some("Pass") if !is_baseline => Some(Action::Pass),
         _ => None,
     };
-    let field = format!("spec.{direction}[{index}]");
+    let field = format_args!("spec.{direction}[{index}]");
     let (from, to) = (rule.from.as_deref(), rule.to.as_deref());
     let written = Written { index, action, from, to, direction };
     written.lower(
@@ -69,18 +71,18 @@ fn rule(rule: &AdminRule, place: Place, notes: &mut Notes) -> Vec<Rule> {
             let message = format!("`{shown}` is not an action: use {known}");
             notes.error(format!("{field}.action"), message);
         },
-        |notes| traffic(rule.ports.as_deref(), &format!("{field}.ports"), notes),
+        |notes| traffic(rule.ports.as_deref(), &At(&field, "ports"), notes),
     )
 }
 
 /// Unset or empty ports are all traffic.
-fn traffic(written: Option<&[AdminPort]>, field: &str, notes: &mut Notes) -> Traffic {
+fn traffic(written: Option<&[AdminPort]>, field: &dyn Display, notes: &mut Notes) -> Traffic {
     let Some(written) = written.filter(|ports| !ports.is_empty()) else {
         return vec![(None, None)];
     };
     let mut traffic = Traffic::new();
     for (position, port) in written.iter().enumerate() {
-        let field = format!("{field}[{position}]");
+        let field = format_args!("{field}[{position}]");
         if let Some((protocol, ports)) = self::port(port, &field, notes) {
             merge(&mut traffic, protocol, Some(ports));
         }
@@ -89,7 +91,11 @@ fn traffic(written: Option<&[AdminPort]>, field: &str, notes: &mut Notes) -> Tra
 }
 
 /// `None` after an error.
-fn port(written: &AdminPort, field: &str, notes: &mut Notes) -> Option<(Option<Protocol>, Ports)> {
+fn port(
+    written: &AdminPort,
+    field: &dyn Display,
+    notes: &mut Notes,
+) -> Option<(Option<Protocol>, Ports)> {
     let (protocol, start, end, name) =
         match (&written.port_number, &written.port_range, &written.named_port) {
             (Some(port), None, None) => (&port.protocol, port.port, port.port, "portNumber"),
@@ -113,6 +119,6 @@ fn port(written: &AdminPort, field: &str, notes: &mut Notes) -> Option<(Option<P
             return None;
         }
     };
-    let range = peers::range(start, end, &format!("{field}.{name}"), notes)?;
+    let range = peers::range(start, end, &format_args!("{field}.{name}"), notes)?;
     Some((Some(protocol), Ports { ranges: vec![range], named: Vec::new() }))
 }

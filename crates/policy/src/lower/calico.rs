@@ -1,5 +1,6 @@
 //! `projectcalico.org/v3` Tier, NetworkPolicy and GlobalNetworkPolicy.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bulkhead_api::calico::{self, EntityRule, GlobalPolicySpec, PolicySpec, PolicyType};
@@ -7,7 +8,7 @@ use bulkhead_types::{Direction, PolicyKind, PolicyRef, Selector};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::place::{End, Place};
-use super::{Notes, domains, fields, host, http, scope, services};
+use super::{At, Notes, domains, fields, host, http, scope, services};
 use crate::rule::{Action, Family, Order, Policy, Rule, Side, Stage, Tier, TierDefault};
 
 pub const DEFAULT_TIER: &str = "default";
@@ -66,7 +67,7 @@ pub fn global_network_policy(
     let id = PolicyRef { kind, namespace: String::new(), name };
     let (namespaces, intact) = notes.reading(SUBJECT_EFFECT, |notes| {
         let text = spec.namespace_selector.as_deref().filter(|text| !text.trim().is_empty())?;
-        scope::namespaces(text, "spec.namespaceSelector", notes)
+        scope::namespaces(text, &"spec.namespaceSelector", notes)
     });
     let mut lowered = common(id, &spec.common, namespaces.into_iter().collect(), None, notes);
     if !intact {
@@ -96,10 +97,10 @@ fn common(
     let ((), intact) = notes.reading(SUBJECT_EFFECT, |notes| {
         let accounts = spec.service_account_selector.as_deref();
         if let Some(text) = accounts.filter(|text| !text.trim().is_empty()) {
-            subject.extend(scope::accounts(text, "spec.serviceAccountSelector", notes));
+            subject.extend(scope::accounts(text, &"spec.serviceAccountSelector", notes));
         }
         let own = spec.selector.as_deref().unwrap_or_default();
-        subject.extend(scope::plain(own, "spec.selector", notes));
+        subject.extend(scope::plain(own, &"spec.selector", notes));
     });
     let ingress = spec.ingress.as_deref().unwrap_or_default();
     let egress = spec.egress.as_deref().unwrap_or_default();
@@ -157,7 +158,7 @@ pub(super) fn rules(
             calico::Action::Deny => (Action::Deny, "the rule denies everything"),
             calico::Action::Pass => (Action::Pass, "the rule denies everything"),
         };
-        let field = format!("spec.{direction}[{index}]");
+        let field = format_args!("spec.{direction}[{index}]");
         let scope = Scope { namespace, direction };
         let (rule, intact) = notes
             .reading(effect, |notes| rule(written, Rule::any(index, action), scope, &field, notes));
@@ -182,34 +183,42 @@ fn rule(
     written: &calico::Rule,
     mut rule: Rule,
     scope: Scope<'_>,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Option<Rule> {
-    let at = |name: &str| format!("{field}.{name}");
-    let protocol = fields::protocol(written.protocol.as_ref(), &at("protocol"), notes);
-    let not_protocol = fields::protocol(written.not_protocol.as_ref(), &at("notProtocol"), notes);
+    let protocol = fields::protocol(written.protocol.as_ref(), &At(field, "protocol"), notes);
+    let not_protocol =
+        fields::protocol(written.not_protocol.as_ref(), &At(field, "notProtocol"), notes);
     rule.protocol = protocol.map(|(protocol, _)| protocol);
     rule.not_protocol = not_protocol.map(|(protocol, _)| protocol);
-    rule.icmp = fields::icmp(written.icmp.as_ref(), &at("icmp"), notes);
-    rule.not_icmp = fields::icmp(written.not_icmp.as_ref(), &at("notICMP"), notes);
+    rule.icmp = fields::icmp(written.icmp.as_ref(), &At(field, "icmp"), notes);
+    rule.not_icmp = fields::icmp(written.not_icmp.as_ref(), &At(field, "notICMP"), notes);
     let has_icmp = rule.icmp.is_some() || rule.not_icmp.is_some();
     if has_icmp && rule.protocol.is_some_and(|protocol| !protocol.is_icmp()) {
-        notes.error(at("icmp"), "ICMP criteria need `protocol` ICMP or ICMPv6");
+        notes.error(At(field, "icmp"), "ICMP criteria need `protocol` ICMP or ICMPv6");
     }
     if let Some(written) = &written.http {
-        rule.http = http::read(written, &rule, scope.direction, &at("http"), notes);
+        rule.http = http::read(written, &rule, scope.direction, &At(field, "http"), notes);
     }
     let place = |end| Place { end, direction: scope.direction, protocol: rule.protocol };
     let (source, destination) = (place(End::Source), place(End::Destination));
-    rule.src = side(written.source.as_ref(), source, scope.namespace, &at("source"), notes);
-    rule.dst =
-        side(written.destination.as_ref(), destination, scope.namespace, &at("destination"), notes);
+    rule.src = side(written.source.as_ref(), source, scope.namespace, &At(field, "source"), notes);
+    rule.dst = side(
+        written.destination.as_ref(),
+        destination,
+        scope.namespace,
+        &At(field, "destination"),
+        notes,
+    );
 
     let by_name: Option<Family> = protocol.and_then(|(_, family)| family);
-    let by_version = fields::ip_version(written.ip_version, &at("ipVersion"), notes);
+    let by_version = fields::ip_version(written.ip_version, &At(field, "ipVersion"), notes);
     rule.family = by_version.or(by_name);
     if by_name.is_some() && rule.family != by_name {
-        notes.warning(at("ipVersion"), "the protocol is of the other IP version: never matches");
+        notes.warning(
+            At(field, "ipVersion"),
+            "the protocol is of the other IP version: never matches",
+        );
         return None;
     }
     Some(rule)
@@ -219,22 +228,26 @@ fn side(
     written: Option<&EntityRule>,
     place: Place,
     namespace: Option<&str>,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Side {
     let Some(entity) = written else { return Side::default() };
-    let at = |name: &str| format!("{field}.{name}");
     let (selector, not_selector) = scope::side(entity, namespace, field, notes);
     let protocol = place.protocol;
     Side {
         selector,
         not_selector,
-        nets: fields::nets(entity.nets.as_deref(), &at("nets"), notes),
-        not_nets: fields::not_nets(entity.not_nets.as_deref(), &at("notNets"), notes),
-        ports: fields::ports(entity.ports.as_deref(), protocol, &at("ports"), notes),
+        nets: fields::nets(entity.nets.as_deref(), &At(field, "nets"), notes),
+        not_nets: fields::not_nets(entity.not_nets.as_deref(), &At(field, "notNets"), notes),
+        ports: fields::ports(entity.ports.as_deref(), protocol, &At(field, "ports"), notes),
         service: services::read(entity, place, namespace, field, notes),
         nodes: None,
-        domains: domains::of_rule(entity.domains.as_deref(), place, &at("domains"), notes),
-        not_ports: fields::ports(entity.not_ports.as_deref(), protocol, &at("notPorts"), notes),
+        domains: domains::of_rule(entity.domains.as_deref(), place, &At(field, "domains"), notes),
+        not_ports: fields::ports(
+            entity.not_ports.as_deref(),
+            protocol,
+            &At(field, "notPorts"),
+            notes,
+        ),
     }
 }

@@ -1,14 +1,16 @@
 //! `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy: tier Admin stands in `kube-admin`, tier
 //! Baseline in `kube-baseline`, and the priority is the order.
 
+use std::fmt::Display;
+
 use bulkhead_api::network_policy_api::{
     ClusterNetworkPolicy, ClusterProtocol, ClusterRule, NumberOrRange, ProtocolPorts,
 };
 use bulkhead_types::{Direction, PolicyKind, PortRange, Protocol};
 
-use super::Notes;
 use super::kubernetes::{Traffic, merge};
 use super::peers::{self, ADMIN_TIER, BASELINE_TIER, Written, WrittenPolicy};
+use super::{At, Notes};
 use crate::rule::{Action, Order, Policy, Ports, Rule};
 
 pub fn policy(policy: &ClusterNetworkPolicy, notes: &mut Notes) -> Policy {
@@ -46,7 +48,7 @@ fn rule(rule: &ClusterRule, index: u32, direction: Direction, notes: &mut Notes)
         Some("Pass") => Some(Action::Pass),
         _ => None,
     };
-    let field = format!("spec.{direction}[{index}]");
+    let field = format_args!("spec.{direction}[{index}]");
     let (from, to) = (rule.from.as_deref(), rule.to.as_deref());
     let written = Written { index, action, from, to, direction };
     written.lower(
@@ -56,18 +58,18 @@ fn rule(rule: &ClusterRule, index: u32, direction: Direction, notes: &mut Notes)
             let message = format!("`{shown}` is not an action: use Accept, Deny or Pass");
             notes.error(format!("{field}.action"), message);
         },
-        |notes| traffic(rule.protocols.as_deref(), &format!("{field}.protocols"), notes),
+        |notes| traffic(rule.protocols.as_deref(), &At(&field, "protocols"), notes),
     )
 }
 
-fn traffic(written: Option<&[ClusterProtocol]>, field: &str, notes: &mut Notes) -> Traffic {
+fn traffic(written: Option<&[ClusterProtocol]>, field: &dyn Display, notes: &mut Notes) -> Traffic {
     let Some(written) = written else { return vec![(None, None)] };
     if written.is_empty() {
         notes.error(field, "an empty list is nothing: leave it out for all traffic");
     }
     let mut traffic = Traffic::new();
     for (position, protocol) in written.iter().enumerate() {
-        let field = format!("{field}[{position}]");
+        let field = format_args!("{field}[{position}]");
         if let Some((protocol, ports)) = self::protocol(protocol, &field, notes) {
             merge(&mut traffic, protocol, ports);
         }
@@ -78,9 +80,13 @@ fn traffic(written: Option<&[ClusterProtocol]>, field: &str, notes: &mut Notes) 
 type Protocols = (Option<Protocol>, Option<Ports>);
 
 /// `None` after an error.
-fn protocol(written: &ClusterProtocol, field: &str, notes: &mut Notes) -> Option<Protocols> {
+fn protocol(
+    written: &ClusterProtocol,
+    field: &dyn Display,
+    notes: &mut Notes,
+) -> Option<Protocols> {
     let numbered = |protocol, name: &str, ports: &ProtocolPorts, notes: &mut Notes| {
-        let field = format!("{field}.{name}.destinationPort");
+        let field = format_args!("{field}.{name}.destinationPort");
         let ports = match &ports.destination_port {
             None => None,
             Some(port) => {
@@ -105,7 +111,7 @@ fn protocol(written: &ClusterProtocol, field: &str, notes: &mut Notes) -> Option
     }
 }
 
-fn range(written: &NumberOrRange, field: &str, notes: &mut Notes) -> Option<PortRange> {
+fn range(written: &NumberOrRange, field: &dyn Display, notes: &mut Notes) -> Option<PortRange> {
     match (&written.number, &written.range) {
         (Some(number), None) => peers::range(Some(*number), Some(*number), field, notes),
         (None, Some(range)) => peers::range(range.start, range.end, field, notes),

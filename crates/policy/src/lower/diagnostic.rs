@@ -40,6 +40,15 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// A field within a field, spelled out only where something is to be said of it.
+pub struct At<'a>(pub &'a dyn fmt::Display, pub &'a str);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
 /// Collects what is to be said of one object, which is named last.
 #[derive(Debug, Default)]
 pub struct Notes {
@@ -85,16 +94,16 @@ impl Notes {
         (value, self.n_errors() == before)
     }
 
-    pub fn error(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.push(Severity::Error, field.into(), message.into(), self.effect);
+    pub fn error(&mut self, field: impl fmt::Display, message: impl Into<String>) {
+        self.push(Severity::Error, field.to_string(), message.into(), self.effect);
     }
 
-    pub fn warning(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.push(Severity::Warning, field.into(), message.into(), "");
+    pub fn warning(&mut self, field: impl fmt::Display, message: impl Into<String>) {
+        self.push(Severity::Warning, field.to_string(), message.into(), "");
     }
 
-    pub fn note(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.push(Severity::Note, field.into(), message.into(), "");
+    pub fn note(&mut self, field: impl fmt::Display, message: impl Into<String>) {
+        self.push(Severity::Note, field.to_string(), message.into(), "");
     }
 
     fn push(&mut self, severity: Severity, field: String, message: String, effect: &'static str) {

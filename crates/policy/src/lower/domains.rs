@@ -1,6 +1,7 @@
 //! Names that were looked up: `domains` of a rule, `allowedEgressDomains` of a network set,
 //! `domainNames` of a peer.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bulkhead_types::{Direction, names};
@@ -13,7 +14,7 @@ use crate::rule::DomainPattern;
 pub fn of_rule(
     list: Option<&[String]>,
     place: Place,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Option<Arc<[DomainPattern]>> {
     let list = list.filter(|list| !list.is_empty())?;
@@ -27,11 +28,11 @@ pub fn of_rule(
 /// A broken name of a set is left out, as a broken net is.
 pub fn of_set(list: Option<&[String]>, notes: &mut Notes) -> Vec<DomainPattern> {
     let list = list.unwrap_or_default();
-    notes.reading("the name is left out", |n| patterns(list, "spec.allowedEgressDomains", n)).0
+    notes.reading("the name is left out", |n| patterns(list, &"spec.allowedEgressDomains", n)).0
 }
 
 /// Sorted, without duplicates.
-pub fn patterns(list: &[String], field: &str, notes: &mut Notes) -> Vec<DomainPattern> {
+pub fn patterns(list: &[String], field: &dyn Display, notes: &mut Notes) -> Vec<DomainPattern> {
     let mut patterns = Vec::with_capacity(list.len());
     for (position, text) in list.iter().enumerate() {
         let normal = names::normal_name(text);

@@ -1,6 +1,8 @@
 //! When a policy stops applying: `spec.expires`, or for any kind the annotation
 //! `bulkhead.dev/expires`.
 
+use std::fmt::Display;
+
 use bulkhead_api::Object;
 
 use super::{Diagnostic, Notes, Severity, calico};
@@ -12,9 +14,9 @@ pub const ANNOTATION: &str = "bulkhead.dev/expires";
 pub fn read(object: &Object, policy: &mut Policy, notes: &mut Notes) {
     let annotations = object.metadata().annotations.as_ref();
     let annotated = annotations.and_then(|list| list.get(ANNOTATION)).map(String::as_str);
-    let at = format!("metadata.annotations[{ANNOTATION}]");
+    let at = format_args!("metadata.annotations[{ANNOTATION}]");
     let ((spec, annotation), intact) = notes.reading(EFFECT, |notes| {
-        let mut read = |text: Option<&str>, field: &str| {
+        let mut read = |text: Option<&str>, field: &dyn Display| {
             let moment = moment(text?);
             if moment.is_none() {
                 let shown: String = text?.chars().take(64).collect();
@@ -26,7 +28,7 @@ pub fn read(object: &Object, policy: &mut Policy, notes: &mut Notes) {
             }
             moment
         };
-        let found = (read(in_spec(object), "spec.expires"), read(annotated, &at));
+        let found = (read(in_spec(object), &"spec.expires"), read(annotated, &at));
         if let (Some(spec), Some(annotation)) = found
             && spec != annotation
         {

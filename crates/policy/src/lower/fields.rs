@@ -2,6 +2,7 @@
 //!
 //! Each function gives `None` for a field that is unset, and for one that is broken after saying so.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,7 +24,11 @@ pub fn net(text: &str) -> Option<IpNet> {
 }
 
 /// `None` where the list is unset or empty: both ask nothing.
-pub fn nets(list: Option<&[String]>, field: &str, notes: &mut Notes) -> Option<Arc<[IpNet]>> {
+pub fn nets(
+    list: Option<&[String]>,
+    field: &dyn Display,
+    notes: &mut Notes,
+) -> Option<Arc<[IpNet]>> {
     let list = list.filter(|list| !list.is_empty())?;
     let mut nets = Vec::with_capacity(list.len());
     for (position, text) in list.iter().enumerate() {
@@ -41,7 +46,11 @@ pub fn nets(list: Option<&[String]>, field: &str, notes: &mut Notes) -> Option<A
 }
 
 /// A rule that excludes everything can never match: surely not what was meant.
-pub fn not_nets(list: Option<&[String]>, field: &str, notes: &mut Notes) -> Option<Arc<[IpNet]>> {
+pub fn not_nets(
+    list: Option<&[String]>,
+    field: &dyn Display,
+    notes: &mut Notes,
+) -> Option<Arc<[IpNet]>> {
     let nets = nets(list, field, notes)?;
     if let Some(all) = nets.iter().find(|net| net.prefix_len() == 0) {
         notes.error(field, format!("`{all}` excludes every address of its family"));
@@ -53,7 +62,7 @@ pub fn not_nets(list: Option<&[String]>, field: &str, notes: &mut Notes) -> Opti
 /// implies none.
 pub fn protocol(
     value: Option<&IntOrString>,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Option<(Protocol, Option<Family>)> {
     let parsed = match value? {
@@ -75,7 +84,7 @@ pub fn protocol(
     parsed.map_err(|message| notes.error(field, message)).ok()
 }
 
-pub fn ip_version(value: Option<i64>, field: &str, notes: &mut Notes) -> Option<Family> {
+pub fn ip_version(value: Option<i64>, field: &dyn Display, notes: &mut Notes) -> Option<Family> {
     match value? {
         4 => Some(Family::V4),
         6 => Some(Family::V6),
@@ -87,7 +96,7 @@ pub fn ip_version(value: Option<i64>, field: &str, notes: &mut Notes) -> Option<
 }
 
 /// ICMP criteria without a type ask nothing.
-pub fn icmp(value: Option<&IcmpFields>, field: &str, notes: &mut Notes) -> Option<Icmp> {
+pub fn icmp(value: Option<&IcmpFields>, field: &dyn Display, notes: &mut Notes) -> Option<Icmp> {
     let value = value?;
     let Some(kind) = value.icmp_type else {
         if value.code.is_some() {
@@ -115,9 +124,9 @@ pub fn icmp(value: Option<&IcmpFields>, field: &str, notes: &mut Notes) -> Optio
 pub fn ports(
     list: Option<&[IntOrString]>,
     protocol: Option<Protocol>,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
-) -> Option<Ports> {
+) -> Option<Arc<Ports>> {
     let list = list.filter(|list| !list.is_empty())?;
     let mut ports = Ports::default();
     for (position, value) in list.iter().enumerate() {
@@ -138,7 +147,7 @@ pub fn ports(
     ports.ranges.dedup();
     ports.named.sort_unstable();
     ports.named.dedup();
-    Some(ports)
+    Some(Arc::new(ports))
 }
 
 fn port(value: &IntOrString, ports: &mut Ports) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! `http`: requests, which no packet shows. Such a rule is kept and decides no packet.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bulkhead_api::calico;
@@ -16,7 +17,7 @@ pub fn read(
     written: &calico::HttpMatch,
     rule: &Rule,
     direction: Direction,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Option<Arc<HttpMatch>> {
     if rule.action != Action::Allow {

@@ -3,6 +3,7 @@
 //! One written rule becomes one lowered rule for each (peer, protocol), all with the written index.
 //! Everything here allows, so whatever is broken is left out.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bulkhead_types::selector::{Expr, LABEL_LENGTH_MAX};
@@ -13,7 +14,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Notes, calico, fields, scope};
+use super::{At, Notes, calico, fields, scope};
 use crate::facts::{NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR};
 use crate::rule::{Action, Order, Policy, Ports, Rule, Side, Stage};
 
@@ -21,7 +22,7 @@ use crate::rule::{Action, Order, Policy, Ports, Rule, Side, Stage};
 pub const ORDER: f64 = 1000.0;
 
 /// Protocols with their ports; `None` is all of them.
-pub type Traffic = Vec<(Option<Protocol>, Option<Ports>)>;
+pub type Traffic = Vec<(Option<Protocol>, Option<Arc<Ports>>)>;
 
 /// `kind` is the enforced or the staged one.
 pub fn network_policy(
@@ -38,7 +39,7 @@ pub fn network_policy(
         |notes| {
             let everybody = LabelSelector::default();
             let written = spec.pod_selector.as_ref().unwrap_or(&everybody);
-            label_selector(written, "spec.podSelector", notes)
+            label_selector(written, &"spec.podSelector", notes)
         },
     );
     let ingress = spec.ingress.as_deref().unwrap_or_default();
@@ -125,7 +126,7 @@ struct Written<'a> {
 
 impl Written<'_> {
     fn lower(&self, direction: Direction, namespace: &str, notes: &mut Notes) -> Vec<Rule> {
-        let field = format!("spec.{direction}[{}]", self.index);
+        let field = format_args!("spec.{direction}[{}]", self.index);
         let traffic = self.traffic(&field, notes);
         let sides = self.sides(direction, namespace, &field, notes);
         let mut rules = Vec::with_capacity(sides.len() * traffic.len());
@@ -149,7 +150,7 @@ impl Written<'_> {
         &self,
         direction: Direction,
         namespace: &str,
-        field: &str,
+        field: &dyn Display,
         notes: &mut Notes,
     ) -> Vec<Side> {
         let Some(peers) = self.peers.filter(|peers| !peers.is_empty()) else {
@@ -161,7 +162,7 @@ impl Written<'_> {
         };
         let mut sides = Vec::with_capacity(peers.len());
         for (position, peer) in peers.iter().enumerate() {
-            let field = format!("{field}.{name}[{position}]");
+            let field = format_args!("{field}.{name}[{position}]");
             let (side, intact) =
                 notes.reading("the peer is left out", |n| self::peer(peer, namespace, &field, n));
             sides.extend(side.filter(|_| intact));
@@ -170,13 +171,13 @@ impl Written<'_> {
     }
 
     /// Protocols with their ports; unset or empty ports are all traffic.
-    fn traffic(&self, field: &str, notes: &mut Notes) -> Traffic {
+    fn traffic(&self, field: &dyn Display, notes: &mut Notes) -> Traffic {
         let Some(ports) = self.ports.filter(|ports| !ports.is_empty()) else {
             return vec![(None, None)];
         };
         let mut traffic: Traffic = Vec::new();
         for (position, port) in ports.iter().enumerate() {
-            let field = format!("{field}.ports[{position}]");
+            let field = format_args!("{field}.ports[{position}]");
             let (read, intact) =
                 notes.reading("the port is left out", |n| self::port(port, &field, n));
             if let Some((protocol, ports)) = read.filter(|_| intact) {
@@ -190,13 +191,14 @@ impl Written<'_> {
 /// Ports of one protocol share a lowered rule.
 pub fn merge(traffic: &mut Traffic, protocol: Option<Protocol>, ports: Option<Ports>) {
     let Some((_, merged)) = traffic.iter_mut().find(|(p, _)| *p == protocol) else {
-        traffic.push((protocol, ports));
+        traffic.push((protocol, ports.map(Arc::new)));
         return;
     };
     match (merged, ports) {
         (None, _) => {}
         (whole, None) => *whole = None,
         (Some(merged), Some(mut more)) => {
+            let merged = Arc::make_mut(merged);
             merged.ranges.append(&mut more.ranges);
             merged.ranges.sort_unstable();
             merged.ranges.dedup();
@@ -209,7 +211,7 @@ pub fn merge(traffic: &mut Traffic, protocol: Option<Protocol>, ports: Option<Po
 
 fn port(
     port: &NetworkPolicyPort,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Option<(Protocol, Option<Ports>)> {
     let protocol = match port.protocol.as_deref() {
@@ -251,7 +253,12 @@ fn port(
     Some((protocol, ports))
 }
 
-fn peer(peer: &NetworkPolicyPeer, namespace: &str, field: &str, notes: &mut Notes) -> Option<Side> {
+fn peer(
+    peer: &NetworkPolicyPeer,
+    namespace: &str,
+    field: &dyn Display,
+    notes: &mut Notes,
+) -> Option<Side> {
     let pods = peer.pod_selector.as_ref();
     let namespaces = peer.namespace_selector.as_ref();
     if let Some(block) = &peer.ip_block {
@@ -259,7 +266,7 @@ fn peer(peer: &NetworkPolicyPeer, namespace: &str, field: &str, notes: &mut Note
             notes.error(field, "`ipBlock` cannot be combined with other selectors");
             return None;
         }
-        return ip_block(block, &format!("{field}.ipBlock"), notes);
+        return ip_block(block, &At(field, "ipBlock"), notes);
     }
     if pods.is_none() && namespaces.is_none() {
         notes.error(field, "a peer needs `podSelector`, `namespaceSelector` or `ipBlock`");
@@ -267,20 +274,20 @@ fn peer(peer: &NetworkPolicyPeer, namespace: &str, field: &str, notes: &mut Note
     }
     let namespaces = match namespaces {
         None => scope::in_namespace(namespace),
-        Some(selector) => self::namespaces(selector, &format!("{field}.namespaceSelector"), notes)?,
+        Some(selector) => self::namespaces(selector, &At(field, "namespaceSelector"), notes)?,
     };
     let pods = match pods {
         None => Selector::all(),
-        Some(selector) => label_selector(selector, &format!("{field}.podSelector"), notes)?,
+        Some(selector) => label_selector(selector, &At(field, "podSelector"), notes)?,
     };
     let selector = Selector::conjunction([kubernetes_only(), namespaces, pods]);
     Some(Side { selector: Some(selector), ..Side::default() })
 }
 
-fn ip_block(block: &IPBlock, field: &str, notes: &mut Notes) -> Option<Side> {
-    let at = format!("{field}.cidr");
+fn ip_block(block: &IPBlock, field: &dyn Display, notes: &mut Notes) -> Option<Side> {
+    let at = format_args!("{field}.cidr");
     let nets = fields::nets(Some(std::slice::from_ref(&block.cidr)), &at, notes)?;
-    let not_nets = fields::nets(block.except.as_deref(), &format!("{field}.except"), notes);
+    let not_nets = fields::nets(block.except.as_deref(), &At(field, "except"), notes);
     for (position, except) in not_nets.iter().flat_map(|nets| nets.iter()).enumerate() {
         let strictly_within = |net: &ipnet::IpNet| net.contains(except) && net != except;
         if !nets.iter().any(strictly_within) {
@@ -292,7 +299,11 @@ fn ip_block(block: &IPBlock, field: &str, notes: &mut Notes) -> Option<Side> {
 }
 
 /// A selector over the labels of namespaces; an empty one is every namespace.
-pub fn namespaces(written: &LabelSelector, field: &str, notes: &mut Notes) -> Option<Selector> {
+pub fn namespaces(
+    written: &LabelSelector,
+    field: &dyn Display,
+    notes: &mut Notes,
+) -> Option<Selector> {
     let selector = label_selector(written, field, notes)?;
     Some(if selector.is_all() {
         Expr::Has(NAMESPACE.to_owned()).into()
@@ -307,15 +318,19 @@ pub fn kubernetes_only() -> Selector {
 }
 
 /// Requirements are ANDed; an empty selector is everything.
-pub fn label_selector(written: &LabelSelector, field: &str, notes: &mut Notes) -> Option<Selector> {
+pub fn label_selector(
+    written: &LabelSelector,
+    field: &dyn Display,
+    notes: &mut Notes,
+) -> Option<Selector> {
     let mut parts: Vec<Selector> = Vec::new();
     for (key, value) in written.match_labels.iter().flatten() {
-        check_key(key, &format!("{field}.matchLabels"), notes)?;
+        check_key(key, &At(field, "matchLabels"), notes)?;
         parts.push(Expr::Equals(key.clone(), value.clone()).into());
     }
     for (position, requirement) in written.match_expressions.iter().flatten().enumerate() {
-        let field = format!("{field}.matchExpressions[{position}]");
-        check_key(&requirement.key, &format!("{field}.key"), notes)?;
+        let field = format_args!("{field}.matchExpressions[{position}]");
+        check_key(&requirement.key, &At(&field, "key"), notes)?;
         let key = requirement.key.clone();
         let values: std::collections::BTreeSet<String> =
             requirement.values.iter().flatten().cloned().collect();
@@ -346,7 +361,7 @@ pub fn label_selector(written: &LabelSelector, field: &str, notes: &mut Notes) -
 }
 
 /// Keys are part of a selector's canonical text, so they must be words of its grammar.
-fn check_key(key: &str, field: &str, notes: &mut Notes) -> Option<()> {
+fn check_key(key: &str, field: &dyn Display, notes: &mut Notes) -> Option<()> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
     if !key.is_empty() && key.len() <= LABEL_LENGTH_MAX && key.chars().all(is_legal) {
         return Some(());

@@ -2,6 +2,7 @@
 //!
 //! One written rule becomes one lowered rule for each (peer, protocol), all with the written index.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bulkhead_api::network_policy_api::{NamespacedPods, Peer, Subject};
@@ -9,7 +10,7 @@ use bulkhead_types::{Direction, PolicyKind, PolicyRef, PortRange, Selector};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::kubernetes::{self, Traffic, kubernetes_only};
-use super::{Notes, calico, domains, fields};
+use super::{At, Notes, calico, domains, fields};
 use crate::rule::{Action, Order, Policy, Rule, Side, Stage};
 
 pub const ADMIN_TIER: &str = "kube-admin";
@@ -26,9 +27,9 @@ pub fn subject(written: Option<&Subject>, notes: &mut Notes) -> Vec<Selector> {
     match (&written.namespaces, &written.pods) {
         (Some(namespaces), None) => {
             let field = "spec.subject.namespaces";
-            kubernetes::namespaces(namespaces, field, notes).into_iter().collect()
+            kubernetes::namespaces(namespaces, &field, notes).into_iter().collect()
         }
-        (None, Some(pods)) => self::pods(pods, "spec.subject.pods", notes),
+        (None, Some(pods)) => self::pods(pods, &"spec.subject.pods", notes),
         _ => {
             notes.error("spec.subject", "needs exactly one of `namespaces` and `pods`");
             Vec::new()
@@ -160,22 +161,21 @@ impl Written<'_> {
 
     fn sides(&self, notes: &mut Notes) -> Vec<Side> {
         let ((peers, name), _) = self.ends();
-        let field = format!("spec.{}[{}].{name}", self.direction, self.index);
+        let field = format_args!("spec.{}[{}].{name}", self.direction, self.index);
         let peers = peers.unwrap_or_default();
         if peers.is_empty() {
             notes.error(&field, "a rule needs a peer; everybody is `namespaces: {}`");
         }
         let mut sides = Vec::with_capacity(peers.len());
         for (position, peer) in peers.iter().enumerate() {
-            sides.extend(side(peer, self.direction, &format!("{field}[{position}]"), notes));
+            sides.extend(side(peer, self.direction, &format_args!("{field}[{position}]"), notes));
         }
         sides
     }
 }
 
 /// `None` after an error.
-fn side(peer: &Peer, direction: Direction, field: &str, notes: &mut Notes) -> Option<Side> {
-    let at = |name: &str| format!("{field}.{name}");
+fn side(peer: &Peer, direction: Direction, field: &dyn Display, notes: &mut Notes) -> Option<Side> {
     let outside = [
         ("nodes", peer.nodes.is_some()),
         ("networks", peer.networks.is_some()),
@@ -183,28 +183,28 @@ fn side(peer: &Peer, direction: Direction, field: &str, notes: &mut Notes) -> Op
     ];
     let first_outside = outside.into_iter().find(|(_, is_set)| *is_set);
     if let (Direction::Ingress, Some((name, _))) = (direction, first_outside) {
-        notes.error(at(name), "only in egress rules");
+        notes.error(At(field, name), "only in egress rules");
         return None;
     }
     let mut side = Side::default();
     match (&peer.namespaces, &peer.pods, &peer.nodes, &peer.networks, &peer.domain_names) {
         (Some(namespaces), None, None, None, None) => {
-            let namespaces = kubernetes::namespaces(namespaces, &at("namespaces"), notes)?;
+            let namespaces = kubernetes::namespaces(namespaces, &At(field, "namespaces"), notes)?;
             side.selector = Some(Selector::conjunction([kubernetes_only(), namespaces]));
         }
         (None, Some(pods), None, None, None) => {
-            let pods = self::pods(pods, &at("pods"), notes);
+            let pods = self::pods(pods, &At(field, "pods"), notes);
             side.selector =
                 Some(Selector::conjunction([kubernetes_only()].into_iter().chain(pods)));
         }
         (None, None, Some(nodes), None, None) => {
-            side.nodes = Some(kubernetes::label_selector(nodes, &at("nodes"), notes)?);
+            side.nodes = Some(kubernetes::label_selector(nodes, &At(field, "nodes"), notes)?);
         }
         (None, None, None, Some(networks), None) if !networks.is_empty() => {
-            side.nets = fields::nets(Some(networks), &at("networks"), notes);
+            side.nets = fields::nets(Some(networks), &At(field, "networks"), notes);
         }
         (None, None, None, None, Some(names)) if !names.is_empty() => {
-            side.domains = Some(domains::patterns(names, &at("domainNames"), notes).into());
+            side.domains = Some(domains::patterns(names, &At(field, "domainNames"), notes).into());
         }
         _ => {
             notes.error(field, "a peer has exactly one field, and no empty list");
@@ -215,12 +215,11 @@ fn side(peer: &Peer, direction: Direction, field: &str, notes: &mut Notes) -> Op
 }
 
 /// To be ANDed. Empty selectors are everything.
-fn pods(written: &NamespacedPods, field: &str, notes: &mut Notes) -> Vec<Selector> {
+fn pods(written: &NamespacedPods, field: &dyn Display, notes: &mut Notes) -> Vec<Selector> {
     let namespaces = written.namespace_selector.clone().unwrap_or_default();
     let pods = written.pod_selector.clone().unwrap_or_default();
-    let namespaces =
-        kubernetes::namespaces(&namespaces, &format!("{field}.namespaceSelector"), notes);
-    let pods = kubernetes::label_selector(&pods, &format!("{field}.podSelector"), notes);
+    let namespaces = kubernetes::namespaces(&namespaces, &At(field, "namespaceSelector"), notes);
+    let pods = kubernetes::label_selector(&pods, &At(field, "podSelector"), notes);
     namespaces.into_iter().chain(pods).collect()
 }
 
@@ -228,7 +227,7 @@ fn pods(written: &NamespacedPods, field: &str, notes: &mut Notes) -> Vec<Selecto
 pub fn range(
     start: Option<i64>,
     end: Option<i64>,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Option<PortRange> {
     let number = |n: Option<i64>| u16::try_from(n?).ok().filter(|n| *n > 0);

@@ -4,11 +4,13 @@
 //! the service account. Both are inherited by endpoints under the key prefixes [`NAMESPACE_PREFIX`]
 //! and [`SERVICE_ACCOUNT_PREFIX`], so that one selector over one label set says it all.
 
+use std::fmt::Display;
+
 use bulkhead_api::calico::{EntityRule, ServiceAccountMatch};
 use bulkhead_types::Selector;
 use bulkhead_types::selector::Expr;
 
-use super::Notes;
+use super::{At, Notes};
 use crate::facts::{NAMESPACE, NAMESPACE_PREFIX, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX};
 
 /// The positive and the negative selector of one side of a rule. `namespace` is that of the policy,
@@ -16,7 +18,7 @@ use crate::facts::{NAMESPACE, NAMESPACE_PREFIX, SERVICE_ACCOUNT, SERVICE_ACCOUNT
 pub fn side(
     entity: &EntityRule,
     namespace: Option<&str>,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> (Option<Selector>, Option<Selector>) {
     let text = |value: &Option<String>| value.clone().filter(|text| !text.trim().is_empty());
@@ -38,18 +40,18 @@ pub fn side(
         _ => {}
     }
     if let Some(accounts) = accounts {
-        parts.extend(service_accounts(accounts, &format!("{field}.serviceAccounts"), notes));
+        parts.extend(service_accounts(accounts, &At(field, "serviceAccounts"), notes));
     }
     if let Some(text) = &own {
-        parts.push(plain(text, &format!("{field}.selector"), notes));
+        parts.push(plain(text, &At(field, "selector"), notes));
     }
-    let negated = negated.and_then(|text| plain(&text, &format!("{field}.notSelector"), notes));
+    let negated = negated.and_then(|text| plain(&text, &At(field, "notSelector"), notes));
     let positive = (!parts.is_empty()).then(|| Selector::conjunction(parts.into_iter().flatten()));
     (positive, negated)
 }
 
 /// A selector over an object's own labels, where `global()` has no meaning.
-pub fn plain(text: &str, field: &str, notes: &mut Notes) -> Option<Selector> {
+pub fn plain(text: &str, field: &dyn Display, notes: &mut Notes) -> Option<Selector> {
     let selector = parse(text, field, notes)?;
     if selector.expr().mentions_global() {
         notes.error(field, "`global()` has a meaning only in a rule's `namespaceSelector`");
@@ -59,13 +61,13 @@ pub fn plain(text: &str, field: &str, notes: &mut Notes) -> Option<Selector> {
 }
 
 /// A selector over namespaces; `all()` is everything that has one.
-pub fn namespaces(text: &str, field: &str, notes: &mut Notes) -> Option<Selector> {
+pub fn namespaces(text: &str, field: &dyn Display, notes: &mut Notes) -> Option<Selector> {
     let selector = plain(text, field, notes)?;
     Some(inherited(&selector, NAMESPACE_PREFIX, NAMESPACE))
 }
 
 /// A selector over service accounts; `all()` is everything that has one.
-pub fn accounts(text: &str, field: &str, notes: &mut Notes) -> Option<Selector> {
+pub fn accounts(text: &str, field: &dyn Display, notes: &mut Notes) -> Option<Selector> {
     let selector = plain(text, field, notes)?;
     Some(inherited(&selector, SERVICE_ACCOUNT_PREFIX, SERVICE_ACCOUNT))
 }
@@ -75,7 +77,7 @@ pub fn in_namespace(namespace: &str) -> Selector {
 }
 
 /// As [`namespaces`], but `global()` alone selects what has no namespace.
-fn entity_namespaces(text: &str, field: &str, notes: &mut Notes) -> Option<Selector> {
+fn entity_namespaces(text: &str, field: &dyn Display, notes: &mut Notes) -> Option<Selector> {
     let selector = parse(text, field, notes)?;
     if *selector.expr() == Expr::Global {
         return Some(Expr::Not(Box::new(Expr::Has(NAMESPACE.to_owned()))).into());
@@ -90,7 +92,7 @@ fn entity_namespaces(text: &str, field: &str, notes: &mut Notes) -> Option<Selec
 /// Named accounts or labels; with neither, anything that has a service account.
 fn service_accounts(
     accounts: &ServiceAccountMatch,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
 ) -> Vec<Option<Selector>> {
     let names = accounts.names.as_deref().unwrap_or_default();
@@ -101,7 +103,7 @@ fn service_accounts(
         parts.push(Some(Expr::In(SERVICE_ACCOUNT.to_owned(), names).into()));
     }
     if !selector.trim().is_empty() {
-        parts.push(self::accounts(selector, &format!("{field}.selector"), notes));
+        parts.push(self::accounts(selector, &At(field, "selector"), notes));
     }
     if parts.is_empty() {
         parts.push(Some(Expr::Has(SERVICE_ACCOUNT.to_owned()).into()));
@@ -117,6 +119,6 @@ fn inherited(selector: &Selector, prefix: &str, marker: &str) -> Selector {
     }
 }
 
-fn parse(text: &str, field: &str, notes: &mut Notes) -> Option<Selector> {
+fn parse(text: &str, field: &dyn Display, notes: &mut Notes) -> Option<Selector> {
     Selector::parse(text).map_err(|error| notes.error(field, error.to_string())).ok()
 }

@@ -1,5 +1,8 @@
 //! `services`: the addresses, and in a destination the ports, behind a Service.
 
+use std::fmt::Display;
+use std::sync::Arc;
+
 use bulkhead_api::calico::EntityRule;
 
 use super::Notes;
@@ -12,9 +15,9 @@ pub fn read(
     entity: &EntityRule,
     place: Place,
     namespace: Option<&str>,
-    field: &str,
+    field: &dyn Display,
     notes: &mut Notes,
-) -> Option<ServiceRef> {
+) -> Option<Arc<ServiceRef>> {
     let written = entity.services.as_ref()?;
     let at = format!("{field}.services");
     if !place.is_remote() {
@@ -52,5 +55,5 @@ pub fn read(
         let message = "a policy without a namespace must say that of the service";
         notes.error(format!("{at}.namespace"), message);
     }
-    Some(ServiceRef { namespace: own.unwrap_or_default().to_owned(), name })
+    Some(Arc::new(ServiceRef { namespace: own.unwrap_or_default().to_owned(), name }))
 }

@@ -153,6 +153,13 @@ impl Grants {
         self.tier.is_empty()
     }
 
+    fn rule_id(&self, index: u32) -> RuleId {
+        if self.is_of_profile() {
+            return RuleId::of(&self.reference(index));
+        }
+        RuleId::of_policy(&self.tier, &self.policy, self.direction, index)
+    }
+
     pub fn reference(&self, index: u32) -> RuleRef {
         if self.is_of_profile() {
             return RuleRef::Profile { name: self.policy.name.clone() };
@@ -269,7 +276,7 @@ impl Resolver<'_> {
         for rule in deciding {
             // What comes of one written rule stands together.
             let known = grants.last().filter(|last| last.index == rule.index).map(|last| last.rule);
-            let id = known.unwrap_or_else(|| RuleId::of(&list.reference(rule.index)));
+            let id = known.unwrap_or_else(|| list.rule_id(rule.index));
             let (local, remote) = rule.local_and_remote(direction);
             let grant = Grant {
                 rule: id,
@@ -362,8 +369,14 @@ fn content_of(policy: &Policy, direction: Direction, rules: &[Rule]) -> u64 {
 /// SHA-256 behind the standard hashing trait, so that derived `Hash` says what content is. Ids
 /// hold across restarts of one build of the server; another build may give others, which costs its
 /// nodes one full update.
-#[derive(Default)]
 pub struct ContentHasher(Vec<u8>);
+
+impl Default for ContentHasher {
+    /// With room for what is hashed nearly always.
+    fn default() -> Self {
+        Self(Vec::with_capacity(1024))
+    }
+}
 
 impl Hasher for ContentHasher {
     fn write(&mut self, bytes: &[u8]) {

@@ -69,8 +69,8 @@ fn side(name: &str, side: &Side, text: &mut String) {
         list.iter().map(|pattern| pattern.0.as_str()).collect::<Vec<_>>().join(",")
     };
     add("names", side.domains.as_deref().map(names));
-    add("ports", side.ports.as_ref().map(ports));
-    add("not-ports", side.not_ports.as_ref().map(ports));
+    add("ports", side.ports.as_deref().map(ports));
+    add("not-ports", side.not_ports.as_deref().map(ports));
 }
 
 fn ports(ports: &Ports) -> String {
