@@ -32,7 +32,7 @@ pub fn read(object: &Object, policy: &mut Policy, notes: &mut Notes) {
         if let (Some(spec), Some(annotation)) = found
             && spec != annotation
         {
-            notes.error(&at, "says another moment than `spec.expires`: keep one of them");
+            notes.error(at, "says another moment than `spec.expires`: keep one of them");
         }
         found
     });

@@ -164,7 +164,7 @@ impl Written<'_> {
         let field = format_args!("spec.{}[{}].{name}", self.direction, self.index);
         let peers = peers.unwrap_or_default();
         if peers.is_empty() {
-            notes.error(&field, "a rule needs a peer; everybody is `namespaces: {}`");
+            notes.error(field, "a rule needs a peer; everybody is `namespaces: {}`");
         }
         let mut sides = Vec::with_capacity(peers.len());
         for (position, peer) in peers.iter().enumerate() {
