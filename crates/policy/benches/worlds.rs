@@ -55,7 +55,8 @@ const WORLDS: [World; 8] = [
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|one| name.starts_with(one.as_str()));
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|one| name.starts_with(one.as_str()));
     let mut all = Map::new();
     for (_, measure) in WORLDS.into_iter().filter(|(name, _)| is_wanted(name)) {
         all.extend(measure());

@@ -51,8 +51,7 @@ pub struct Emission {
     /// Programs that came into use here, or went out of it.
     pub started: BTreeSet<ProgramId>,
     pub stopped: BTreeSet<ProgramId>,
-    /// Prefixes whose class or whose visibility may have changed.
-    /// Once each when they come to [`NodeState::emit`].
+    /// Prefixes that came to another class.
     pub prefixes: Vec<IpNet>,
     /// Groups that came to be seen here, or ceased to be.
     pub groups: Vec<GroupId>,
@@ -149,10 +148,13 @@ impl NodeState {
         Some(gone)
     }
 
-    /// Brings the tables up to date and gives the delta, `None` where nothing changed.
+    /// Brings the tables up to date and gives the delta, `None` where nothing changed. `prefixes`:
+    /// those whose class or whose visibility may have changed, once each, in order.
+    #[expect(clippy::too_many_arguments, reason = "everything that a node's tables depend on")]
     pub fn emit(
         &mut self,
         round: &Emission,
+        prefixes: &[IpNet],
         revision: Revision,
         addresses: &Addresses,
         groups: &Groups,
@@ -162,7 +164,7 @@ impl NodeState {
         for program in &round.stopped {
             self.drop_program(*program);
         }
-        let (gone, come) = self.place_prefixes(&round.prefixes, addresses, groups, painter);
+        let (gone, come) = self.place_prefixes(prefixes, addresses, groups, painter);
         let is_same_to_names = gone.is_empty()
             && come.is_empty()
             && round.started.is_empty()

@@ -264,12 +264,12 @@ impl Engine {
 
     fn emit(&mut self) {
         let touched = self.nodes.take_touched();
-        for node in &touched {
-            self.gather_prefixes(*node);
-        }
+        let mut held = FxHashMap::default();
+        let touched: Vec<(NodeId, Arc<[IpNet]>)> =
+            touched.into_iter().map(|node| (node, self.gather_prefixes(node, &mut held))).collect();
         let revision = self.revision.next();
         let mut rows = Rows::new(&self.programs, &mut self.work);
-        for id in touched {
+        for (id, prefixes) in touched {
             let Some(node) = self.nodes.get_mut(id) else { continue };
             let has_object = self.inventory.nodes.contains_key(&*node.name);
             let was_told = node.state.is_published();
@@ -278,6 +278,7 @@ impl Engine {
             let round = std::mem::take(&mut node.round);
             let delta = node.state.emit(
                 &round,
+                &prefixes,
                 revision,
                 &self.addresses,
                 &self.groups,
@@ -302,26 +303,46 @@ impl Engine {
         }
     }
 
-    /// Adds the prefixes of the groups that the node came to see or ceased to.
-    fn gather_prefixes(&mut self, node: NodeId) {
-        let Some(on) = self.nodes.get_mut(node) else { return };
+    /// The prefixes that the node looks at: those that moved, and those of the groups that it came to
+    /// see or ceased to. `held`: groups with their prefixes, as far as this round has asked.
+    fn gather_prefixes(
+        &mut self,
+        node: NodeId,
+        held: &mut FxHashMap<GroupId, Arc<[IpNet]>>,
+    ) -> Arc<[IpNet]> {
+        let Some(on) = self.nodes.get_mut(node) else { return Arc::default() };
         let mut prefixes = std::mem::take(&mut on.round.prefixes);
         let mut groups = std::mem::take(&mut on.round.groups);
         groups.sort_unstable();
         groups.dedup();
+        let mut of_group =
+            |group| Arc::clone(held.entry(group).or_insert_with(|| self.prefixes_within(group)));
+        // A policy about everybody makes every node look at the same crowd.
+        if let ([only], true) = (groups.as_slice(), prefixes.is_empty()) {
+            return of_group(*only);
+        }
         for group in groups {
-            for prefix in self.prefixes_of(group) {
-                if prefix.prefix_len() == prefix.max_prefix_len() {
-                    prefixes.push(prefix);
-                } else {
-                    prefixes.extend(self.addresses.within(prefix));
-                }
+            prefixes.extend(of_group(group).iter());
+        }
+        sorted(prefixes).into()
+    }
+
+    /// Every tracked prefix whose class the group may be in.
+    fn prefixes_within(&self, group: GroupId) -> Arc<[IpNet]> {
+        let mut prefixes = Vec::new();
+        for prefix in self.prefixes_of(group) {
+            if prefix.prefix_len() == prefix.max_prefix_len() {
+                prefixes.push(prefix);
+            } else {
+                prefixes.extend(self.addresses.within(prefix));
             }
         }
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        if let Some(on) = self.nodes.get_mut(node) {
-            on.round.prefixes = prefixes;
-        }
+        sorted(prefixes).into()
     }
+}
+
+fn sorted(mut prefixes: Vec<IpNet>) -> Vec<IpNet> {
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bulkhead_types::RuleRef;
+use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{ClassId, ProgramId, RuleId};
 use hashbrown::Equivalent;
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -66,6 +67,8 @@ impl Programs {
 pub struct Rows<'a> {
     programs: &'a Programs,
     painted: hashbrown::HashMap<RowKey, Arc<Painted>, FxBuildHasher>,
+    /// Rows of one answer, which many programs have for the outside.
+    plain: FxHashMap<Leaf, Arc<Painted>>,
     views: FxHashMap<View, ClassId>,
     names: FxHashMap<RuleId, Arc<RuleRef>>,
     pub work: &'a mut Option<Vec<Work>>,
@@ -92,8 +95,20 @@ impl Equivalent<RowKey> for RowKeyRef<'_> {
 
 impl<'a> Rows<'a> {
     pub fn new(programs: &'a Programs, work: &'a mut Option<Vec<Work>>) -> Self {
-        let (painted, views, names) = Default::default();
-        Self { programs, painted, views, names, work }
+        let (painted, plain, views, names) = Default::default();
+        Self { programs, painted, plain, views, names, work }
+    }
+}
+
+impl Rows<'_> {
+    fn make(&mut self, program: &Program, view: &[GroupId], groups: &Groups) -> Arc<Painted> {
+        match program.plain().filter(|_| view.is_empty()) {
+            Some((leaf, rule)) => {
+                let plain = self.plain.entry(leaf);
+                Arc::clone(plain.or_insert_with(|| Arc::new(Painted::plain(leaf, rule))))
+            }
+            None => Arc::new(program.paint(view, groups)),
+        }
     }
 }
 
@@ -106,7 +121,7 @@ impl Painter for Rows<'_> {
         if let Some(work) = self.work {
             work.push(Work::Painted { direction: program.direction, n_groups: view.len() });
         }
-        let row = Arc::new(program.paint(view, groups));
+        let row = self.make(program, view, groups);
         self.painted.insert(RowKey { program: id, view: view.into() }, Arc::clone(&row));
         Some(row)
     }

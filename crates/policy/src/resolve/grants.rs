@@ -28,6 +28,8 @@ pub struct Grants {
     /// Groups asked of the remote address, and of the local one. Sorted.
     pub sees: Box<[GroupId]>,
     pub feels: Box<[GroupId]>,
+    /// Whether some grant asks for none of the remote address's groups.
+    pub is_for_every_class: bool,
     /// Whether some grant is for one IP version only.
     pub is_by_family: bool,
     pub content: u64,
@@ -264,6 +266,7 @@ impl Resolver<'_> {
             index: None,
             sees: Box::default(),
             feels: Box::default(),
+            is_for_every_class: false,
             is_by_family: rules.iter().any(|rule| rule.family.is_some()),
             content,
         };
@@ -303,6 +306,7 @@ impl Resolver<'_> {
                 .for_each(|(position, grant)| filed.add(position, grant.remote.keys()));
             Box::new(filed)
         });
+        list.is_for_every_class = grants.iter().any(|grant| grant.remote.keys().is_empty());
         list.grants = grants.into();
         list
     }

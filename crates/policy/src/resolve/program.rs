@@ -199,6 +199,21 @@ impl Program {
         finish(layers, rules)
     }
 
+    /// The answer for every packet, where no grant has a say about addresses in none of the groups
+    /// that the program sees: what the row for the outside mostly is.
+    pub fn plain(&self) -> Option<(Leaf, &NamedRule)> {
+        self.lists().all(|list| !list.is_for_every_class).then(|| {
+            let closed = self.tiers.iter().position(|tier| tier.default == TierDefault::Deny);
+            match closed.and_then(|place| self.ends.get(place)) {
+                Some(end) => (Leaf { decision: Decision::Deny, rule: end.default.0 }, &end.default),
+                None => {
+                    let decision = self.rest.decision();
+                    (Leaf { decision, rule: self.rest_rule.0 }, &self.rest_rule)
+                }
+            }
+        })
+    }
+
     /// The grants of a tier that concern this pair of addresses, in order, with what each says.
     fn brushes<'a>(
         &'a self,
@@ -281,6 +296,13 @@ impl Rest {
             Rest::NoProfile => RuleRef::NoProfile,
             Rest::NoSay => RuleRef::StageDefault,
         }
+    }
+}
+
+impl Painted {
+    /// One answer for every packet.
+    pub fn plain(leaf: Leaf, rule: &NamedRule) -> Self {
+        finish(Space::ALL.map(|_| Layer::Uniform(Some(leaf))), vec![default_rule(rule)])
     }
 }
 

@@ -6,12 +6,14 @@
 
 mod derived;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use bulkhead_types::{Protocol, Selector};
 use bulkhead_wire::id::content_hash;
+use hashbrown::HashMap;
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
 use super::selectors::{SelectorId, Selectors};
 use crate::facts::NamedPort;
@@ -42,10 +44,10 @@ pub enum GroupKind {
 #[derive(Debug, Default)]
 pub struct Groups {
     by_kind: HashMap<GroupKind, GroupId>,
-    groups: HashMap<GroupId, Group>,
+    groups: FxHashMap<GroupId, Group>,
     /// Name groups by port name.
     by_name: HashMap<String, BTreeSet<GroupId>>,
-    atoms: HashMap<GroupId, BTreeMap<(Protocol, u16), GroupId>>,
+    atoms: FxHashMap<GroupId, BTreeMap<(Protocol, u16), GroupId>>,
     /// Without uses; retired at the next [`Groups::retire`] unless used again before.
     idle: BTreeSet<GroupId>,
     next: u32,
@@ -62,17 +64,17 @@ struct Group {
 #[derive(Debug)]
 enum Content {
     Known(u64),
-    /// Worked out when it is needed: many groups are never told to any node.
-    OfSelector(Selector),
+    /// Worked out when it is first needed: many groups are never told to any node.
+    OfSelector(Selector, OnceLock<u64>),
 }
 
 impl Content {
     fn get(&self) -> u64 {
         match self {
             Content::Known(content) => *content,
-            Content::OfSelector(selector) => {
+            Content::OfSelector(selector, content) => *content.get_or_init(|| {
                 content_hash([b"selector".as_slice(), selector.canonical().as_bytes()])
-            }
+            }),
         }
     }
 }
@@ -85,8 +87,10 @@ impl Groups {
         selectors: &mut Selectors,
     ) -> (GroupId, bool) {
         let id = selectors.acquire(selector);
-        let (group, is_new) =
-            self.acquire(GroupKind::Selector(id), Content::OfSelector(selector.clone()));
+        let (group, is_new) = self.acquire(
+            GroupKind::Selector(id),
+            Content::OfSelector(selector.clone(), OnceLock::new()),
+        );
         if !is_new {
             // The group itself holds one use of the selector.
             selectors.release(id);
