@@ -90,6 +90,11 @@ impl Times {
         rounded(self.0.value_at_quantile(0.99) as f64 / unit_ns, 2)
     }
 
+    /// In units of so many nanoseconds.
+    pub fn median(&self, unit_ns: f64) -> f64 {
+        rounded(self.0.value_at_quantile(0.5) as f64 / unit_ns, 2)
+    }
+
     /// In microseconds.
     pub fn percentiles(&self) -> Value {
         let at = |quantile: f64| rounded(self.0.value_at_quantile(quantile) as f64 / 1e3, 1);

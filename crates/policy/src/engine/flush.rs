@@ -126,20 +126,19 @@ impl Engine {
         type Alike = (Option<PersonaId>, *const NamedPort, usize);
         let mut known: FxHashMap<Alike, Arc<[GroupId]>> = FxHashMap::default();
         let (groups, selectors, roster) = (&mut self.groups, &self.selectors, &self.roster);
-        let moves = self.addresses.settle(|id| {
+        let groups_of = |id| {
             // Equal lists of ports share memory.
             let ports = roster.get(id).map_or(&[][..], Record::ports);
             let alike = (selectors.persona_of(id), ports.as_ptr(), ports.len());
             let matches = || selectors.persona(id).map_or(&[][..], |persona| &persona.matches);
             let known = known.entry(alike);
             Arc::clone(known.or_insert_with(|| groups.of_member(matches(), ports).into()))
-        });
+        };
+        // What an address is in may be asked by rules of its own endpoint.
+        let dirty = &mut self.dirty_members;
+        let moves = self.addresses.settle(groups_of, |member| dirty.push(member));
         for Move { prefix, .. } in &moves {
             self.log(|| Work::Classified { prefix: *prefix });
-            // What an address is in may be asked by rules of its own endpoint.
-            if prefix.prefix_len() == prefix.max_prefix_len() {
-                self.dirty_members.extend(self.addresses.carriers(prefix));
-            }
         }
         moves
     }

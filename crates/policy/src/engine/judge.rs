@@ -77,7 +77,7 @@ impl Engine {
         let (mut addresses, mut staged) = (BTreeMap::new(), BTreeMap::new());
         let is_staged = self.is_staged_for(member);
         let record = self.roster.get(member)?;
-        let interface = record.interface.as_deref().map(str::to_owned);
+        let interface = record.interface();
         for address in record.prefixes.as_slice().iter().map(IpNet::addr).collect::<Vec<_>>() {
             let mut judges = |reading| {
                 let judge = |direction| {

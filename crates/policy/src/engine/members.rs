@@ -5,7 +5,7 @@ use bulkhead_api::object::Kind;
 use bulkhead_types::{EndpointId, EndpointKind, Labels};
 use ipnet::IpNet;
 
-use super::roster::{Prefixes, Record};
+use super::roster::{Interface, Prefixes, Record};
 use super::{Engine, Work};
 use crate::facts::{Described, Inventory, NamedPort};
 use crate::select::{Delta, GroupId, GroupKind, Heir, MemberId, Origin, PersonaId, PersonaKey};
@@ -27,7 +27,7 @@ impl Engine {
             prefixes: Prefixes::new(endpoint.addresses.iter().copied().map(IpNet::from)),
             ports: self.roster.port_list(&endpoint.ports),
             node: endpoint.node.map(|node| self.roster.word(node)),
-            interface: endpoint.interface.map(Into::into),
+            interface: endpoint.interface.map(|name| Box::new(Interface(name.into()))),
         };
         let known = self.roster.find(origin, namespace, endpoint.name, &self.selectors);
         self.put_member(known, &key, record);

@@ -20,8 +20,12 @@ pub struct Record {
     pub prefixes: Prefixes,
     pub ports: Option<Arc<[NamedPort]>>,
     pub node: Option<Word>,
-    pub interface: Option<Box<str>>,
+    pub interface: Option<Box<Interface>>,
 }
+
+/// A host-side interface that the object names. Few do, so it takes one pointer.
+#[derive(Debug)]
+pub struct Interface(pub Box<str>);
 
 /// Nearly everybody has one.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,6 +65,10 @@ impl Prefixes {
 }
 
 impl Record {
+    pub fn interface(&self) -> Option<String> {
+        self.interface.as_ref().map(|interface| interface.0.to_string())
+    }
+
     pub fn ports(&self) -> &[NamedPort] {
         self.ports.as_deref().unwrap_or_default()
     }
@@ -203,7 +211,7 @@ impl Roster {
             node: record.node.as_deref().map(str::to_owned),
             addresses: record.prefixes.as_slice().iter().map(IpNet::addr).collect(),
             ports: record.ports().to_vec(),
-            interface: record.interface.as_deref().map(str::to_owned),
+            interface: record.interface(),
         })
     }
 

@@ -3,9 +3,10 @@
 //! Invariant: the class of a prefix holds the groups of every tracked prefix that covers it, itself
 //! included, so the class of any address is that of the longest tracked prefix over it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use ipnet::IpNet;
 
 use super::MemberId;
@@ -42,6 +43,20 @@ pub struct Move {
     pub prefix: IpNet,
     pub old: Option<Class>,
     pub new: Option<Class>,
+}
+
+impl Tracked {
+    /// Adds the groups that the prefix is in by itself, whatever covers it.
+    fn add_groups(
+        &self,
+        groups_of: &mut impl FnMut(MemberId) -> Arc<[GroupId]>,
+        groups: &mut Vec<GroupId>,
+    ) {
+        groups.extend(self.nets.as_slice().iter().copied().map(GroupId));
+        for member in self.carriers.as_slice() {
+            groups.extend(groups_of(MemberId(*member)).iter());
+        }
+    }
 }
 
 impl Addresses {
@@ -97,8 +112,13 @@ impl Addresses {
     }
 
     /// Computes the classes of everything touched since the last time.
-    /// `groups_of` gives a member's groups.
-    pub fn settle(&mut self, mut groups_of: impl FnMut(MemberId) -> Arc<[GroupId]>) -> Vec<Move> {
+    /// `groups_of` gives a member's groups; `on_moved` is told whose own addresses came to another
+    /// class.
+    pub fn settle(
+        &mut self,
+        mut groups_of: impl FnMut(MemberId) -> Arc<[GroupId]>,
+        mut on_moved: impl FnMut(MemberId),
+    ) -> Vec<Move> {
         let mut concerned = std::mem::take(&mut self.dirty);
         concerned.sort_unstable();
         concerned.dedup();
@@ -110,34 +130,28 @@ impl Addresses {
         let mut moves = Vec::new();
         let mut groups: Vec<GroupId> = Vec::new();
         for prefix in concerned {
-            let Some(tracked) = self.tracked.get(&prefix) else { continue };
-            let old = tracked.class.clone();
-            let is_tracked = !tracked.carriers.is_empty() || !tracked.nets.is_empty();
             groups.clear();
-            for wider in self.above(&prefix).chain([prefix]).filter(|_| is_tracked) {
-                let Some(tracked) = self.tracked.get(&wider) else { continue };
-                groups.extend(tracked.nets.as_slice().iter().copied().map(GroupId));
-                for member in tracked.carriers.as_slice() {
-                    groups.extend(groups_of(MemberId(*member)).iter());
-                }
+            for wider in self.above(&prefix).filter_map(|wider| self.tracked.get(&wider)) {
+                wider.add_groups(&mut groups_of, &mut groups);
             }
+            let Some(tracked) = self.tracked.get_mut(&prefix) else { continue };
+            if tracked.carriers.is_empty() && tracked.nets.is_empty() {
+                let old = tracked.class.take();
+                self.untrack(&prefix);
+                moves.extend(old.map(|old| Move { prefix, old: Some(old), new: None }));
+                continue;
+            }
+            tracked.add_groups(&mut groups_of, &mut groups);
             groups.sort_unstable();
             groups.dedup();
-            let new = match &old {
-                _ if !is_tracked => None,
-                Some(old) if **old == *groups => continue,
-                _ => Some(intern(&mut self.classes, &groups)),
-            };
-            match &new {
-                None => self.untrack(&prefix),
-                Some(class) => {
-                    if let Some(tracked) = self.tracked.get_mut(&prefix) {
-                        tracked.class = Some(Arc::clone(class));
-                    }
-                }
+            if tracked.class.as_deref().is_some_and(|old| *old == *groups) {
+                continue;
             }
-            if old != new {
-                moves.push(Move { prefix, old, new });
+            let class = intern(&mut self.classes, &groups);
+            let old = tracked.class.replace(Arc::clone(&class));
+            moves.push(Move { prefix, old, new: Some(class) });
+            if prefix.prefix_len() == prefix.max_prefix_len() {
+                tracked.carriers.as_slice().iter().for_each(|id| on_moved(MemberId(*id)));
             }
         }
         moves

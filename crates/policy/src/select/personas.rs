@@ -23,6 +23,9 @@ use super::slab::Slab;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PersonaId(pub u32);
 
+/// No persona comes to this number: memory would not hold so many.
+const NOBODY: PersonaId = PersonaId(u32::MAX);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HomeId(u32);
 
@@ -74,8 +77,8 @@ pub struct Personas {
     homes: Slab<Home>,
     home_by_key: Finder<HomeId>,
     in_namespace: HashMap<Arc<str>, Vec<HomeId>>,
-    /// By member.
-    of_member: Vec<Option<PersonaId>>,
+    /// By member; half as large as a list of options.
+    of_member: Vec<PersonaId>,
 }
 
 /// What selectors see of a persona.
@@ -108,7 +111,7 @@ impl Personas {
     }
 
     pub fn of(&self, member: MemberId) -> Option<PersonaId> {
-        self.of_member.get(member.0 as usize).copied().flatten()
+        self.of_member.get(member.0 as usize).copied().filter(|id| *id != NOBODY)
     }
 
     pub fn home(&self, id: HomeId) -> Option<&Home> {
@@ -239,10 +242,11 @@ impl Personas {
     pub fn turn(&mut self, member: MemberId, persona: Option<PersonaId>) -> Option<PersonaId> {
         let place = member.0 as usize;
         if self.of_member.len() <= place {
-            self.of_member.resize(place + 1, None);
+            self.of_member.resize(place + 1, NOBODY);
         }
         let slot = self.of_member.get_mut(place)?;
-        let old = std::mem::replace(slot, persona);
+        let old = std::mem::replace(slot, persona.unwrap_or(NOBODY));
+        let old = Some(old).filter(|id| *id != NOBODY);
         if old != persona {
             if let Some(old) = old.and_then(|old| self.get_mut(old)) {
                 old.members.remove(member.0);

@@ -134,7 +134,7 @@ fn an_address_inherits_the_groups_of_every_prefix_over_it() {
     addresses.add_net(net("10.0.0.0/24"), GroupId(2));
     addresses.add_net(net("0.0.0.0/0"), GroupId(3));
     addresses.add_net(net("::/0"), GroupId(4));
-    let moves = addresses.settle(|_| [GroupId(9)].into());
+    let moves = addresses.settle(|_| [GroupId(9)].into(), |_| {});
     assert_eq!(moves.len(), 5);
     let class = |addresses: &Addresses, prefix: &str| -> Option<Vec<u32>> {
         Some(addresses.class(&net(prefix))?.iter().map(|group| group.0).collect())
@@ -144,9 +144,9 @@ fn an_address_inherits_the_groups_of_every_prefix_over_it() {
     assert_eq!(class(&addresses, "::/0"), Some(vec![4]));
     addresses.remove_net(net("10.0.0.0/8"), GroupId(1));
     let moved: Vec<IpNet> =
-        addresses.settle(|_| [GroupId(9)].into()).iter().map(|m| m.prefix).collect();
+        addresses.settle(|_| [GroupId(9)].into(), |_| {}).iter().map(|m| m.prefix).collect();
     assert_eq!(moved, [net("10.0.0.0/8"), net("10.0.0.0/24"), net("10.0.0.1/32")]);
     assert_eq!(class(&addresses, "10.0.0.1/32"), Some(vec![2, 3, 9]));
     assert_eq!(class(&addresses, "10.0.0.0/8"), None);
-    assert!(addresses.settle(|_| [GroupId(9)].into()).is_empty(), "nothing was touched");
+    assert!(addresses.settle(|_| [GroupId(9)].into(), |_| {}).is_empty(), "nothing was touched");
 }
