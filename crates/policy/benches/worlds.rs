@@ -21,7 +21,6 @@
 //! docs/limits.md has the bounds.
 #![expect(clippy::print_stdout, reason = "a program that prints its findings")]
 #![expect(clippy::expect_used, reason = "a broken bench must stop")]
-#![expect(clippy::disallowed_methods, reason = "it measures time")]
 
 #[path = "worlds/change.rs"]
 mod change;

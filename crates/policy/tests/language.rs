@@ -355,7 +355,7 @@ fn a_policy_without_its_tier_is_named_until_the_tier_comes() {
     let [said] = engine.diagnostics(&policy.key()) else { panic!("one word about it") };
     assert!(said.message.starts_with("there is no tier `late`"), "{said}");
     // The oracle says the same.
-    assert_eq!(World::from_objects([&policy]).diagnostics(), [said.clone()]);
+    assert_eq!(World::from_objects([&policy]).diagnostics(), std::slice::from_ref(said));
     assert_eq!(World::from_objects([&policy, &tier]).diagnostics(), []);
     engine.apply(Event::Upsert(tier.clone()));
     assert!(engine.diagnostics(&policy.key()).is_empty());
