@@ -197,8 +197,8 @@ fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
     let endpoint = EndpointProgram {
         id: EndpointId::pod("bench", "endpoint"),
         labels: Labels::new().into(),
-        addresses: BTreeMap::from([(LOCAL, judges)]),
-        staged: BTreeMap::new(),
+        addresses: [(LOCAL, judges)].into(),
+        staged: bulkhead_wire::JudgedAddresses::default(),
         interface: None,
     };
     program.endpoints.insert(endpoint.id.clone(), endpoint.into());

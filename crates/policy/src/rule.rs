@@ -253,6 +253,13 @@ impl Policy {
         Some(PolicyRef { kind, ..self.id.clone() })
     }
 
+    /// Forgets the rules about packets.
+    pub fn keep_requests(&mut self) {
+        for rules in self.ingress.iter_mut().chain(&mut self.egress) {
+            *rules = rules.iter().filter(|rule| rule.http.is_some()).cloned().collect();
+        }
+    }
+
     /// Whether the policy no longer applies at the given moment.
     pub fn is_expired(&self, now: Moment) -> bool {
         self.expires.is_some_and(|expires| expires <= now)

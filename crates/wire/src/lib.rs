@@ -13,6 +13,7 @@ pub mod delta;
 pub mod flow;
 pub mod host;
 pub mod id;
+pub mod judged;
 pub mod limits;
 pub mod message;
 pub mod names;
@@ -25,8 +26,9 @@ pub use delta::{DeltaError, ProgramDelta};
 pub use flow::{FlowEvent, FlowRecord, Peer};
 pub use host::HostProgram;
 pub use id::{ClassId, NameSetId, ProgramId, RowId, RuleId, Tag};
+pub use judged::{JudgedAddresses, Judges};
 pub use names::{NameChange, NameTables, Sight};
-pub use program::{EndpointProgram, Judges, NodeProgram};
+pub use program::{EndpointProgram, NodeProgram};
 pub use row::{Leaf, Outcome, Row, Span, Spans};
 pub use session::{
     Ack, FlowBatch, FlowReceipt, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus,

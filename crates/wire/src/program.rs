@@ -1,7 +1,6 @@
 //! One node's whole intent, as tables.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Labels, Revision, RuleRef, ToHost};
@@ -12,15 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Codec;
 use crate::host::{HostProgram, Stages};
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
+use crate::judged::JudgedAddresses;
 use crate::names::NameTables;
 use crate::row::Row;
-
-/// The two programs that judge one address of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Judges {
-    pub ingress: ProgramId,
-    pub egress: ProgramId,
-}
 
 /// An endpoint of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,9 +23,9 @@ pub struct EndpointProgram {
     pub labels: Arc<Labels>,
     /// Every address of the endpoint with the programs that judge it. A packet from or to an
     /// address that is not listed here does not pass the endpoint's interface.
-    pub addresses: BTreeMap<IpAddr, Judges>,
+    pub addresses: JudgedAddresses,
     /// The addresses that would be judged by other programs if every staged policy were enforced.
-    pub staged: BTreeMap<IpAddr, Judges>,
+    pub staged: JudgedAddresses,
     /// The host-side interface, where the API names it; otherwise the node finds it by address.
     pub interface: Option<String>,
 }
@@ -67,7 +60,7 @@ impl NodeProgram {
     /// there is nothing of the kind. Deny rules by name are lost with the names: whoever enforces the
     /// result must say so.
     pub fn without_hearsay(&self) -> Option<Self> {
-        let of = |addresses: &BTreeMap<IpAddr, Judges>| -> Vec<ProgramId> {
+        let of = |addresses: &JudgedAddresses| -> Vec<ProgramId> {
             addresses.values().flat_map(|judges| [judges.ingress, judges.egress]).collect()
         };
         let of_host = |stages: &Stages| -> Vec<ProgramId> {
@@ -85,7 +78,10 @@ impl NodeProgram {
         }
         let mut plain = self.clone();
         plain.names = NameTables::default();
-        plain.endpoints.values_mut().for_each(|endpoint| Arc::make_mut(endpoint).staged.clear());
+        plain
+            .endpoints
+            .values_mut()
+            .for_each(|endpoint| Arc::make_mut(endpoint).staged = JudgedAddresses::default());
         plain.hosts.values_mut().for_each(|host| Arc::make_mut(host).staged.clear());
         plain.entries.retain(|(program, _), _| !hearsay.contains(program));
         let rows: BTreeSet<RowId> = plain.entries.values().copied().collect();

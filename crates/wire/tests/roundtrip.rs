@@ -14,9 +14,9 @@ use bulkhead_wire::delta::Change;
 use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{
     Ack, ClassId, Codec, EndpointProgram, FlowBatch, FlowEvent, FlowReceipt, FlowRecord, FromNode,
-    Hello, HostProgram, JoinRequest, JoinResponse, Judges, Nack, NameSetId, NameTables,
-    NodeProgram, NodeStatus, Outcome, Peer, ProgramDelta, ProgramId, Row, RowId, RuleId, Sight,
-    Span, Spans, Tag, ToNode, Welcome,
+    Hello, HostProgram, JoinRequest, JoinResponse, JudgedAddresses, Judges, Nack, NameSetId,
+    NameTables, NodeProgram, NodeStatus, Outcome, Peer, ProgramDelta, ProgramId, Row, RowId,
+    RuleId, Sight, Span, Spans, Tag, ToNode, Welcome,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -133,7 +133,7 @@ fn judges() -> impl Strategy<Value = Judges> {
 }
 
 fn endpoints() -> impl Strategy<Value = BTreeMap<EndpointId, Arc<EndpointProgram>>> {
-    let addresses = || btree_map(address(), judges(), 0..3);
+    let addresses = || btree_map(address(), judges(), 0..3).prop_map(JudgedAddresses::from);
     let body = (labels(), addresses(), addresses(), option::of(name()));
     btree_map(endpoint_id(), body, 0..4).prop_map(|bodies| {
         let endpoint =

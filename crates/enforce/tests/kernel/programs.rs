@@ -1,6 +1,5 @@
 //! Makes node programs by hand.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef};
@@ -82,7 +81,7 @@ impl Maker {
             id: id.clone(),
             labels: Labels::from([("name".to_owned(), name.to_owned())]).into(),
             addresses: addresses.iter().map(|address| (*address, judges)).collect(),
-            staged: BTreeMap::new(),
+            staged: bulkhead_wire::JudgedAddresses::default(),
             interface: None,
         };
         self.program.endpoints.insert(id.clone(), endpoint.into());

@@ -72,6 +72,8 @@ impl Engine {
             self.watch_member(id);
             self.place(id, &mut looks);
         }
+        // The tables take their room.
+        drop(looks);
         for node in self.settle_names() {
             if let Some(node) = self.nodes.touch(node) {
                 node.round.names = true;

@@ -15,6 +15,7 @@ pub struct PolicyId(u32);
 /// A policy with its compiled lists.
 #[derive(Debug)]
 pub struct Held {
+    /// Of its rules only those about requests, which no list holds.
     pub policy: Policy,
     pub subject: SelectorId,
     pub ingress: Option<Arc<Grants>>,
@@ -31,6 +32,14 @@ pub struct Policies {
 }
 
 impl Held {
+    /// Whether both say the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let contents = |held: &Self| {
+            [&held.ingress, &held.egress].map(|list| list.as_ref().map(|list| list.content))
+        };
+        self.policy == other.policy && contents(self) == contents(other)
+    }
+
     pub fn list(&self, direction: Direction) -> Option<&Arc<Grants>> {
         match direction {
             Direction::Ingress => self.ingress.as_ref(),

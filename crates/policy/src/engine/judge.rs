@@ -1,7 +1,7 @@
 //! Which programs judge an endpoint. Members of one persona nearly always share them, so that a round
 //! asks once for each persona.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Engine {
         let id = self.roster.endpoint_id(member, &self.selectors)?;
         let persona = self.selectors.persona_of(member)?;
         let labels = looks.labels(self.selectors.own_labels(member));
-        let (mut addresses, mut staged) = (BTreeMap::new(), BTreeMap::new());
+        let (mut addresses, mut staged) = (Vec::new(), Vec::new());
         let is_staged = self.is_staged_for(member);
         let record = self.roster.get(member)?;
         let interface = record.interface();
@@ -86,12 +86,19 @@ impl Engine {
                 let [ingress, egress] = [Direction::Ingress, Direction::Egress].map(judge);
                 Judges { ingress, egress }
             };
-            addresses.insert(address, judges(Reading::Enforced));
+            addresses.push((address, judges(Reading::Enforced)));
             if is_staged {
-                staged.insert(address, judges(Reading::Staged));
+                staged.push((address, judges(Reading::Staged)));
             }
         }
-        Some(EndpointProgram { id, labels, addresses, staged, interface })
+        let (addresses, staged) = (addresses.into_iter(), staged.into_iter());
+        Some(EndpointProgram {
+            id,
+            labels,
+            addresses: addresses.collect(),
+            staged: staged.collect(),
+            interface,
+        })
     }
 
     fn judge(

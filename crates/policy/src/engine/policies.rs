@@ -14,18 +14,27 @@ use crate::rule::{Order, Policy, Tier};
 use crate::select::{GroupId, GroupKind, MemberId, PersonaId};
 
 impl Engine {
-    pub(super) fn put_policy(&mut self, policy: Policy) {
-        if self.policies.get(&policy.id).is_some_and(|held| held.policy == policy) {
-            return;
-        }
+    pub(super) fn put_policy(&mut self, mut policy: Policy) {
         // The new one first, so that what both share is not thrown away and made again.
         let subject = self.selectors.acquire(&policy.subject);
         let ingress = self.resolve(&policy, Direction::Ingress);
         let egress = self.resolve(&policy, Direction::Egress);
-        self.remove_policy(&policy.id);
+        policy.keep_requests();
+        let new = Held { policy, subject, ingress, egress };
+        if self.policies.get(&new.policy.id).is_some_and(|held| held.is_same(&new)) {
+            return self.let_go(&new);
+        }
+        self.remove_policy(&new.policy.id);
         self.dirty_members.extend(self.selectors.members(subject));
-        self.note_staged(&policy, true);
-        self.policies.insert(Held { policy, subject, ingress, egress });
+        self.note_staged(&new.policy, true);
+        self.policies.insert(new);
+    }
+
+    fn let_go(&mut self, held: &Held) {
+        for list in held.ingress.iter().chain(&held.egress) {
+            self.lists.release(list.content);
+        }
+        self.selectors.release(held.subject);
     }
 
     pub(super) fn remove_policy(&mut self, id: &PolicyRef) {
@@ -33,10 +42,7 @@ impl Engine {
         self.expiry.forget(&held.policy);
         self.note_staged(&held.policy, false);
         self.dirty_members.extend(self.selectors.members(held.subject));
-        for list in held.ingress.iter().chain(&held.egress) {
-            self.lists.release(list.content);
-        }
-        self.selectors.release(held.subject);
+        self.let_go(&held);
     }
 
     pub(super) fn put_tier(&mut self, tier: Tier) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bulkhead_types::{EndpointId, EndpointKind};
+use bulkhead_types::{EndpointId, EndpointKind, Selector};
 use bulkhead_wire::{EndpointProgram, Judges, ProgramId};
 use ipnet::IpNet;
 
@@ -14,7 +14,7 @@ use super::Engine;
 use super::flush::Tables;
 use crate::resolve::Program;
 use crate::rule::Policy;
-use crate::select::{Class, Groups, MemberId, Move};
+use crate::select::{Class, GroupKind, Groups, MemberId, Move};
 
 /// What moved since the last time. Everything that moved is here; what is here need not have moved.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +111,19 @@ impl Engine {
             && carriers.any(|id| self.roster.endpoint_id(id, &self.selectors).is_some())
     }
 
-    /// Every policy that is held, staged ones too; not those that have expired.
+    /// The selectors that rules about packets ask of their peers.
+    pub fn peer_selectors(&self) -> BTreeSet<Selector> {
+        let lists = self.policies.iter().flat_map(|held| held.ingress.iter().chain(&held.egress));
+        let groups = lists.flat_map(|list| list.sees.iter());
+        let selectors = groups.filter_map(|group| match self.groups.kind(*group)? {
+            GroupKind::Selector(selector) => self.selectors.selector(*selector).cloned(),
+            _ => None,
+        });
+        selectors.collect()
+    }
+
+    /// Every policy that is held, staged ones too; not those that have expired. Of their rules only
+    /// those about requests are here: what others say is in programs.
     pub fn policies_held(&self) -> impl Iterator<Item = &Policy> {
         self.policies.iter().map(|held| &held.policy)
     }

@@ -53,7 +53,7 @@ pub enum Peer {
 
 /// The selectors that rules ask of their peers.
 pub fn peer_selectors(engine: &Engine) -> BTreeSet<Selector> {
-    let mut selectors = BTreeSet::new();
+    let mut selectors = engine.peer_selectors();
     for policy in engine.policies_held() {
         for direction in Direction::BOTH {
             for rule in policy.rules(direction).into_iter().flat_map(|rules| rules.iter()) {

@@ -116,7 +116,7 @@ impl<'a> PortTest<'a> {
                 .flat_map(|name| class.iter().filter_map(|group| groups.port_of(*group, *name)))
                 .collect(),
         };
-        Self { only: sieve.ports.as_ref().map(set), except: sieve.not_ports.as_ref().map(set) }
+        Self { only: sieve.ports.as_deref().map(set), except: sieve.not_ports.as_deref().map(set) }
     }
 
     fn ports(&self, protocol: Protocol) -> Intervals<'_> {

@@ -57,17 +57,17 @@ pub struct Sieve {
     pub nets: Option<GroupId>,
     pub not_nets: Option<GroupId>,
     /// Services, nodes and names: the address must be in every one of these groups.
-    pub also: Vec<GroupId>,
-    pub ports: Option<PortSieve>,
-    pub not_ports: Option<PortSieve>,
+    pub also: Box<[GroupId]>,
+    pub ports: Option<Box<PortSieve>>,
+    pub not_ports: Option<Box<PortSieve>>,
 }
 
 #[derive(Debug, Default)]
 pub struct PortSieve {
     /// Normalised.
-    pub ranges: Vec<Interval>,
+    pub ranges: Box<[Interval]>,
     /// Name groups.
-    pub named: Vec<GroupId>,
+    pub named: Box<[GroupId]>,
 }
 
 /// All lists in use.
@@ -146,7 +146,7 @@ impl Grants {
     }
 
     /// Where the list is to be filed among others: see [`Filed::add`].
-    pub fn keys(&self) -> impl Iterator<Item = Vec<GroupId>> + '_ {
+    pub fn keys(&self) -> impl Iterator<Item = &[GroupId]> {
         self.grants.iter().map(|grant| grant.remote.keys())
     }
 
@@ -196,12 +196,13 @@ impl Sieve {
     }
 
     /// Groups one of which the address must be in, the choosiest kind first. Empty: none.
-    pub fn keys(&self) -> Vec<GroupId> {
+    pub fn keys(&self) -> &[GroupId] {
         let named_only = self.ports.as_ref().filter(|ports| ports.ranges.is_empty());
-        match (self.nets.or(self.selector).or(self.also.first().copied()), named_only) {
-            (Some(group), _) => vec![group],
-            (None, Some(ports)) => ports.named.clone(),
-            (None, None) => Vec::new(),
+        let group = self.nets.as_ref().or(self.selector.as_ref()).or(self.also.first());
+        match (group, named_only) {
+            (Some(group), _) => std::slice::from_ref(group),
+            (None, Some(ports)) => &ports.named,
+            (None, None) => &[],
         }
     }
 }
@@ -219,11 +220,11 @@ pub struct Filed {
 
 impl Filed {
     /// `keys`: groups one of which the address must be in; empty: it may be any.
-    pub fn add(&mut self, position: u32, keys: Vec<GroupId>) {
+    pub fn add(&mut self, position: u32, keys: &[GroupId]) {
         if keys.is_empty() {
             self.always.push(position);
         }
-        for key in keys {
+        for &key in keys {
             self.by_group.entry(key).or_default().push(position);
         }
     }
@@ -328,7 +329,7 @@ impl Resolver<'_> {
             side.service.as_ref().map(|service| told(groups.acquire_service(service, with_ports)));
         also.extend(service.filter(|_| !with_ports));
         Sieve {
-            also,
+            also: also.into(),
             selector: side
                 .selector
                 .as_ref()
@@ -341,14 +342,16 @@ impl Resolver<'_> {
             not_nets: side.not_nets.as_ref().map(|nets| told(groups.acquire_nets(nets))),
             ports: match service.filter(|_| with_ports) {
                 // A service with ports is a name for some of them at some addresses.
-                Some(service) => Some(PortSieve { ranges: Vec::new(), named: vec![service] }),
+                Some(service) => {
+                    Some(Box::new(PortSieve { ranges: Box::default(), named: [service].into() }))
+                }
                 None => side.ports.as_ref().map(|ports| self.ports(ports, side)),
             },
             not_ports: side.not_ports.as_ref().map(|ports| self.ports(ports, side)),
         }
     }
 
-    fn ports(&mut self, ports: &Ports, side: &Side) -> PortSieve {
+    fn ports(&mut self, ports: &Ports, side: &Side) -> Box<PortSieve> {
         let mut named = Vec::with_capacity(ports.named.len());
         for name in &ports.named {
             let selector = side.selector.as_ref();
@@ -359,7 +362,7 @@ impl Resolver<'_> {
             named.push(group);
         }
         let ranges = ports.ranges.iter().map(|range| (range.start(), range.end())).collect();
-        PortSieve { ranges: normalise(ranges), named }
+        Box::new(PortSieve { ranges: normalise(ranges).into(), named: named.into() })
     }
 }
 

@@ -1,7 +1,6 @@
 //! Programs and deltas.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
@@ -16,9 +15,10 @@ use super::{
 };
 use crate::delta::{Change, ProgramDelta};
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
+use crate::judged::{JudgedAddresses, Judges};
 use crate::limits;
 use crate::message as m;
-use crate::program::{EndpointProgram, Judges, NodeProgram};
+use crate::program::{EndpointProgram, NodeProgram};
 use crate::row::Row;
 
 type EntryKey = (ProgramId, ClassId);
@@ -181,7 +181,7 @@ fn endpoint_message(endpoint: &EndpointProgram) -> m::EndpointProgram {
     }
 }
 
-fn judged_messages(addresses: &BTreeMap<IpAddr, Judges>) -> Vec<m::JudgedAddress> {
+fn judged_messages(addresses: &JudgedAddresses) -> Vec<m::JudgedAddress> {
     let judged = addresses.iter().map(|(address, judges)| m::JudgedAddress {
         address: address_bytes(*address),
         ingress: judges.ingress.0,
@@ -190,15 +190,13 @@ fn judged_messages(addresses: &BTreeMap<IpAddr, Judges>) -> Vec<m::JudgedAddress
     judged.collect()
 }
 
-fn judged(
-    field: &str,
-    messages: Vec<m::JudgedAddress>,
-) -> Result<BTreeMap<IpAddr, Judges>, MessageError> {
-    table(field, messages, limits::ADDRESSES_PER_ENDPOINT_MAX, |judged| {
+fn judged(field: &str, messages: Vec<m::JudgedAddress>) -> Result<JudgedAddresses, MessageError> {
+    let judged = table(field, messages, limits::ADDRESSES_PER_ENDPOINT_MAX, |judged| {
         let judges =
             Judges { ingress: ProgramId(judged.ingress), egress: ProgramId(judged.egress) };
         Ok((address("address", &judged.address)?, judges))
-    })
+    })?;
+    Ok(judged.into())
 }
 
 fn endpoints(
