@@ -15,5 +15,5 @@ pub mod program;
 #[cfg(test)]
 mod tests;
 
-pub use grants::{Grant, Grants, Lists, PortSieve, Sieve};
+pub use grants::{Grant, Grants, Lists, Owner, PortSieve, Sieve};
 pub use program::{Named, NamedRule, Painted, Program, ProgramTier, Rest, RuleNames};

@@ -10,6 +10,7 @@ use bulkhead_wire::{
 };
 use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use super::edits::Edits;
 use crate::engine::NameIndex;
@@ -29,7 +30,7 @@ pub struct NodeState {
     /// How many (address, direction) pairs a program judges here.
     uses: BTreeMap<ProgramId, usize>,
     /// The programs here that see a group. Sorted.
-    pub(super) seers: FxHashMap<GroupId, Vec<ProgramId>>,
+    pub(super) seers: FxHashMap<GroupId, SmallVec<[ProgramId; 2]>>,
     /// What stands behind a class of the tables, and how many prefixes are listed under it.
     pub(super) views: FxHashMap<ClassId, (View, usize)>,
     pub(super) row_uses: FxHashMap<RowId, (usize, Arc<Painted>)>,

@@ -232,8 +232,8 @@ impl Engine {
         let Some(on) = self.nodes.touch(node) else { return };
         let Some(seen) = on.state.start(id, &program.sees) else { return };
         for list in program.lists().filter(|list| !list.is_of_profile()) {
-            if self.places.hold(&list.policy, node) {
-                self.changes.policies.insert(list.policy.clone());
+            if self.places.hold(&list.owner.policy, node) {
+                self.changes.policies.insert(list.owner.policy.clone());
             }
         }
         if !on.round.stopped.remove(&id) {
@@ -250,8 +250,8 @@ impl Engine {
         let Some(on) = self.nodes.touch(node) else { return };
         let Some(unseen) = on.state.stop(id, &program.sees) else { return };
         for list in program.lists().filter(|list| !list.is_of_profile()) {
-            if self.places.unhold(&list.policy, node) {
-                self.changes.policies.insert(list.policy.clone());
+            if self.places.unhold(&list.owner.policy, node) {
+                self.changes.policies.insert(list.owner.policy.clone());
             }
         }
         if !on.round.started.remove(&id) {
@@ -268,6 +268,7 @@ impl Engine {
         let mut held = FxHashMap::default();
         let touched: Vec<(NodeId, Arc<[IpNet]>)> =
             touched.into_iter().map(|node| (node, self.gather_prefixes(node, &mut held))).collect();
+        drop(held);
         let revision = self.revision.next();
         let mut rows = Rows::new(&self.programs, &mut self.work);
         for (id, prefixes) in touched {

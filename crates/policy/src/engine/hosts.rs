@@ -131,10 +131,7 @@ impl Engine {
             expires: None,
         });
         // The new one first, so that what both share is not thrown away and made again.
-        let lists = policy.map(|policy| {
-            [Direction::Ingress, Direction::Egress]
-                .map(|direction| self.resolve(&policy, direction))
-        });
+        let lists = policy.map(|policy| self.resolve(&policy));
         let old = match lists {
             Some(lists) => self.hosts.profiles.insert(name.to_owned(), lists),
             None => self.hosts.profiles.remove(name),
@@ -195,7 +192,7 @@ impl Engine {
             lists.extend(list.clone());
         }
         if !lists.is_empty() {
-            tiers.push(ProgramTier { name: String::new(), default: TierDefault::Pass, lists });
+            tiers.push(ProgramTier { default: TierDefault::Pass, lists });
         }
         rest
     }

@@ -9,16 +9,15 @@ use super::held::Held;
 use super::{Engine, Work};
 use crate::decide::Reading;
 use crate::lower::{self, Diagnostic};
-use crate::resolve::{Grants, ProgramTier};
-use crate::rule::{Order, Policy, Tier};
+use crate::resolve::{Grants, Owner, ProgramTier};
+use crate::rule::{Order, Policy, Rule, Tier};
 use crate::select::{GroupId, GroupKind, MemberId, PersonaId};
 
 impl Engine {
     pub(super) fn put_policy(&mut self, mut policy: Policy) {
         // The new one first, so that what both share is not thrown away and made again.
         let subject = self.selectors.acquire(&policy.subject);
-        let ingress = self.resolve(&policy, Direction::Ingress);
-        let egress = self.resolve(&policy, Direction::Egress);
+        let [ingress, egress] = self.resolve(&policy);
         policy.keep_requests();
         let new = Held { policy, subject, ingress, egress };
         if self.policies.get(&new.policy.id).is_some_and(|held| held.is_same(&new)) {
@@ -88,19 +87,33 @@ impl Engine {
         }
     }
 
-    pub(super) fn resolve(&mut self, policy: &Policy, direction: Direction) -> Option<Arc<Grants>> {
+    /// The lists of both directions.
+    pub(super) fn resolve(&mut self, policy: &Policy) -> [Option<Arc<Grants>>; 2] {
+        let owner = Arc::new(Owner { policy: policy.id.clone(), tier: policy.tier.clone() });
+        [Direction::Ingress, Direction::Egress].map(|direction| {
+            let rules = policy.rules(direction)?;
+            Some(self.resolve_rules(&owner, direction, rules))
+        })
+    }
+
+    fn resolve_rules(
+        &mut self,
+        owner: &Arc<Owner>,
+        direction: Direction,
+        rules: &[Rule],
+    ) -> Arc<Grants> {
         let mut new_groups: Vec<GroupId> = Vec::new();
         let mut is_new = false;
         let list = self.lists.acquire(
-            policy,
-            direction,
+            owner,
+            (direction, rules),
             &mut self.groups,
             &mut self.selectors,
             &mut |group| new_groups.push(group),
             &mut is_new,
         );
         if is_new {
-            self.log(|| Work::Resolved { policy: policy.id.clone(), direction });
+            self.log(|| Work::Resolved { policy: owner.policy.clone(), direction });
         }
         for group in new_groups {
             self.introduce(group);
@@ -176,13 +189,12 @@ impl Engine {
         let mut stack: Vec<ProgramTier> = Vec::new();
         for (held, list) in held {
             let name = &held.policy.tier;
-            match stack.last_mut().filter(|tier| tier.name == *name) {
+            match stack.last_mut().filter(|tier| tier.name() == *name) {
                 Some(tier) => tier.lists.push(Arc::clone(list)),
                 None => {
                     let missing = Tier::missing(name);
                     let default = self.tiers.get(name).unwrap_or(&missing).default;
-                    let lists = vec![Arc::clone(list)];
-                    stack.push(ProgramTier { name: name.clone(), default, lists });
+                    stack.push(ProgramTier { default, lists: vec![Arc::clone(list)] });
                 }
             }
         }

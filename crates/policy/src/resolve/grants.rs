@@ -9,18 +9,23 @@ use std::sync::Arc;
 
 use bulkhead_types::{Direction, PolicyRef, Protocol, RuleRef};
 use bulkhead_wire::RuleId;
-use hashbrown::HashMap;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use super::paint::{Interval, normalise};
-use crate::rule::{Action, Family, Icmp, Policy, Ports, Rule, Side};
+use crate::rule::{Action, Family, Icmp, Ports, Rule, Side};
 use crate::select::{GroupId, Groups, Selectors};
+
+/// Whose rules they are: one for both directions.
+#[derive(Debug)]
+pub struct Owner {
+    pub policy: PolicyRef,
+    pub tier: String,
+}
 
 #[derive(Debug)]
 pub struct Grants {
-    pub policy: PolicyRef,
-    pub tier: String,
+    pub owner: Arc<Owner>,
     pub direction: Direction,
     grants: Box<[Grant]>,
     /// Only where there are too many grants to look at each.
@@ -73,35 +78,33 @@ pub struct PortSieve {
 /// All lists in use.
 #[derive(Debug, Default)]
 pub struct Lists {
-    by_content: HashMap<u64, (Arc<Grants>, usize)>,
+    by_content: FxHashMap<u64, (Arc<Grants>, usize)>,
     idle: BTreeSet<u64>,
 }
 
 impl Lists {
     /// Counts one more use of the list that the policy's rules make; resolves them if it is the
-    /// first. `None` where the policy does not decide the direction. Groups that are new are handed
-    /// to `on_new`.
+    /// first. Groups that are new are handed to `on_new`.
     pub fn acquire(
         &mut self,
-        policy: &Policy,
-        direction: Direction,
+        owner: &Arc<Owner>,
+        (direction, rules): (Direction, &[Rule]),
         groups: &mut Groups,
         selectors: &mut Selectors,
         on_new: &mut dyn FnMut(GroupId),
         is_new: &mut bool,
-    ) -> Option<Arc<Grants>> {
-        let rules = policy.rules(direction)?;
-        let content = content_of(policy, direction, rules);
+    ) -> Arc<Grants> {
+        let content = content_of(owner, direction, rules);
         self.idle.remove(&content);
         if let Some((list, n_uses)) = self.by_content.get_mut(&content) {
             *n_uses += 1;
-            return Some(Arc::clone(list));
+            return Arc::clone(list);
         }
         *is_new = true;
         let resolver = Resolver { groups, selectors, on_new };
-        let list = Arc::new(resolver.resolve(policy, direction, rules, content));
+        let list = Arc::new(resolver.resolve(owner, direction, rules, content));
         self.by_content.insert(content, (Arc::clone(&list), 1));
-        Some(list)
+        list
     }
 
     pub fn release(&mut self, content: u64) {
@@ -152,23 +155,23 @@ impl Grants {
 
     /// The rules of a profile, which stands in no tier.
     pub fn is_of_profile(&self) -> bool {
-        self.tier.is_empty()
+        self.owner.tier.is_empty()
     }
 
     fn rule_id(&self, index: u32) -> RuleId {
         if self.is_of_profile() {
             return RuleId::of(&self.reference(index));
         }
-        RuleId::of_policy(&self.tier, &self.policy, self.direction, index)
+        RuleId::of_policy(&self.owner.tier, &self.owner.policy, self.direction, index)
     }
 
     pub fn reference(&self, index: u32) -> RuleRef {
         if self.is_of_profile() {
-            return RuleRef::Profile { name: self.policy.name.clone() };
+            return RuleRef::Profile { name: self.owner.policy.name.clone() };
         }
         RuleRef::Rule {
-            tier: self.tier.clone(),
-            policy: self.policy.clone(),
+            tier: self.owner.tier.clone(),
+            policy: self.owner.policy.clone(),
             direction: self.direction,
             index,
         }
@@ -254,14 +257,13 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn resolve(
         mut self,
-        policy: &Policy,
+        owner: &Arc<Owner>,
         direction: Direction,
         rules: &[Rule],
         content: u64,
     ) -> Grants {
         let mut list = Grants {
-            policy: policy.id.clone(),
-            tier: policy.tier.clone(),
+            owner: Arc::clone(owner),
             direction,
             grants: Box::default(),
             index: None,
@@ -367,9 +369,9 @@ impl Resolver<'_> {
 }
 
 /// Identity of a list: everything that any verdict or its provenance depends on.
-fn content_of(policy: &Policy, direction: Direction, rules: &[Rule]) -> u64 {
+fn content_of(owner: &Owner, direction: Direction, rules: &[Rule]) -> u64 {
     let mut content = ContentHasher::default();
-    (&policy.id, &policy.tier, direction, rules).hash(&mut content);
+    (&owner.policy, &owner.tier, direction, rules).hash(&mut content);
     content.finish()
 }
 

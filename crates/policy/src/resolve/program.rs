@@ -49,8 +49,8 @@ pub enum Rest {
 
 #[derive(Clone, Debug)]
 pub struct ProgramTier {
-    pub name: String,
     pub default: TierDefault,
+    /// In order, never empty.
     pub lists: Vec<Arc<Grants>>,
 }
 
@@ -59,7 +59,7 @@ pub struct ProgramTier {
 struct TierEnd {
     default: NamedRule,
     /// Which lists have a say about a class, where there are too many to ask each.
-    index: Option<Filed>,
+    index: Option<Box<Filed>>,
 }
 
 /// A rule id with what it stands for.
@@ -85,6 +85,13 @@ pub enum Named {
     Rule(Arc<Grants>, u32),
     /// A tier's end or a profile.
     Default(Arc<RuleRef>),
+}
+
+impl ProgramTier {
+    /// Empty for the tier in which a host's profiles stand.
+    pub fn name(&self) -> &str {
+        self.lists.first().map_or("", |list| &list.owner.tier)
+    }
 }
 
 impl Named {
@@ -135,8 +142,8 @@ impl Program {
     pub fn open_eyes(mut self, names: &mut RuleNames) -> Self {
         self.rest_rule = names.of(self.rest.reference());
         let end = |tier: &ProgramTier| TierEnd {
-            default: names.of(RuleRef::TierDefault { tier: tier.name.clone() }),
-            index: (tier.lists.len() > FEW_MAX).then(|| file(&tier.lists)),
+            default: names.of(RuleRef::TierDefault { tier: tier.name().to_owned() }),
+            index: (tier.lists.len() > FEW_MAX).then(|| Box::new(file(&tier.lists))),
         };
         self.ends = self.tiers.iter().map(end).collect();
         let mut sees: Vec<GroupId> =
@@ -155,7 +162,7 @@ impl Program {
         let mut hasher = ContentHasher::default();
         (self.direction, &self.rest, self.family, self.tiers.len()).hash(&mut hasher);
         for tier in self.tiers.iter() {
-            (&tier.name, tier.default, tier.lists.len()).hash(&mut hasher);
+            (tier.name(), tier.default, tier.lists.len()).hash(&mut hasher);
             for list in &tier.lists {
                 list.content.hash(&mut hasher);
             }
