@@ -53,14 +53,14 @@ impl Names {
         tables: &Tables,
         bindings: &crate::ebpf::Bindings,
     ) {
-        for (id, rule) in &program.rules {
+        for (id, rule) in program.rules.iter() {
             if let Some(slot) = tables.slots.of(SlotKind::Rule, id.0) {
                 self.rules.insert(slot, Arc::clone(rule));
             }
         }
         self.by_interface.clear();
         self.by_address.clear();
-        for (id, endpoint) in &program.endpoints {
+        for (id, endpoint) in program.endpoints.iter() {
             let owner = Arc::new(Owner { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
             for address in endpoint.addresses.keys() {
                 self.by_address.insert(*address, Arc::clone(&owner));

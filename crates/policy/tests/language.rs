@@ -160,7 +160,7 @@ fn agree(objects: &BTreeMap<ObjectKey, Object>, program: &NodeProgram, step: usi
         Names::new(["a.org", "other.net"]),
         Names::new(["a.org", "b.example.com", "c.com"]),
     ];
-    for (id, endpoint) in &program.endpoints {
+    for (id, endpoint) in program.endpoints.iter() {
         for (local, remote) in endpoint
             .addresses
             .keys()

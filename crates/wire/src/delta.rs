@@ -30,10 +30,18 @@ pub struct ProgramDelta {
     pub to_host: Option<ToHost>,
 }
 
+/// A table of a program. Shared, so that the first delta of a node is its tables, and a snapshot of
+/// them costs nothing; copied when it is written while somebody else still holds it.
+pub type Table<K, V> = Arc<BTreeMap<K, V>>;
+
 /// Keys to set (new or replaced) and keys to unset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "K: Serialize, V: Serialize",
+    deserialize = "K: Deserialize<'de>, V: Deserialize<'de>"
+))]
 pub struct Change<K: Ord, V> {
-    pub set: BTreeMap<K, V>,
+    pub set: Table<K, V>,
     pub unset: Vec<K>,
 }
 
@@ -45,7 +53,7 @@ pub enum DeltaError {
 
 impl<K: Ord, V> Default for Change<K, V> {
     fn default() -> Self {
-        Self { set: BTreeMap::new(), unset: Vec::new() }
+        Self { set: Table::default(), unset: Vec::new() }
     }
 }
 
@@ -55,21 +63,31 @@ impl<K: Ord + Clone, V: Clone + PartialEq> Change<K, V> {
     }
 
     pub fn between(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Self {
-        let set = new
+        let set: BTreeMap<K, V> = new
             .iter()
             .filter(|(key, value)| old.get(*key) != Some(*value))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         let unset = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
-        Self { set, unset }
+        Self { set: Arc::new(set), unset }
     }
 
     pub fn apply(&self, table: &mut BTreeMap<K, V>) {
         for key in &self.unset {
             table.remove(key);
         }
-        for (key, value) in &self.set {
+        for (key, value) in self.set.iter() {
             table.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone + PartialEq> Change<K, V> {
+    pub fn apply_shared(&self, table: &mut Table<K, V>) {
+        if table.is_empty() {
+            table.clone_from(&self.set);
+        } else if !self.is_empty() {
+            self.apply(Arc::make_mut(table));
         }
     }
 }
@@ -107,13 +125,13 @@ impl ProgramDelta {
         if program.revision != self.base {
             return Err(DeltaError::WrongBase { expected: self.base, found: program.revision });
         }
-        self.endpoints.apply(&mut program.endpoints);
-        self.classes.apply(&mut program.classes);
-        self.entries.apply(&mut program.entries);
-        self.rows.apply(&mut program.rows);
-        self.rules.apply(&mut program.rules);
+        self.endpoints.apply_shared(&mut program.endpoints);
+        self.classes.apply_shared(&mut program.classes);
+        self.entries.apply_shared(&mut program.entries);
+        self.rows.apply_shared(&mut program.rows);
+        self.rules.apply_shared(&mut program.rules);
         self.names.apply(&mut program.names);
-        self.hosts.apply(&mut program.hosts);
+        self.hosts.apply_shared(&mut program.hosts);
         program.to_host = self.to_host.unwrap_or(program.to_host);
         program.revision = self.revision;
         Ok(())

@@ -1,6 +1,6 @@
 //! One node's whole intent, as tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Labels, Revision, RuleRef, ToHost};
@@ -9,6 +9,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
+use crate::delta::Table;
 use crate::host::{HostProgram, Stages};
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
 use crate::judged::JudgedAddresses;
@@ -40,17 +41,17 @@ pub struct EndpointProgram {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeProgram {
     pub revision: Revision,
-    pub endpoints: BTreeMap<EndpointId, Arc<EndpointProgram>>,
+    pub endpoints: Table<EndpointId, Arc<EndpointProgram>>,
     /// Class by address: a full-length prefix is an exact address, shorter ones match by longest
     /// prefix. An address that no prefix covers is [`ClassId::OUTSIDE`].
-    pub classes: BTreeMap<IpNet, ClassId>,
+    pub classes: Table<IpNet, ClassId>,
     /// `(program, class)` to row. A class that a program cannot tell from the outside has no entry
     /// of its own: the entry of [`ClassId::OUTSIDE`] answers.
-    pub entries: BTreeMap<(ProgramId, ClassId), RowId>,
-    pub rows: BTreeMap<RowId, Arc<Row>>,
-    pub rules: BTreeMap<RuleId, Arc<RuleRef>>,
+    pub entries: Table<(ProgramId, ClassId), RowId>,
+    pub rows: Table<RowId, Arc<Row>>,
+    pub rules: Table<RuleId, Arc<RuleRef>>,
     pub names: NameTables,
-    pub hosts: BTreeMap<EndpointId, Arc<HostProgram>>,
+    pub hosts: Table<EndpointId, Arc<HostProgram>>,
     /// What traffic of a workload to this host itself meets after the workload's egress program.
     pub to_host: ToHost,
 }
@@ -78,16 +79,17 @@ impl NodeProgram {
         }
         let mut plain = self.clone();
         plain.names = NameTables::default();
-        plain
-            .endpoints
-            .values_mut()
-            .for_each(|endpoint| Arc::make_mut(endpoint).staged = JudgedAddresses::default());
-        plain.hosts.values_mut().for_each(|host| Arc::make_mut(host).staged.clear());
-        plain.entries.retain(|(program, _), _| !hearsay.contains(program));
+        for endpoint in Arc::make_mut(&mut plain.endpoints).values_mut() {
+            Arc::make_mut(endpoint).staged = JudgedAddresses::default();
+        }
+        for host in Arc::make_mut(&mut plain.hosts).values_mut() {
+            Arc::make_mut(host).staged.clear();
+        }
+        Arc::make_mut(&mut plain.entries).retain(|(program, _), _| !hearsay.contains(program));
         let rows: BTreeSet<RowId> = plain.entries.values().copied().collect();
-        plain.rows.retain(|row, _| rows.contains(row));
+        Arc::make_mut(&mut plain.rows).retain(|row, _| rows.contains(row));
         let rules = plain.rules_of(&rows);
-        plain.rules.retain(|rule, _| rules.contains(rule));
+        Arc::make_mut(&mut plain.rules).retain(|rule, _| rules.contains(rule));
         Some(plain)
     }
 

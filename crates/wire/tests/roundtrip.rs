@@ -211,13 +211,13 @@ fn program() -> impl Strategy<Value = NodeProgram> {
             |(revision, endpoints, classes, entries, rows, rules, names, hosts, to_host)| {
                 NodeProgram {
                     revision,
-                    endpoints,
-                    classes,
-                    entries,
-                    rows,
-                    rules,
+                    endpoints: Arc::new(endpoints),
+                    classes: Arc::new(classes),
+                    entries: Arc::new(entries),
+                    rows: Arc::new(rows),
+                    rules: Arc::new(rules),
                     names,
-                    hosts,
+                    hosts: Arc::new(hosts),
                     to_host,
                 }
             },

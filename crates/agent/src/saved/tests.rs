@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bulkhead_types::{Revision, RuleRef};
 use bulkhead_wire::RuleId;
 
@@ -5,7 +7,8 @@ use super::*;
 
 fn mk_program(revision: u64) -> NodeProgram {
     let mut program = NodeProgram { revision: Revision(revision), ..NodeProgram::default() };
-    program.rules.insert(RuleId(1), RuleRef::Profile { name: "kns.shop".into() }.into());
+    Arc::make_mut(&mut program.rules)
+        .insert(RuleId(1), RuleRef::Profile { name: "kns.shop".into() }.into());
     program
 }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bulkhead_types::RuleRef;
 use bulkhead_wire::{ProgramDelta, RuleId, Welcome};
 
@@ -5,7 +7,8 @@ use super::*;
 
 fn mk_program(revision: u64, n_rules: u64) -> NodeProgram {
     let mut program = NodeProgram { revision: Revision(revision), ..NodeProgram::default() };
-    program.rules.extend((0..n_rules).map(|n| (RuleId(n), RuleRef::Unknown.into())));
+    Arc::make_mut(&mut program.rules)
+        .extend((0..n_rules).map(|n| (RuleId(n), RuleRef::Unknown.into())));
     program
 }
 

@@ -164,7 +164,7 @@ fn wanted_endpoints(
     slots: &mut NewSlots,
 ) -> Result<BTreeMap<EndpointKey, Endpoint>, EnforceError> {
     let mut wanted = BTreeMap::new();
-    for (id, endpoint) in &program.endpoints {
+    for (id, endpoint) in program.endpoints.iter() {
         let Some(bound) = bindings.get(id) else { continue };
         for (address, judges) in &endpoint.addresses {
             let Some(ifindex) = bound.get(address).copied() else { continue };

@@ -15,7 +15,7 @@ pub fn bind(program: &NodeProgram, topology: &Topology, attached: &BTreeSet<u32>
         found.map(|(ifindex, _)| *ifindex)
     };
     let mut bindings = Bindings::new();
-    for (id, endpoint) in &program.endpoints {
+    for (id, endpoint) in program.endpoints.iter() {
         let named = endpoint.interface.as_deref().map(by_name);
         for address in endpoint.addresses.keys() {
             let ifindex = match named {

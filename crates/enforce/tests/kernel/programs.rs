@@ -1,6 +1,7 @@
 //! Makes node programs by hand.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef};
 use bulkhead_wire::id::content_hash;
@@ -27,7 +28,7 @@ impl Maker {
     pub fn leaf(&mut self, decision: Decision, rule: &str) -> Leaf {
         let rule = mk_rule(rule);
         let id = RuleId::of(&rule);
-        self.program.rules.insert(id, rule.into());
+        Arc::make_mut(&mut self.program.rules).insert(id, rule.into());
         Leaf { decision, rule: id }
     }
 
@@ -59,20 +60,20 @@ impl Maker {
             .chain(classes.iter().copied())
             .map(|(class, row)| {
                 let id = RowId::of(row);
-                self.program.rows.insert(id, row.clone().into());
+                Arc::make_mut(&mut self.program.rows).insert(id, row.clone().into());
                 (class, id)
             })
             .collect();
         let text = format!("{answers:?}");
         let program = ProgramId(content_hash([text.as_bytes()]));
         for (class, row) in answers {
-            self.program.entries.insert((program, class), row);
+            Arc::make_mut(&mut self.program.entries).insert((program, class), row);
         }
         program
     }
 
     pub fn class(&mut self, prefix: &str, class: ClassId) {
-        self.program.classes.insert(prefix.parse().unwrap(), class);
+        Arc::make_mut(&mut self.program.classes).insert(prefix.parse().unwrap(), class);
     }
 
     pub fn endpoint(&mut self, name: &str, addresses: &[IpAddr], judges: Judges) -> EndpointId {
@@ -84,7 +85,7 @@ impl Maker {
             staged: bulkhead_wire::JudgedAddresses::default(),
             interface: None,
         };
-        self.program.endpoints.insert(id.clone(), endpoint.into());
+        Arc::make_mut(&mut self.program.endpoints).insert(id.clone(), endpoint.into());
         id
     }
 }

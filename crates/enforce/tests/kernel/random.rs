@@ -1,6 +1,7 @@
 //! Random node programs and packets that ask about them, from a seed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use bulkhead_types::{Decision, EndpointId, Packet, Protocol};
 use bulkhead_wire::row::{Leaf, Outcome, Row, Span, Spans};
@@ -85,7 +86,7 @@ pub fn mk_program(rng: &mut SmallRng, revision: u64) -> NodeProgram {
     let classes: Vec<ClassId> = (0..rng.random_range(0..6)).map(|n| ClassId(n + 100)).collect();
     for _ in 0..rng.random_range(0..12) {
         if let Some(class) = classes.choose(rng) {
-            maker.program.classes.insert(mk_prefix(rng), *class);
+            Arc::make_mut(&mut maker.program.classes).insert(mk_prefix(rng), *class);
         }
     }
     let mut judges = Vec::new();
@@ -109,9 +110,10 @@ pub fn mk_program(rng: &mut SmallRng, revision: u64) -> NodeProgram {
         let pick =
             Judges { ingress: *judges.choose(rng).unwrap(), egress: *judges.choose(rng).unwrap() };
         let id = maker.endpoint(&format!("pod{n}"), &addresses, pick);
-        for judged in std::sync::Arc::make_mut(maker.program.endpoints.get_mut(&id).unwrap())
-            .addresses
-            .values_mut()
+        for judged in
+            Arc::make_mut(Arc::make_mut(&mut maker.program.endpoints).get_mut(&id).unwrap())
+                .addresses
+                .values_mut()
         {
             if rng.random_bool(0.3) {
                 judged.ingress = *judges.choose(rng).unwrap();

@@ -1,8 +1,9 @@
 //! Remembers what a table held before a round of edits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bulkhead_wire::delta::Change;
+use bulkhead_wire::delta::{Change, Table};
 
 /// First old value of each key touched; `None`: it was absent. Before the first delta there is
 /// nothing to remember: everything is new.
@@ -19,17 +20,18 @@ impl<K, V> Default for Edits<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone + PartialEq> Edits<K, V> {
-    pub fn set(&mut self, table: &mut BTreeMap<K, V>, key: K, value: V) {
+    pub fn set(&mut self, table: &mut Table<K, V>, key: K, value: V) {
         if !self.is_told {
-            table.insert(key, value);
+            Arc::make_mut(table).insert(key, value);
             return;
         }
-        let old = table.insert(key.clone(), value);
+        let old = Arc::make_mut(table).insert(key.clone(), value);
         self.old.entry(key).or_insert(old);
     }
 
-    pub fn unset(&mut self, table: &mut BTreeMap<K, V>, key: &K) {
-        if let Some(old) = table.remove(key)
+    pub fn unset(&mut self, table: &mut Table<K, V>, key: &K) {
+        if table.contains_key(key)
+            && let Some(old) = Arc::make_mut(table).remove(key)
             && self.is_told
         {
             self.old.entry(key.clone()).or_insert(Some(old));
@@ -37,20 +39,20 @@ impl<K: Ord + Clone, V: Clone + PartialEq> Edits<K, V> {
     }
 
     /// What really changed since the last time; forgets it.
-    pub fn take(&mut self, table: &BTreeMap<K, V>) -> Change<K, V> {
+    pub fn take(&mut self, table: &Table<K, V>) -> Change<K, V> {
         if !std::mem::replace(&mut self.is_told, true) {
-            return Change { set: table.clone(), unset: Vec::new() };
+            return Change { set: Arc::clone(table), unset: Vec::new() };
         }
-        let mut change = Change::default();
+        let (mut set, mut unset) = (BTreeMap::new(), Vec::new());
         for (key, old) in std::mem::take(&mut self.old) {
             match table.get(&key) {
                 Some(new) if old.as_ref() != Some(new) => {
-                    change.set.insert(key, new.clone());
+                    set.insert(key, new.clone());
                 }
-                None if old.is_some() => change.unset.push(key),
+                None if old.is_some() => unset.push(key),
                 _ => {}
             }
         }
-        change
+        Change { set: Arc::new(set), unset }
     }
 }

@@ -77,7 +77,7 @@ pub trait Painter {
 }
 
 impl NodeState {
-    /// The program as of the last round.
+    /// The program as of the last round; shares its tables.
     pub fn program(&mut self) -> Arc<NodeProgram> {
         Arc::clone(self.snapshot.get_or_insert_with(|| Arc::new(self.tables.clone())))
     }

@@ -25,9 +25,6 @@ impl NodeState {
         // How many prefixes each touched class had before.
         let mut touched: FxHashMap<ClassId, usize> = FxHashMap::default();
         let (mut own, mut above) = (Vec::new(), Vec::new());
-        if self.views.is_empty() {
-            self.views.reserve(prefixes.len());
-        }
         for prefix in prefixes {
             let is_tracked = addresses.class(prefix).is_some();
             self.project(addresses.class(prefix).map(AsRef::as_ref), groups, &mut own);

@@ -73,7 +73,7 @@ impl Content {
         match self {
             Content::Known(content) => *content,
             Content::OfSelector(selector, content) => *content.get_or_init(|| {
-                content_hash([b"selector".as_slice(), selector.canonical().as_bytes()])
+                content_hash([b"selector".as_slice(), selector.expr().to_string().as_bytes()])
             }),
         }
     }

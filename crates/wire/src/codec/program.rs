@@ -46,13 +46,13 @@ impl Codec for NodeProgram {
     fn from_message(message: m::NodeProgram) -> Result<Self, MessageError> {
         Ok(Self {
             revision: Revision(message.revision),
-            endpoints: endpoints("endpoints", message.endpoints)?,
-            classes: classes("classes", message.classes)?,
-            entries: entries("entries", message.entries)?,
-            rows: rows("rows", message.rows)?,
-            rules: rules("rules", message.rules)?,
+            endpoints: endpoints("endpoints", message.endpoints)?.into(),
+            classes: classes("classes", message.classes)?.into(),
+            entries: entries("entries", message.entries)?.into(),
+            rows: rows("rows", message.rows)?.into(),
+            rules: rules("rules", message.rules)?.into(),
             names: names::tables(message.names).map_err(|error| error.within("names"))?,
-            hosts: hosts("hosts", message.hosts)?,
+            hosts: hosts("hosts", message.hosts)?.into(),
             to_host: to_host(message.to_host)?.unwrap_or_default(),
         })
     }
@@ -150,7 +150,7 @@ pub(super) fn change<K: Ord + Clone, V>(
         }
         keys.push(key);
     }
-    Ok(Change { set, unset: keys })
+    Ok(Change { set: Arc::new(set), unset: keys })
 }
 
 /// Reads a table: each key once, each fault with its index.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bulkhead_types::{EndpointId, Packet, Protocol, Revision, RuleRef, Verdict};
 use prost::Message;
 
@@ -181,6 +183,6 @@ fn the_digest_is_of_the_content_only() {
     let later = NodeProgram { revision: Revision(9), ..NodeProgram::default() };
     assert_eq!(program.digest(), later.digest());
     let mut other = later;
-    other.rules.insert(crate::RuleId(1), RuleRef::Unknown.into());
+    Arc::make_mut(&mut other.rules).insert(crate::RuleId(1), RuleRef::Unknown.into());
     assert_ne!(program.digest(), other.digest());
 }

@@ -44,7 +44,7 @@ pub fn plan(
     judges_move: bool,
 ) -> Result<ClassChange, EnforceError> {
     let mut settled = Vec::new();
-    for (prefix, class) in &program.classes {
+    for (prefix, class) in program.classes.iter() {
         let class = slots
             .class(*class)
             .ok_or_else(|| dangling(program, format!("class {class} of `{prefix}`")))?;

@@ -57,7 +57,7 @@ fn answers_by_program(
     slots: &NewSlots,
 ) -> Result<Vec<(ProgramId, Answers)>, EnforceError> {
     let mut all: Vec<(ProgramId, Answers)> = Vec::new();
-    for ((id, class), row) in &program.entries {
+    for ((id, class), row) in program.entries.iter() {
         let class = slots
             .class(*class)
             .ok_or_else(|| dangling(program, format!("class {class} of program {id}")))?;

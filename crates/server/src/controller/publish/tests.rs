@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bulkhead_types::RuleRef;
 use bulkhead_wire::RuleId;
 
@@ -8,7 +10,8 @@ const LIFE: u64 = 7;
 /// What an engine makes: revision `n` has the rules 1 to `n`.
 fn mk_program(revision: u64) -> NodeProgram {
     let mut program = NodeProgram { revision: Revision(revision), ..NodeProgram::default() };
-    program.rules.extend((1..=revision).map(|n| (RuleId(n), RuleRef::Unknown.into())));
+    Arc::make_mut(&mut program.rules)
+        .extend((1..=revision).map(|n| (RuleId(n), RuleRef::Unknown.into())));
     program
 }
 
