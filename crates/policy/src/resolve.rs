@@ -8,6 +8,7 @@
 //! rules as written; the first Allow, Deny or Pass decides.
 
 pub mod brush;
+pub mod filed;
 pub mod grants;
 pub mod paint;
 pub mod program;

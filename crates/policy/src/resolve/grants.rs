@@ -12,6 +12,7 @@ use bulkhead_wire::RuleId;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
+use super::filed::{FEW_MAX, Filed};
 use super::paint::{Interval, normalise};
 use crate::rule::{Action, Family, Icmp, Ports, Rule, Side};
 use crate::select::{GroupId, Groups, Selectors};
@@ -207,38 +208,6 @@ impl Sieve {
             (None, Some(ports)) => &ports.named,
             (None, None) => &[],
         }
-    }
-}
-
-/// So many are looked at one by one.
-pub const FEW_MAX: usize = 8;
-
-/// Positions of grants, or of lists of them, by what they ask of the remote address.
-#[derive(Debug, Default)]
-pub struct Filed {
-    /// What asks for no group: it concerns every class.
-    always: Vec<u32>,
-    by_group: FxHashMap<GroupId, Vec<u32>>,
-}
-
-impl Filed {
-    /// `keys`: groups one of which the address must be in; empty: it may be any.
-    pub fn add(&mut self, position: u32, keys: &[GroupId]) {
-        if keys.is_empty() {
-            self.always.push(position);
-        }
-        for &key in keys {
-            self.by_group.entry(key).or_default().push(position);
-        }
-    }
-
-    /// Each position once, in order.
-    pub fn find(&self, seen: &[GroupId]) -> Vec<u32> {
-        let mut positions = self.always.clone();
-        positions.extend(seen.iter().filter_map(|group| self.by_group.get(group)).flatten());
-        positions.sort_unstable();
-        positions.dedup();
-        positions
     }
 }
 

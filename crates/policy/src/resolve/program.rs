@@ -9,7 +9,8 @@ use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{ProgramId, Row, RowId, RuleId, Spans};
 
 use super::brush::{Brush, PortTest, Space};
-use super::grants::{ContentHasher, FEW_MAX, Filed, Grant, Grants};
+use super::filed::{FEW_MAX, Filed};
+use super::grants::{ContentHasher, Grant, Grants};
 use super::paint::{Canvas, Layer, Say};
 use crate::rule::{Action, Family, TierDefault};
 use crate::select::{GroupId, Groups};
