@@ -10,15 +10,16 @@
 //!
 //! | world | time | heap: most, held | recomputed |
 //! |---|---|---|---|
-//! | A | 2.2 s | 177, 136 MB | 25,000 personas, 200 endpoints, 18,530 listed addresses |
-//! | B | 8.2 s | 1,249, 876 MB | 100,000 endpoints, 299,596 addresses, 399,751 entries, 250,844 rows |
-//! | C | 0.60 s | 124, 89 MB | 10,000 personas and selectors |
-//! | D | p50 56, p99 117 us | | one persona, one class, at most 3 nodes |
-//! | E | p50 35, p99 73 us | | one address on 10 nodes |
-//! | F | p50 0.25, p99 0.44 ms | | two programs on 2 nodes |
+//! | A | 0.91 to 1.48 s | 136, 92 MB | 25,000 personas, 200 endpoints, 18,530 listed addresses |
+//! | B | 3.8 to 4.8 s | 458, 425 MB | 100,000 endpoints, 299,596 addresses, 399,751 entries, 250,844 rows |
+//! | C | 0.28 to 0.31 s | 52, 48 MB | 10,000 personas and selectors |
+//! | D | p50 26 to 32, p99 50 to 89 us | | one persona, one class, at most 3 nodes |
+//! | E | p50 38, p99 59 to 74 us | | one address on 10 nodes |
+//! | F | p50 0.14, p99 0.22 ms | | two programs on 2 nodes |
+//! | G | 400 workloads 39 to 69 ms; a change p99 0.3 ms | | 2,394 connections; at most 10 pairs |
 //!
-//! Two virtual cores shared with other work, which costs about twice the time of a quiet machine.
-//! docs/limits.md has the bounds.
+//! Two virtual cores with nothing else running, whose pace varies by the hour. docs/limits.md has the
+//! bounds.
 #![expect(clippy::print_stdout, reason = "a program that prints its findings")]
 #![expect(clippy::expect_used, reason = "a broken bench must stop")]
 
