@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panic")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
 
@@ -29,16 +29,20 @@ fn serve_one(status: &'static str, body: &'static str) -> (String, JoinHandle<St
         let mut sent = vec![0; length];
         reader.read_exact(&mut sent).unwrap();
         request.push_str(&String::from_utf8(sent).unwrap());
-        let head = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-             connection: close\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
+        answer(&mut stream, status, body);
         request
     });
     (url, served)
+}
+
+fn answer(stream: &mut TcpStream, status: &str, body: &str) {
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
 }
 
 fn bulkhead(server: &str, args: &[&str]) -> Output {
@@ -159,13 +163,7 @@ fn serve_lists(lists: &'static [(&'static str, &'static str)]) -> String {
                 Some((_, body)) => ("200 OK", *body),
                 None => ("404 Not Found", missing),
             };
-            let head = format!(
-                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-                 connection: close\r\n\r\n",
-                body.len()
-            );
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(body.as_bytes()).unwrap();
+            answer(&mut stream, status, body);
         }
     });
     url

@@ -53,7 +53,7 @@ impl Engine {
         while self.next_expiry().is_some_and(|moment| moment <= now) {
             let Some((_, policies)) = self.expiry.coming.pop_first() else { return };
             for id in policies {
-                let Some(policy) = self.held_policy(&id) else { continue };
+                let Some(policy) = self.policy_held(&id) else { continue };
                 let (said, without_tier) = (lower::expired(policy), self.word_of_tier(policy));
                 self.remove_policy(&id);
                 let key = (&id).into();

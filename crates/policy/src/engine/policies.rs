@@ -77,7 +77,7 @@ impl Engine {
         let policies: Vec<PolicyRef> =
             self.policies.in_tier(name).map(|held| held.policy.id.clone()).collect();
         for id in policies {
-            let Some(policy) = self.held_policy(&id) else { continue };
+            let Some(policy) = self.policy_held(&id) else { continue };
             let (without, word) = (lower::without_tier(policy), self.word_of_tier(policy));
             let key = (&id).into();
             let mut said = self.diagnostics(&key).to_vec();
@@ -135,10 +135,6 @@ impl Engine {
         let matches = self.selectors.matches(member);
         let mut policies = matches.flat_map(|selector| self.policies.about(selector));
         policies.any(|held| self.staged.concerns(&held.policy.id))
-    }
-
-    pub(super) fn held_policy(&self, id: &PolicyRef) -> Option<&Policy> {
-        self.policies.get(id).map(|held| &held.policy)
     }
 
     /// Lets the addresses that a new group holds know.

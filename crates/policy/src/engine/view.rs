@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bulkhead_types::{EndpointId, EndpointKind, Selector};
+use bulkhead_types::{EndpointId, EndpointKind, PolicyRef, Selector};
 use bulkhead_wire::{EndpointProgram, Judges, ProgramId};
 use ipnet::IpNet;
 
@@ -120,6 +120,11 @@ impl Engine {
             _ => None,
         });
         selectors.collect()
+    }
+
+    /// As [`Engine::policies_held`], the one of that name.
+    pub fn policy_held(&self, id: &PolicyRef) -> Option<&Policy> {
+        self.policies.get(id).map(|held| &held.policy)
     }
 
     /// Every policy that is held, staged ones too; not those that have expired. Of their rules only

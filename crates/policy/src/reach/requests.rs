@@ -89,8 +89,8 @@ fn requests_of(engine: &Engine, ground: &Ground) -> Vec<HttpMatch> {
     let rules = [&ground.egress, &ground.ingress].into_iter().flatten();
     let asked = rules.filter_map(|rule| {
         let RuleRef::Rule { policy, direction, index, .. } = rule else { return None };
-        let held = engine.policies_held().find(|held| held.id == *policy)?;
-        let rule = held.rules(*direction)?.iter().find(|rule| rule.index == *index)?;
+        let rules = engine.policy_held(policy)?.rules(*direction)?;
+        let rule = rules.iter().find(|rule| rule.index == *index)?;
         rule.http.as_deref().cloned()
     });
     asked.collect()
