@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
 use super::node::{NodeState, Painter, Views};
-use crate::select::{Addresses, GroupId, Groups};
+use crate::select::{Addresses, Class, GroupId, Groups};
 
 impl NodeState {
     /// Gives the views that went out of use and those that came into it.
@@ -26,10 +26,10 @@ impl NodeState {
         let mut touched: FxHashMap<ClassId, usize> = FxHashMap::default();
         let (mut own, mut above) = (Vec::new(), Vec::new());
         for prefix in prefixes {
-            let is_tracked = addresses.class(prefix).is_some();
-            self.project(addresses.class(prefix).map(AsRef::as_ref), groups, &mut own);
-            self.project(addresses.class_above(prefix).map(AsRef::as_ref), groups, &mut above);
-            let is_listed = is_tracked && own != above;
+            let class = addresses.class(prefix);
+            self.project(class, groups, &mut own);
+            self.project(addresses.class_above(prefix), groups, &mut above);
+            let is_listed = class.is_some() && own != above;
             let new = is_listed.then(|| painter.view(&own, groups));
             let old = self.tables.classes.get(prefix).copied();
             let new_class = new.as_ref().map(|(_, class)| *class);
@@ -79,10 +79,10 @@ impl NodeState {
     }
 
     /// The groups of the class that some program here sees.
-    fn project(&self, class: Option<&[GroupId]>, groups: &Groups, seen: &mut Vec<GroupId>) {
+    fn project(&self, class: Option<&Class>, groups: &Groups, seen: &mut Vec<GroupId>) {
         let is_seen = |group: &GroupId| self.seers.contains_key(&groups.seen_as(*group));
         seen.clear();
-        seen.extend(class.into_iter().flatten().copied().filter(is_seen));
+        seen.extend(class.into_iter().flat_map(|class| class.iter()).copied().filter(is_seen));
     }
 
     /// The programs that see some group of the view.

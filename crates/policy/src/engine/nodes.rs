@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use crate::emit::{Emission, NodeState};
 use crate::facts::Word;
 use crate::place::NodeId;
+use crate::select::Slab;
 
 #[derive(Debug, Default)]
 pub struct Nodes {
     by_name: HashMap<Word, NodeId>,
-    slots: Vec<Option<Node>>,
-    free: Vec<NodeId>,
+    nodes: Slab<Node>,
     touched: Vec<NodeId>,
 }
 
@@ -37,8 +37,8 @@ impl Nodes {
 
     /// The nodes that some delta told of, in no particular order.
     pub fn told(&self) -> impl Iterator<Item = &str> {
-        let told = self.slots.iter().flatten().filter(|node| node.state.is_published());
-        told.map(|node| &*node.name)
+        let nodes = self.by_name.values().filter_map(|id| self.get(*id));
+        nodes.filter(|node| node.state.is_published()).map(|node| &*node.name)
     }
 
     pub fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
@@ -46,11 +46,11 @@ impl Nodes {
     }
 
     pub fn get(&self, id: NodeId) -> Option<&Node> {
-        self.slots.get(id.0 as usize)?.as_ref()
+        self.nodes.get(id.0)
     }
 
     pub fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
+        self.nodes.get_mut(id.0)
     }
 
     /// The node of this name, which may be new.
@@ -65,18 +65,14 @@ impl Nodes {
             round: Emission::default(),
             is_touched: false,
         };
-        let id = self.free.pop().unwrap_or(NodeId(self.slots.len() as u32));
-        match self.slots.get_mut(id.0 as usize) {
-            Some(slot) => *slot = Some(node),
-            None => self.slots.push(Some(node)),
-        }
+        let id = NodeId(self.nodes.insert(node));
         self.by_name.insert(name, id);
         id
     }
 
     /// The node, which takes part in the coming round.
     pub fn touch(&mut self, id: NodeId) -> Option<&mut Node> {
-        let node = self.slots.get_mut(id.0 as usize)?.as_mut()?;
+        let node = self.nodes.get_mut(id.0)?;
         if !std::mem::replace(&mut node.is_touched, true) {
             self.touched.push(id);
         }
@@ -97,9 +93,8 @@ impl Nodes {
     }
 
     pub fn remove(&mut self, id: NodeId) -> Option<Node> {
-        let node = self.slots.get_mut(id.0 as usize)?.take()?;
+        let node = self.nodes.remove(id.0)?;
         self.by_name.remove(&node.name);
-        self.free.push(id);
         Some(node)
     }
 }
