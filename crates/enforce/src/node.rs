@@ -4,7 +4,9 @@
 //! thread and because nothing may be written to the maps by two hands at once.
 //! INVARIANT(one-writer): only that thread writes the maps.
 
+mod backend;
 mod bind;
+mod ebpf;
 mod worker;
 
 use std::future::Future;

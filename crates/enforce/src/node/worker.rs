@@ -4,31 +4,21 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aya::maps::{MapData, RingBuf};
-use bulkhead_enforce_abi::{Event, Plain, REASON_LOST_EVENT};
-use bulkhead_types::{EndpointId, Revision, RuleRef};
+use bulkhead_types::{EndpointId, RuleRef};
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use nix::sched::{CloneFlags, setns};
 use tokio::sync::{mpsc, watch};
 
-use crate::ebpf::{Bindings, plan};
-use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns, unix_now_ns};
-use crate::kernel::linux::Linux;
+use crate::ebpf::Bindings;
+use crate::events::unix_now_ns;
 use crate::kernel::linux::poll::wait_for;
-use crate::kernel::{Kernel, KernelOp};
 use crate::netlink::{Monitor, Topology, topology};
+use crate::node::backend::{Backend, Sink};
 use crate::node::bind::bind;
+use crate::node::ebpf::Ebpf;
 use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
-use crate::realized::{SlotKind, Tables};
-
-/// Packets that were looking at the old when the endpoints flipped are done after this long: a packet
-/// is judged in microseconds. Should a CPU stall for longer, one packet may be judged by a mixture;
-/// its flow is judged again at the next one, because it carries the old epoch.
-const GRACE: Duration = Duration::from_millis(10);
-/// A following update may cut the grace period down to this.
-const GRACE_MIN: Duration = Duration::from_millis(1);
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
@@ -71,14 +61,14 @@ async fn serve(
     let sweep_every = Duration::from_millis(options.sweep_ms.max(10));
     let mut worker = Worker::open(options, records, reports)?;
     worker.look_around()?;
-    let mut ring = worker.kernel.take_events()?;
-    let told = wait_for(ring.as_fd()).map_err(|error| failed("poll the events", &error))?;
+    let told =
+        wait_for(worker.backend.events()).map_err(|error| failed("poll the events", &error))?;
     let mut sweep = tokio::time::interval(sweep_every);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let _ = started.send(Ok(()));
 
     loop {
-        let grace = worker.grace_left();
+        let grace = worker.backend.settles_in();
         let can_name = worker.program.is_some();
         tokio::select! {
             biased;
@@ -98,16 +88,16 @@ async fn serve(
                 }
             }
             () = tokio::time::sleep(grace.unwrap_or_default()), if grace.is_some() => {
-                worker.free();
+                worker.backend.settle();
             }
             ready = told.readable(), if can_name => {
                 ready.map_err(|error| failed("poll the events", &error))?.clear_ready();
-                worker.drain(&mut ring);
+                worker.backend.drain(&mut worker.sink);
             }
             _ = sweep.tick(), if can_name => worker.sweep(),
         }
     }
-    worker.free();
+    worker.backend.settle();
     Ok(())
 }
 
@@ -133,23 +123,13 @@ const UNHEEDED_NAMED_MAX: usize = 16;
 
 struct Worker {
     options: NodeOptions,
-    kernel: Linux,
-    tables: Tables,
-    /// The tables may not be what the kernel has: read them before planning.
-    is_stale: bool,
-    frees: Vec<KernelOp>,
-    freed_from: Instant,
+    backend: Box<dyn Backend>,
     topology: Topology,
     attached: BTreeSet<u32>,
     program: Option<Arc<NodeProgram>>,
     bindings: Bindings,
-    names: Names,
-    flow_sweep: Sweep,
-    records: mpsc::Sender<FlowRecord>,
+    sink: Sink,
     reports: watch::Sender<EnforceReport>,
-    n_lost: u64,
-    /// Events that were lost before this process began.
-    n_lost_before: u64,
 }
 
 impl Worker {
@@ -158,27 +138,17 @@ impl Worker {
         records: mpsc::Sender<FlowRecord>,
         reports: watch::Sender<EnforceReport>,
     ) -> Result<Self, EnforceError> {
-        let mut kernel = Linux::open(&options.pin_dir, options.sizes)?;
-        let tables = kernel.read()?;
-        let n_lost_before = kernel.n_dropped(REASON_LOST_EVENT)?;
-        reports.send_modify(|report| report.revision = Revision(tables.revision));
+        let backend = Box::new(Ebpf::open(&options)?);
+        reports.send_modify(|report| report.revision = backend.revision());
         Ok(Self {
-            names: Names::new(&options.node_name),
-            flow_sweep: Sweep::new(options.update_ms, boot_now_ns()),
             options,
-            kernel,
-            tables,
-            is_stale: false,
-            frees: Vec::new(),
-            freed_from: Instant::now(),
+            backend,
             topology: Topology::default(),
             attached: BTreeSet::new(),
             program: None,
             bindings: Bindings::new(),
-            records,
+            sink: Sink::new(records),
             reports,
-            n_lost: 0,
-            n_lost_before,
         })
     }
 
@@ -188,21 +158,7 @@ impl Worker {
         if topology == self.topology && self.attached.len() == topology.interfaces.len() {
             return Ok(());
         }
-        let alive: BTreeSet<u32> = topology.interfaces.keys().copied().collect();
-        self.attached.retain(|ifindex| alive.contains(ifindex));
-        for (ifindex, name) in &topology.interfaces {
-            if self.attached.contains(ifindex) {
-                continue;
-            }
-            match self.kernel.attach(*ifindex, name) {
-                Ok(()) => {
-                    self.attached.insert(*ifindex);
-                }
-                // It may be gone already; if not, the next notification tries again.
-                Err(error) => tracing::warn!(%error, interface = name, "not attached"),
-            }
-        }
-        self.kernel.prune_links(&alive)?;
+        self.attached = self.backend.follow(&topology)?;
         self.topology = topology;
         if let Some(program) = self.program.clone() {
             self.realize(&program)?;
@@ -225,57 +181,11 @@ impl Worker {
         Ok(self.reports.borrow().clone())
     }
 
-    /// Plans, then carries out everything up to the grace period.
     fn realize(&mut self, program: &Arc<NodeProgram>) -> Result<(), EnforceError> {
-        if !self.frees.is_empty() {
-            std::thread::sleep(GRACE_MIN.saturating_sub(self.freed_from.elapsed()));
-            self.free();
-        }
-        if self.is_stale {
-            self.tables = self.kernel.read()?;
-            self.is_stale = false;
-        }
         let bindings = bind(program, &self.topology, &self.attached);
-        let ops = plan(&self.tables, program, &bindings, self.kernel.sizes())?;
-        let mut ops = ops.into_iter();
-        for op in ops.by_ref() {
-            if op == KernelOp::Grace {
-                break;
-            }
-            self.carry_out(&op)?;
-        }
-        self.frees = ops.collect();
-        self.freed_from = Instant::now();
-        self.names.learn(program, &self.tables, &bindings);
+        self.backend.realize(program, &bindings)?;
         self.bindings = bindings;
         Ok(())
-    }
-
-    fn carry_out(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
-        match self.kernel.apply(op) {
-            Ok(()) => {
-                self.tables.apply(op);
-                Ok(())
-            }
-            Err(error) => {
-                self.is_stale = true;
-                Err(error)
-            }
-        }
-    }
-
-    fn grace_left(&self) -> Option<Duration> {
-        (!self.frees.is_empty()).then(|| GRACE.saturating_sub(self.freed_from.elapsed()))
-    }
-
-    /// What is not freed now is found again by the next plan.
-    fn free(&mut self) {
-        for op in std::mem::take(&mut self.frees) {
-            if let Err(error) = self.carry_out(&op) {
-                tracing::warn!(%error, "freeing goes on with the next program");
-                return;
-            }
-        }
     }
 
     fn report(&mut self) {
@@ -287,7 +197,7 @@ impl Worker {
             .topology
             .interfaces
             .iter()
-            .filter(|(ifindex, _)| !self.tables.interfaces.contains(ifindex))
+            .filter(|(ifindex, _)| !self.backend.is_open(**ifindex))
             .map(|(_, name)| name.clone())
             .collect();
         self.reports.send_modify(|report| {
@@ -297,62 +207,14 @@ impl Worker {
         });
     }
 
-    fn drain(&mut self, ring: &mut RingBuf<MapData>) {
-        let clock = Clock::now();
-        while let Some(item) = ring.next() {
-            let record = Event::from_bytes(&item).and_then(|event| {
-                // A drop that no policy made is one packet; later ones like it are only counted.
-                self.names.record(&event, &clock)
-            });
-            if let Some(record) = record
-                && self.records.try_send(record).is_err()
-            {
-                self.n_lost += 1;
-            }
-        }
-    }
-
     fn sweep(&mut self) {
-        if let Err(error) = self.try_sweep() {
-            tracing::warn!(%error, "the flow table could not be swept");
-        }
-    }
-
-    fn try_sweep(&mut self) -> Result<(), EnforceError> {
-        let now_ns = boot_now_ns();
-        let clock = Clock::now();
-        let live: BTreeSet<u32> =
-            self.tables.slots.all(SlotKind::Endpoint).map(|(slot, _)| slot).collect();
-        let mut found = Vec::new();
-        self.kernel.flows().for_each(|key, flow| {
-            let is_live = live.contains(&key.endpoint);
-            match self.flow_sweep.look(&key, &flow, is_live, now_ns) {
-                Finding::Nothing => {}
-                finding => found.push((key, flow, finding)),
-            }
-        })?;
-        for (key, flow, finding) in found {
-            let (kind, flow) = match finding {
-                Finding::Nothing => continue,
-                Finding::Report(kind) => (Some(kind), flow),
-                Finding::Remove(kind) => match self.kernel.flows().take(&key)? {
-                    Some(last) => (kind, last),
-                    None => continue,
-                },
-            };
-            let record = kind.and_then(|kind| self.names.flow_record(kind, &key, &flow, &clock));
-            if let Some(record) = record
-                && self.records.try_send(record).is_err()
-            {
-                self.n_lost += 1;
-            }
-        }
-        self.flow_sweep.done(now_ns);
-        let n_lost_events = self.kernel.n_dropped(REASON_LOST_EVENT)?;
-        let n_lost = self.n_lost + n_lost_events.saturating_sub(self.n_lost_before);
+        let n_lost_events = match self.backend.sweep(&mut self.sink) {
+            Ok(n_lost_events) => n_lost_events,
+            Err(error) => return tracing::warn!(%error, "the flow table could not be swept"),
+        };
+        let n_lost = self.sink.n_lost() + n_lost_events;
         self.reports.send_if_modified(|report| {
             std::mem::replace(&mut report.lost_records, n_lost) != n_lost
         });
-        Ok(())
     }
 }

@@ -1,0 +1,77 @@
+//! What a back end is: something that keeps a node's tables in the kernel and judges packets by them.
+//!
+//! The worker knows when, a back end knows how. What it put into the kernel goes on judging when the
+//! back end is dropped; only [`Backend::remove`] takes it away.
+
+use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_types::Revision;
+use bulkhead_wire::{FlowRecord, NodeProgram};
+use tokio::sync::mpsc;
+
+use crate::ebpf::Bindings;
+use crate::netlink::Topology;
+use crate::node::EnforceError;
+
+pub trait Backend {
+    /// The revision that the kernel judges by, also where an earlier process brought it there.
+    fn revision(&self) -> Revision;
+
+    /// Closes every interface of the topology that nothing judges yet, and forgets those that are
+    /// gone. Returns the ones that it stands on; those of them that the program binds are opened by
+    /// [`Backend::realize`].
+    fn follow(&mut self, topology: &Topology) -> Result<BTreeSet<u32>, EnforceError>;
+
+    /// Holds the kernel to the program. On an error the last good one stays.
+    fn realize(
+        &mut self,
+        program: &Arc<NodeProgram>,
+        bindings: &Bindings,
+    ) -> Result<(), EnforceError>;
+
+    /// Whether some endpoint is judged on the interface.
+    fn is_open(&self, ifindex: u32) -> bool;
+
+    /// When [`Backend::settle`] wants to be called, if at all.
+    fn settles_in(&self) -> Option<Duration>;
+
+    /// Finishes what an update left for later.
+    fn settle(&mut self);
+
+    /// Becomes readable when there are events to drain.
+    fn events(&self) -> BorrowedFd<'_>;
+
+    /// Turns what the kernel told into records. Called only once a program is enforced.
+    fn drain(&mut self, sink: &mut Sink);
+
+    /// A pass over the flows. Returns how many events the kernel has lost since the back end began.
+    fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError>;
+}
+
+/// Where records go. What does not fit is counted.
+#[derive(Debug)]
+pub struct Sink {
+    records: mpsc::Sender<FlowRecord>,
+    n_lost: u64,
+}
+
+impl Sink {
+    pub fn new(records: mpsc::Sender<FlowRecord>) -> Self {
+        Self { records, n_lost: 0 }
+    }
+
+    pub fn push(&mut self, record: Option<FlowRecord>) {
+        if let Some(record) = record
+            && self.records.try_send(record).is_err()
+        {
+            self.n_lost += 1;
+        }
+    }
+
+    pub fn n_lost(&self) -> u64 {
+        self.n_lost
+    }
+}

@@ -1,0 +1,189 @@
+//! The eBPF back end: tcx programs on the interfaces, pinned maps, a ring buffer of events.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aya::maps::{MapData, RingBuf};
+use bulkhead_enforce_abi::{Event, Plain, REASON_LOST_EVENT};
+use bulkhead_types::Revision;
+use bulkhead_wire::NodeProgram;
+
+use crate::ebpf::{Bindings, plan};
+use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns};
+use crate::kernel::linux::Linux;
+use crate::kernel::{Kernel, KernelOp};
+use crate::netlink::Topology;
+use crate::node::backend::{Backend, Sink};
+use crate::node::{EnforceError, NodeOptions};
+use crate::realized::{SlotKind, Tables};
+
+/// Packets that were looking at the old when the endpoints flipped are done after this long: a packet
+/// is judged in microseconds. Should a CPU stall for longer, one packet may be judged by a mixture;
+/// its flow is judged again at the next one, because it carries the old epoch.
+const GRACE: Duration = Duration::from_millis(10);
+/// A following update may cut the grace period down to this.
+const GRACE_MIN: Duration = Duration::from_millis(1);
+
+pub struct Ebpf {
+    kernel: Linux,
+    ring: RingBuf<MapData>,
+    tables: Tables,
+    /// The tables may not be what the kernel has: read them before planning.
+    is_stale: bool,
+    frees: Vec<KernelOp>,
+    freed_from: Instant,
+    attached: BTreeSet<u32>,
+    names: Names,
+    flow_sweep: Sweep,
+    /// Events that were lost before this process began.
+    n_lost_before: u64,
+}
+
+impl Ebpf {
+    pub fn open(options: &NodeOptions) -> Result<Self, EnforceError> {
+        let mut kernel = Linux::open(&options.pin_dir, options.sizes)?;
+        let tables = kernel.read()?;
+        let n_lost_before = kernel.n_dropped(REASON_LOST_EVENT)?;
+        let ring = kernel.take_events()?;
+        Ok(Self {
+            kernel,
+            ring,
+            tables,
+            is_stale: false,
+            frees: Vec::new(),
+            freed_from: Instant::now(),
+            attached: BTreeSet::new(),
+            names: Names::new(&options.node_name),
+            flow_sweep: Sweep::new(options.update_ms, boot_now_ns()),
+            n_lost_before,
+        })
+    }
+
+    fn carry_out(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
+        match self.kernel.apply(op) {
+            Ok(()) => {
+                self.tables.apply(op);
+                Ok(())
+            }
+            Err(error) => {
+                self.is_stale = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Backend for Ebpf {
+    fn revision(&self) -> Revision {
+        Revision(self.tables.revision)
+    }
+
+    fn follow(&mut self, topology: &Topology) -> Result<BTreeSet<u32>, EnforceError> {
+        let alive: BTreeSet<u32> = topology.interfaces.keys().copied().collect();
+        self.attached.retain(|ifindex| alive.contains(ifindex));
+        for (ifindex, name) in &topology.interfaces {
+            if self.attached.contains(ifindex) {
+                continue;
+            }
+            match self.kernel.attach(*ifindex, name) {
+                Ok(()) => {
+                    self.attached.insert(*ifindex);
+                }
+                // It may be gone already; if not, the next notification tries again.
+                Err(error) => tracing::warn!(%error, interface = name, "not attached"),
+            }
+        }
+        self.kernel.prune_links(&alive)?;
+        Ok(self.attached.clone())
+    }
+
+    /// Plans, then carries out everything up to the grace period.
+    fn realize(
+        &mut self,
+        program: &Arc<NodeProgram>,
+        bindings: &Bindings,
+    ) -> Result<(), EnforceError> {
+        if !self.frees.is_empty() {
+            std::thread::sleep(GRACE_MIN.saturating_sub(self.freed_from.elapsed()));
+            self.settle();
+        }
+        if self.is_stale {
+            self.tables = self.kernel.read()?;
+            self.is_stale = false;
+        }
+        let ops = plan(&self.tables, program, bindings, self.kernel.sizes())?;
+        let mut ops = ops.into_iter();
+        for op in ops.by_ref() {
+            if op == KernelOp::Grace {
+                break;
+            }
+            self.carry_out(&op)?;
+        }
+        self.frees = ops.collect();
+        self.freed_from = Instant::now();
+        self.names.learn(program, &self.tables, bindings);
+        Ok(())
+    }
+
+    fn is_open(&self, ifindex: u32) -> bool {
+        self.tables.interfaces.contains(&ifindex)
+    }
+
+    fn settles_in(&self) -> Option<Duration> {
+        (!self.frees.is_empty()).then(|| GRACE.saturating_sub(self.freed_from.elapsed()))
+    }
+
+    /// What is not freed now is found again by the next plan.
+    fn settle(&mut self) {
+        for op in std::mem::take(&mut self.frees) {
+            if let Err(error) = self.carry_out(&op) {
+                tracing::warn!(%error, "freeing goes on with the next program");
+                return;
+            }
+        }
+    }
+
+    fn events(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+
+    fn drain(&mut self, sink: &mut Sink) {
+        let clock = Clock::now();
+        while let Some(item) = self.ring.next() {
+            // A drop that no policy made is one packet; later ones like it are only counted.
+            let event = Event::from_bytes(&item);
+            sink.push(event.and_then(|event| self.names.record(&event, &clock)));
+        }
+    }
+
+    fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError> {
+        let now_ns = boot_now_ns();
+        let clock = Clock::now();
+        let live: BTreeSet<u32> =
+            self.tables.slots.all(SlotKind::Endpoint).map(|(slot, _)| slot).collect();
+        let mut found = Vec::new();
+        self.kernel.flows().for_each(|key, flow| {
+            let is_live = live.contains(&key.endpoint);
+            match self.flow_sweep.look(&key, &flow, is_live, now_ns) {
+                Finding::Nothing => {}
+                finding => found.push((key, flow, finding)),
+            }
+        })?;
+        for (key, flow, finding) in found {
+            let (kind, flow) = match finding {
+                Finding::Nothing => continue,
+                Finding::Report(kind) => (Some(kind), flow),
+                Finding::Remove(kind) => match self.kernel.flows().take(&key)? {
+                    Some(last) => (kind, last),
+                    None => continue,
+                },
+            };
+            sink.push(kind.and_then(|kind| self.names.flow_record(kind, &key, &flow, &clock)));
+        }
+        self.flow_sweep.done(now_ns);
+        let n_lost = self.kernel.n_dropped(REASON_LOST_EVENT)?;
+        Ok(n_lost.saturating_sub(self.n_lost_before))
+    }
+}
