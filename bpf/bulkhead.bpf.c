@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bulkhead's kernel programs: what may pass the interface of a workload.
  *
- * Reading order: abi (shapes) - packet (header facts) - endpoints (who) - classes, rows, judge (by
- * which rule) - flows, fragments (what is remembered) - events (what is told) - workload (all of it,
- * for one packet). Policy has no order here that NodeProgram::decide does not define. */
+ * Reading order: abi (shapes) - packet (header facts) - endpoints (who) - classes, names, rows,
+ * judge (by which rule) - flows, fragments (what is remembered) - events, dns (what is told) - workload
+ * (all of it, for one packet). Policy has no order here that NodeProgram::decide does not define. */
 #include "src/workload.h"
 
 /* tcx ingress of the host side: the workload sends. */

@@ -40,6 +40,10 @@ struct endpoint {
 ASSERT_SIZE(struct endpoint, 16);
 ASSERT_AT(struct endpoint, lane, 12);
 
+/* `lane` is a bit. Another one says that rules by DNS name judge what this endpoint sends. */
+#define ENDPOINT_LANE 1u
+#define ENDPOINT_NAMES 2u
+
 /* -- what they are judged by -------------------------------------------------------------------- */
 
 struct prefix4 {
@@ -67,6 +71,31 @@ struct entry_key {
 	__u32 class;
 };
 ASSERT_SIZE(struct entry_key, 8);
+
+/* What an endpoint looked up: the address, and what its egress program sees of the names. */
+struct name_key {
+	__u32 endpoint;
+	__u32 program;
+	struct address remote;
+};
+ASSERT_SIZE(struct name_key, 24);
+
+/* Slots of name sets, in two lanes like a class. */
+struct name_value {
+	__u32 lane[2];
+};
+ASSERT_SIZE(struct name_value, 8);
+
+#define NAME_SET_NONE 0u
+/* A set that the program has no row for. */
+#define NAME_SET_CUT 0xffffffffu
+
+struct name_entry_key {
+	__u32 program;
+	__u32 class;
+	__u32 set;
+};
+ASSERT_SIZE(struct name_entry_key, 12);
 
 /* A leaf: the decision in the top bit, the rule's slot in the others. */
 #define LEAF_ALLOW 0x80000000u
@@ -219,12 +248,54 @@ ASSERT_SIZE(struct event, 128);
 ASSERT_AT(struct event, key, 8);
 ASSERT_AT(struct event, flow, 56);
 
+/* -- what was looked up -------------------------------------------------------------------------- */
+
+enum heard_kind {
+	HEARD_QUESTION = 1, /* a copy: the packet went on */
+	HEARD_OPENED,       /* a copy of a resolver's SYN+ACK */
+	HEARD_ANSWER,       /* the packet itself: it is gone unless the agent sends it on */
+};
+
+/* Before a packet to or from a resolver; the frame follows. The offsets count from its start. */
+struct heard {
+	struct flow_key key;
+	__u32 ifindex;
+	__u64 seen_ns;
+	__u32 length;
+	__u16 l3;
+	__u16 l4;
+	__u16 payload;
+	__u16 gso_size;
+	__u8 kind;
+	__u8 is_ipv4;
+	__u8 zero[2];
+};
+ASSERT_SIZE(struct heard, 72);
+ASSERT_AT(struct heard, seen_ns, 48);
+ASSERT_AT(struct heard, payload, 64);
+
+/* Elements of the map `dns_counts`. */
+enum dns_count {
+	DNS_HELD,
+	DNS_NOBODY,   /* passed: no agent listens */
+	DNS_FULL,     /* passed: the ring buffer had no room */
+	DNS_SHAPE,    /* passed: a fragment, or too big */
+	DNS_UNCOPIED, /* a question that the agent will not know of */
+	DNS_COUNTS = 8,
+};
+
+/* The longest frame that is held. */
+#define HEARD_BYTES_MAX 65536
+/* So long after its last sign the agent is taken for dead. */
+#define LISTENED_MAX_NS 2000000000ull
+
 /* Elements of the map `config`. The epoch counts changes of what is enforced on this node; flows that
  * were judged at another epoch are judged again. */
 enum config_index {
 	CONFIG_EPOCH,
 	CONFIG_REVISION,
 	CONFIG_NEXT_SLOT, /* one for each slot kind */
+	CONFIG_LISTENED = 15, /* when the agent last gave a sign that it listens to resolvers */
 	CONFIGS = 16,
 };
 

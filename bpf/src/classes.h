@@ -37,5 +37,5 @@ INLINE __u32 class_of(const struct address *remote, int is_ipv4, __u32 lane)
 			found = map_lookup(&prefixes6, &key);
 		}
 	}
-	return found ? found->lane[lane & 1] : CLASS_OUTSIDE;
+	return found ? found->lane[lane & ENDPOINT_LANE] : CLASS_OUTSIDE;
 }

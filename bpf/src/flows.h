@@ -87,6 +87,9 @@ INLINE __u32 judge_flow(const struct passage *passage, __u8 opener, __u8 icmp_ty
 		.program = opener == OPENER_LOCAL ? passage->endpoint.egress
 						  : passage->endpoint.ingress,
 		.lane = passage->endpoint.lane,
+		.looker = opener == OPENER_LOCAL && passage->endpoint.lane & ENDPOINT_NAMES
+				  ? passage->endpoint.slot
+				  : 0,
 		.src_port = opener == OPENER_LOCAL ? key->local_port : key->remote_port,
 		.dst_port = opener == OPENER_LOCAL ? key->remote_port : key->local_port,
 		.protocol = key->protocol,

@@ -5,6 +5,7 @@
 #include "abi.h"
 #include "classes.h"
 #include "kernel.h"
+#include "names.h"
 #include "rows.h"
 
 #define PROTOCOL_ICMP 1
@@ -18,6 +19,7 @@ struct question {
 	struct address remote;
 	__u32 program;
 	__u32 lane;
+	__u32 looker; /* the endpoint's slot where names count, else 0 */
 	__u16 src_port;
 	__u16 dst_port;
 	__u8 protocol;
@@ -60,10 +62,19 @@ SUBPROGRAM __u32 judge(const struct question *question)
 		.program = question->program,
 		.class = class_of(&question->remote, question->is_ipv4, question->lane),
 	};
-	__u32 *row = map_lookup(&entries, &entry);
-	if (!row && entry.class != CLASS_OUTSIDE) {
-		entry.class = CLASS_OUTSIDE;
+	__u32 set = NAME_SET_NONE;
+	if (question->looker)
+		set = name_set_of(question->looker, question->program, &question->remote,
+				  question->lane);
+	__u32 *row;
+	if (set != NAME_SET_NONE) {
+		row = name_row(entry.program, entry.class, set);
+	} else {
 		row = map_lookup(&entries, &entry);
+		if (!row && entry.class != CLASS_OUTSIDE) {
+			entry.class = CLASS_OUTSIDE;
+			row = map_lookup(&entries, &entry);
+		}
 	}
 	return row ? row_leaf(*row, part, key, src_port) : LEAF_UNKNOWN;
 }

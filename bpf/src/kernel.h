@@ -25,6 +25,7 @@ static long (*const load_bytes)(const struct __sk_buff *skb, __u32 offset, void 
 static void *(*const ring_reserve)(void *ring, __u64 size,
 				   __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
 static void (*const ring_submit)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;
+static void (*const ring_discard)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_discard;
 
 #define HOST16(value) __builtin_bswap16(value)
 #define HOST32(value) __builtin_bswap32(value)

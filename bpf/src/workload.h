@@ -3,6 +3,7 @@
 #pragma once
 
 #include "abi.h"
+#include "dns.h"
 #include "endpoints.h"
 #include "flows.h"
 #include "fragments.h"
@@ -123,7 +124,7 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 	orient(&passage, &packet, from_workload);
 	measure(skb, &packet, &passage);
 	if (!is_icmp_error(&packet))
-		return flow_pass(&passage);
+		return hear(skb, &packet, &passage, flow_pass(&passage));
 	struct flow_key own = passage.key;
 	if (quoted_is_allowed(skb, &packet, &passage))
 		return VERDICT_NEXT;

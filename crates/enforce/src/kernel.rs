@@ -3,7 +3,9 @@
 pub mod fake;
 pub mod linux;
 
-use bulkhead_enforce_abi::{ClassValue, Endpoint, EndpointKey, EntryKey, Row, Span};
+use bulkhead_enforce_abi::{
+    ClassValue, Endpoint, EndpointKey, EntryKey, NameEntryKey, NameKey, NameValue, Row, Span,
+};
 use ipnet::IpNet;
 
 use crate::node::EnforceError;
@@ -22,6 +24,11 @@ pub enum KernelOp {
     UnsetRows(Vec<u32>),
     SetEntries(Vec<(EntryKey, u32)>),
     UnsetEntries(Vec<EntryKey>),
+    SetNameEntries(Vec<(NameEntryKey, u32)>),
+    UnsetNameEntries(Vec<NameEntryKey>),
+    /// What is known by name.
+    SetNames(Vec<(NameKey, NameValue)>),
+    UnsetNames(Vec<NameKey>),
     SetClasses(Vec<(IpNet, ClassValue)>),
     UnsetClasses(Vec<IpNet>),
     SetInterfaces(Vec<u32>),

@@ -13,6 +13,7 @@
 //! judged by the old program or by the new one, never by a mixture. What is pinned goes on judging
 //! when this process is gone.
 
+pub mod dns;
 pub mod ebpf;
 pub mod events;
 pub mod kernel;

@@ -17,13 +17,19 @@ pub struct MapSizes {
     pub rows: u32,
     /// Intervals of all rows together, where a row needs more than one.
     pub spans: u32,
-    /// Names of slots: programs, classes, rows, rules and endpoints.
+    /// Addresses that endpoints know by DNS names.
+    pub names: u32,
+    /// (program, class, name set) triples.
+    pub name_entries: u32,
+    /// Names of slots: programs, classes, rows, rules, endpoints and name sets.
     pub slots: u32,
     /// Live flows and denied attempts; the least recently used one makes room.
     pub flows: u32,
     pub fragments: u32,
     /// Bytes of the ring buffer of events; a power of two.
     pub events_bytes: u32,
+    /// Bytes of the ring buffer of DNS answers; a power of two.
+    pub heard_bytes: u32,
 }
 
 impl MapSizes {
@@ -35,10 +41,13 @@ impl MapSizes {
         entries: 262_144,
         rows: 65_536,
         spans: 1_048_576,
+        names: 131_072,
+        name_entries: 131_072,
         slots: 524_288,
         flows: 131_072,
         fragments: 8_192,
         events_bytes: 4 << 20,
+        heard_bytes: 4 << 20,
     };
 
     /// Small enough that a test may make many nodes.
@@ -50,10 +59,13 @@ impl MapSizes {
         entries: 8_192,
         rows: 2_048,
         spans: 32_768,
+        names: 4_096,
+        name_entries: 4_096,
         slots: 32_768,
         flows: 8_192,
         fragments: 256,
         events_bytes: 1 << 20,
+        heard_bytes: 1 << 20,
     };
 }
 
@@ -91,4 +103,15 @@ pub mod idle_s {
     pub const UDP: u64 = 180;
     pub const ICMP: u64 = 30;
     pub const OTHER: u64 = 600;
+}
+
+/// What is kept of DNS.
+pub mod dns {
+    /// Addresses that all endpoints of a node together know by names: half of the map `names`, so that
+    /// old and new stand side by side while programs change.
+    pub const ADDRESSES_MAX: usize = 65_536;
+    /// Addresses that one endpoint knows by names.
+    pub const ADDRESSES_PER_LOOKER_MAX: usize = 16_384;
+    /// Names that one endpoint knows one address by.
+    pub const NAMES_PER_ADDRESS_MAX: usize = 64;
 }

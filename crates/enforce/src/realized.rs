@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
-use bulkhead_enforce_abi::{Address, ClassValue, Endpoint, EndpointKey, EntryKey, PARTS, Row};
+use bulkhead_enforce_abi::{
+    Address, ClassValue, Endpoint, EndpointKey, EntryKey, NameEntryKey, NameKey, NameValue, PARTS,
+    Row,
+};
 use ipnet::IpNet;
 
 use crate::ebpf::extents::Extents;
@@ -21,11 +24,12 @@ pub enum SlotKind {
     Row = 3,
     Rule = 4,
     Endpoint = 5,
+    NameSet = 6,
 }
 
 impl SlotKind {
-    pub const ALL: [SlotKind; 5] =
-        [Self::Program, Self::Class, Self::Row, Self::Rule, Self::Endpoint];
+    pub const ALL: [SlotKind; 6] =
+        [Self::Program, Self::Class, Self::Row, Self::Rule, Self::Endpoint, Self::NameSet];
 
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
@@ -46,6 +50,11 @@ impl Slots {
     /// The newest slot of `content`.
     pub fn of(&self, kind: SlotKind, content: u64) -> Option<u32> {
         self.by_content.get(&(kind, content)).copied()
+    }
+
+    /// What the slot stands for.
+    pub fn content(&self, kind: SlotKind, slot: u32) -> Option<u64> {
+        self.content.get(&(kind, slot)).copied()
     }
 
     pub fn all(&self, kind: SlotKind) -> impl Iterator<Item = (u32, u64)> + '_ {
@@ -94,6 +103,8 @@ pub struct Tables {
     pub interfaces: BTreeSet<u32>,
     pub classes: BTreeMap<IpNet, ClassValue>,
     pub entries: BTreeMap<EntryKey, u32>,
+    pub names: BTreeMap<NameKey, NameValue>,
+    pub name_entries: BTreeMap<NameEntryKey, u32>,
     pub rows: BTreeMap<u32, Row>,
     pub spans: Extents,
     pub epoch: u64,
@@ -133,6 +144,18 @@ impl Tables {
             KernelOp::UnsetEntries(keys) => {
                 for key in keys {
                     self.entries.remove(key);
+                }
+            }
+            KernelOp::SetNameEntries(entries) => self.name_entries.extend(entries.iter().copied()),
+            KernelOp::UnsetNameEntries(keys) => {
+                for key in keys {
+                    self.name_entries.remove(key);
+                }
+            }
+            KernelOp::SetNames(names) => self.names.extend(names.iter().copied()),
+            KernelOp::UnsetNames(keys) => {
+                for key in keys {
+                    self.names.remove(key);
                 }
             }
             KernelOp::SetClasses(classes) => self.classes.extend(classes.iter().copied()),

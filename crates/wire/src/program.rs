@@ -61,6 +61,15 @@ impl NodeProgram {
     /// there is nothing of the kind. Deny rules by name are lost with the names: whoever enforces the
     /// result must say so.
     pub fn without_hearsay(&self) -> Option<Self> {
+        if self.names.is_empty() {
+            return self.without_staged();
+        }
+        let nameless = Self { names: NameTables::default(), ..self.clone() };
+        Some(nameless.without_staged().unwrap_or_else(|| nameless.swept()))
+    }
+
+    /// The program without the staged reading; `None` where there is none.
+    pub fn without_staged(&self) -> Option<Self> {
         let of = |addresses: &JudgedAddresses| -> Vec<ProgramId> {
             addresses.values().flat_map(|judges| [judges.ingress, judges.egress]).collect()
         };
@@ -70,7 +79,7 @@ impl NodeProgram {
         let mut hearsay: BTreeSet<ProgramId> =
             self.endpoints.values().flat_map(|endpoint| of(&endpoint.staged)).collect();
         hearsay.extend(self.hosts.values().flat_map(|host| of_host(&host.staged)));
-        if hearsay.is_empty() && self.names.is_empty() {
+        if hearsay.is_empty() {
             return None;
         }
         let heard = self.endpoints.values().flat_map(|endpoint| of(&endpoint.addresses));
@@ -78,7 +87,6 @@ impl NodeProgram {
             hearsay.remove(&program);
         }
         let mut plain = self.clone();
-        plain.names = NameTables::default();
         for endpoint in Arc::make_mut(&mut plain.endpoints).values_mut() {
             Arc::make_mut(endpoint).staged = JudgedAddresses::default();
         }
@@ -86,11 +94,19 @@ impl NodeProgram {
             Arc::make_mut(host).staged.clear();
         }
         Arc::make_mut(&mut plain.entries).retain(|(program, _), _| !hearsay.contains(program));
-        let rows: BTreeSet<RowId> = plain.entries.values().copied().collect();
-        Arc::make_mut(&mut plain.rows).retain(|row, _| rows.contains(row));
-        let rules = plain.rules_of(&rows);
-        Arc::make_mut(&mut plain.rules).retain(|rule, _| rules.contains(rule));
-        Some(plain)
+        plain.names.programs.retain(|program, _| !hearsay.contains(program));
+        plain.names.entries.retain(|(program, ..), _| !hearsay.contains(program));
+        Some(plain.swept())
+    }
+
+    /// Without rows and rules that nothing names.
+    fn swept(mut self) -> Self {
+        let used = self.entries.values().chain(self.names.entries.values());
+        let rows: BTreeSet<RowId> = used.copied().collect();
+        Arc::make_mut(&mut self.rows).retain(|row, _| rows.contains(row));
+        let rules = self.rules_of(&rows);
+        Arc::make_mut(&mut self.rules).retain(|rule, _| rules.contains(rule));
+        self
     }
 
     /// The rules that decide about nothing but addresses that were looked up under a name.

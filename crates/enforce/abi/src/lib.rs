@@ -73,6 +73,10 @@ pub struct Endpoint {
 }
 plain!(Endpoint, 16, lane at 12);
 
+/// The bits of [`Endpoint::lane`]: the lane, and whether rules by DNS name judge what is sent.
+pub const ENDPOINT_LANE: u32 = 1;
+pub const ENDPOINT_NAMES: u32 = 2;
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix4 {
@@ -106,6 +110,37 @@ pub struct EntryKey {
     pub class: u32,
 }
 plain!(EntryKey, 8);
+
+/// What an endpoint looked up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NameKey {
+    pub endpoint: u32,
+    pub program: u32,
+    pub remote: Address,
+}
+plain!(NameKey, 24);
+
+/// Slots of name sets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NameValue {
+    pub lane: [u32; 2],
+}
+plain!(NameValue, 8);
+
+pub const NAME_SET_NONE: u32 = 0;
+/// A set that the program has no row for.
+pub const NAME_SET_CUT: u32 = u32::MAX;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NameEntryKey {
+    pub program: u32,
+    pub class: u32,
+    pub set: u32,
+}
+plain!(NameEntryKey, 12);
 
 pub const LEAF_ALLOW: u32 = 0x8000_0000;
 pub const LEAF_UNKNOWN: u32 = 0;
@@ -220,9 +255,41 @@ pub struct Event {
 }
 plain!(Event, 128, key at 8, flow at 56);
 
+pub const HEARD_QUESTION: u8 = 1;
+pub const HEARD_OPENED: u8 = 2;
+pub const HEARD_ANSWER: u8 = 3;
+
+/// Before a frame to or from a resolver. The offsets count from the start of the frame.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    pub key: FlowKey,
+    pub ifindex: u32,
+    pub seen_ns: u64,
+    pub length: u32,
+    pub l3: u16,
+    pub l4: u16,
+    pub payload: u16,
+    pub gso_size: u16,
+    pub kind: u8,
+    pub is_ipv4: u8,
+    pub zero: [u8; 2],
+}
+plain!(Heard, 72, seen_ns at 48, payload at 64);
+
+pub const DNS_HELD: u32 = 0;
+pub const DNS_NOBODY: u32 = 1;
+pub const DNS_FULL: u32 = 2;
+pub const DNS_SHAPE: u32 = 3;
+pub const DNS_UNCOPIED: u32 = 4;
+
+/// So long after its last sign the agent is taken for dead.
+pub const LISTENED_MAX_NS: u64 = 2_000_000_000;
+
 pub const CONFIG_EPOCH: u32 = 0;
 pub const CONFIG_REVISION: u32 = 1;
 pub const CONFIG_NEXT_SLOT: u32 = 2;
+pub const CONFIG_LISTENED: u32 = 15;
 pub const CONFIGS: u32 = 16;
 
 #[repr(C)]

@@ -9,17 +9,19 @@
 //! new slot, so the slots of old programs keep their meaning until nothing uses them.
 
 mod classes;
+pub mod names;
 mod programs;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bulkhead_enforce_abi::{CLASS_OUTSIDE, Endpoint, EndpointKey};
+use bulkhead_enforce_abi::{CLASS_OUTSIDE, ENDPOINT_NAMES, Endpoint, EndpointKey};
 use bulkhead_types::{EndpointId, EndpointKind};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::{ClassId, NodeProgram};
 
+use crate::dns::Cache;
 use crate::kernel::KernelOp;
 use crate::limits::MapSizes;
 use crate::node::EnforceError;
@@ -82,11 +84,28 @@ pub fn plan(
     bindings: &Bindings,
     sizes: &MapSizes,
 ) -> Result<Vec<KernelOp>, EnforceError> {
+    plan_named(now, program, bindings, sizes, &Cache::default())
+}
+
+/// As [`plan`], where endpoints have looked names up.
+pub fn plan_named(
+    now: &Tables,
+    program: &NodeProgram,
+    bindings: &Bindings,
+    sizes: &MapSizes,
+    cache: &Cache,
+) -> Result<Vec<KernelOp>, EnforceError> {
     let mut slots = NewSlots { slots: now.slots.clone(), added: Vec::new() };
     for rule in program.rules.keys() {
         slots.get_or_add(SlotKind::Rule, rule.0);
     }
-    for class in program.classes.values().chain(program.entries.keys().map(|(_, class)| class)) {
+    let named = program.names.entries.keys();
+    for (_, _, set) in named.clone() {
+        slots.get_or_add(SlotKind::NameSet, set.0);
+    }
+    let judged = program.entries.keys().map(|(_, class)| class);
+    let judged = judged.chain(named.map(|(_, class, _)| class));
+    for class in program.classes.values().chain(judged) {
         if *class != ClassId::OUTSIDE {
             slots.get_or_add(SlotKind::Class, class.0);
         }
@@ -97,16 +116,23 @@ pub fn plan(
     let judges_move = now.endpoints.iter().any(|(key, old)| {
         wanted.get(key).is_some_and(|new| (new.ingress, new.egress) != (old.ingress, old.egress))
     });
-    let classes = classes::plan(now, program, &slots, judges_move)?;
-    let endpoints = EndpointChange::between(now, wanted, classes.lane);
-    capacity(now, program, sizes, &slots, &rows, &entries, &classes, &endpoints)?;
+    let classes = classes::moves(now, program, &slots)?;
+    let names = names::moves(now, program, bindings, &slots, cache);
+    // What moves alone is old or new by nature; what moves together needs the other lane.
+    let n_moving = [classes.any(), names.any(), judges_move].into_iter().filter(|any| *any).count();
+    let is_flip = n_moving > 1 && !classes::is_torn(now);
+    let lane = classes::lane_of(now) ^ u32::from(is_flip);
+    let rejudge = n_moving > 0 || !entries.set.is_empty() || !entries.named.set.is_empty();
+    let classes = classes.laid_out(now, program, &slots, is_flip);
+    let names = names.laid_out(classes::lane_of(now), is_flip);
+    let endpoints = EndpointChange::between(now, wanted, lane);
+    capacity(now, program, sizes, &slots, &rows, &entries, &classes, &names, &endpoints)?;
 
-    let rejudge = classes.moves || judges_move || !entries.set.is_empty();
     let mut ops = Vec::new();
     // A row is named after it is written: a name without its row would be taken for the row.
-    let (row_names, names): (Vec<_>, Vec<_>) =
+    let (row_slots, other_slots): (Vec<_>, Vec<_>) =
         slots.added.iter().copied().partition(|(kind, ..)| *kind == SlotKind::Row);
-    push(&mut ops, names, KernelOp::SetSlots);
+    push(&mut ops, other_slots, KernelOp::SetSlots);
     for kind in SlotKind::ALL {
         let next = slots.slots.next(kind);
         if next != now.slots.next(kind) {
@@ -114,13 +140,16 @@ pub fn plan(
         }
     }
     ops.extend(rows.set);
-    push(&mut ops, row_names, KernelOp::SetSlots);
+    push(&mut ops, row_slots, KernelOp::SetSlots);
     push(&mut ops, entries.set, KernelOp::SetEntries);
+    push(&mut ops, entries.named.set, KernelOp::SetNameEntries);
     // Who goes goes first: the programs of the gone know nothing of new classes.
     push(&mut ops, endpoints.unset, KernelOp::UnsetEndpoints);
     push(&mut ops, classes.set, KernelOp::SetClasses);
-    if classes.lane.is_none() {
+    push(&mut ops, names.set, KernelOp::SetNames);
+    if !is_flip {
         push(&mut ops, classes.unset.clone(), KernelOp::UnsetClasses);
+        push(&mut ops, names.unset.clone(), KernelOp::UnsetNames);
     }
     push(&mut ops, endpoints.interfaces_set, KernelOp::SetInterfaces);
     push(&mut ops, endpoints.set, KernelOp::SetEndpoints);
@@ -128,16 +157,20 @@ pub fn plan(
     if now.revision != program.revision.0 {
         ops.push(KernelOp::SetRevision(program.revision.0));
     }
-    if rejudge || !entries.unset.is_empty() {
+    if rejudge || !entries.unset.is_empty() || !entries.named.unset.is_empty() {
         ops.push(KernelOp::SetEpoch((now.epoch + 1) & 0xffff_ffff));
     }
 
     let mut frees = Vec::new();
     push(&mut frees, classes.settle, KernelOp::SetClasses);
-    if classes.lane.is_some() {
+    push(&mut frees, names.settle, KernelOp::SetNames);
+    if is_flip {
         push(&mut frees, classes.unset, KernelOp::UnsetClasses);
+        push(&mut frees, names.unset, KernelOp::UnsetNames);
     }
+    push(&mut frees, names.retired, KernelOp::UnsetNames);
     push(&mut frees, entries.unset, KernelOp::UnsetEntries);
+    push(&mut frees, entries.named.unset, KernelOp::UnsetNameEntries);
     push(&mut frees, rows.unset, KernelOp::UnsetRows);
     push(&mut frees, stale_slots(program, &slots, &endpoints.live), KernelOp::UnsetSlots);
     if !frees.is_empty() {
@@ -166,6 +199,7 @@ fn wanted_endpoints(
     let mut wanted = BTreeMap::new();
     for (id, endpoint) in program.endpoints.iter() {
         let Some(bound) = bindings.get(id) else { continue };
+        let sees_names = names::sees(program, endpoint);
         for (address, judges) in &endpoint.addresses {
             let Some(ifindex) = bound.get(address).copied() else { continue };
             let slot = slots.get_or_add(SlotKind::Endpoint, endpoint_content(id, ifindex));
@@ -178,7 +212,7 @@ fn wanted_endpoints(
                 slot,
                 ingress: of_program(judges.ingress)?,
                 egress: of_program(judges.egress)?,
-                lane: 0,
+                lane: if sees_names { ENDPOINT_NAMES } else { 0 },
             };
             wanted.insert(EndpointKey { ifindex, local: mapped(*address) }, value);
         }
@@ -198,20 +232,14 @@ struct EndpointChange {
 }
 
 impl EndpointChange {
-    /// `lane`: the one to flip to; else everyone stays in the lane of now.
-    fn between(
-        now: &Tables,
-        wanted: BTreeMap<EndpointKey, Endpoint>,
-        flip_to: Option<u32>,
-    ) -> Self {
-        let lane = flip_to.unwrap_or_else(|| classes::lane_of(now));
+    fn between(now: &Tables, wanted: BTreeMap<EndpointKey, Endpoint>, lane: u32) -> Self {
         let live = wanted.values().map(|endpoint| endpoint.slot).collect();
         let interfaces: BTreeSet<u32> = wanted.keys().map(|key| key.ifindex).collect();
         let unset = now.endpoints.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
         let n_added = wanted.keys().filter(|key| !now.endpoints.contains_key(key)).count();
         let set = wanted
             .into_iter()
-            .map(|(key, endpoint)| (key, Endpoint { lane, ..endpoint }))
+            .map(|(key, endpoint)| (key, Endpoint { lane: lane | endpoint.lane, ..endpoint }))
             .filter(|(key, endpoint)| now.endpoints.get(key) != Some(endpoint))
             .collect();
         let interfaces_set: Vec<u32> = interfaces.difference(&now.interfaces).copied().collect();
@@ -233,8 +261,11 @@ fn stale_slots(
         .values()
         .map(|class| class.0)
         .chain(program.entries.keys().map(|(_, class)| class.0))
+        .chain(program.names.entries.keys().map(|(_, class, _)| class.0))
         .collect();
-    let rows: BTreeSet<u64> = program.entries.values().map(|row| row.0).collect();
+    let rows = program.entries.values().chain(program.names.entries.values());
+    let rows: BTreeSet<u64> = rows.map(|row| row.0).collect();
+    let sets: BTreeSet<u64> = program.names.entries.keys().map(|(_, _, set)| set.0).collect();
     let mut stale = Vec::new();
     for kind in SlotKind::ALL {
         for (slot, content) in slots.slots.all(kind) {
@@ -244,6 +275,7 @@ fn stale_slots(
                 SlotKind::Row => rows.contains(&content),
                 SlotKind::Rule => program.rules.contains_key(&bulkhead_wire::RuleId(content)),
                 SlotKind::Endpoint => live_endpoints.contains(&slot),
+                SlotKind::NameSet => sets.contains(&content),
             };
             // An older slot of the same content is a program that was replaced.
             if !used || slots.of(kind, content) != Some(slot) {
@@ -263,6 +295,7 @@ fn capacity(
     rows: &rows::RowChange,
     entries: &programs::EntryChange,
     classes: &classes::ClassChange,
+    names: &names::NameChange,
     endpoints: &EndpointChange,
 ) -> Result<(), EnforceError> {
     let check = |map: &'static str, needed: usize, available: u32| {
@@ -277,6 +310,9 @@ fn capacity(
     check("rows", rows.slots_end as usize, sizes.rows)?;
     check("spans", rows.spans_end as usize, sizes.spans)?;
     check("entries", now.entries.len() + entries.n_added, sizes.entries)?;
+    let n_named = now.name_entries.len() + entries.named.n_added;
+    check("name_entries", n_named, sizes.name_entries)?;
+    check("names", now.names.len() + names.n_added, sizes.names)?;
     classes.capacity(now, &check, sizes)?;
     check("endpoints", now.endpoints.len() + endpoints.n_added, sizes.endpoints)?;
     check("interfaces", now.interfaces.len() + endpoints.n_interfaces_added, sizes.interfaces)

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use bulkhead_enforce_abi::{
-    CLASS_OUTSIDE, EndpointKey, EntryKey, LEAF_UNKNOWN, PART_ICMP, PART_ICMPV6, PART_OTHER,
-    PART_SCTP, PART_TCP, PART_UDP, Span,
+    CLASS_OUTSIDE, ENDPOINT_LANE, ENDPOINT_NAMES, EndpointKey, EntryKey, LEAF_UNKNOWN,
+    NAME_SET_NONE, NameEntryKey, NameKey, PART_ICMP, PART_ICMPV6, PART_OTHER, PART_SCTP, PART_TCP,
+    PART_UDP, Span,
 };
 use bulkhead_types::{Direction, Packet, Protocol};
 use ipnet::IpNet;
@@ -55,13 +56,19 @@ impl Fake {
             Direction::Ingress => endpoint.ingress,
             Direction::Egress => endpoint.egress,
         };
-        let lane = (endpoint.lane & 1) as usize;
+        let lane = (endpoint.lane & ENDPOINT_LANE) as usize;
         let class = self.tables.class_covering(IpNet::from(remote), lane, false);
-        let row = self
-            .tables
-            .entries
-            .get(&EntryKey { program, class })
-            .or_else(|| self.tables.entries.get(&EntryKey { program, class: CLASS_OUTSIDE }));
+        let looks = direction == Direction::Egress && endpoint.lane & ENDPOINT_NAMES != 0;
+        let looked_up = NameKey { endpoint: endpoint.slot, program, remote: mapped(remote) };
+        let known = self.tables.names.get(&looked_up).filter(|_| looks);
+        let set = known.and_then(|value| value.lane.get(lane)).copied().unwrap_or(NAME_SET_NONE);
+        let row = if set == NAME_SET_NONE {
+            let of = |class| self.tables.entries.get(&EntryKey { program, class });
+            of(class).or_else(|| of(CLASS_OUTSIDE))
+        } else {
+            let of = |class| self.tables.name_entries.get(&NameEntryKey { program, class, set });
+            of(class).or_else(|| of(CLASS_OUTSIDE))
+        };
         Some(row.and_then(|row| self.row_leaf(*row, packet)).unwrap_or(LEAF_UNKNOWN))
     }
 

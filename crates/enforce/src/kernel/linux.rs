@@ -16,20 +16,22 @@ mod pins;
 pub mod poll;
 mod read;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader};
 use bulkhead_enforce_abi::{
-    Address, ClassValue, Endpoint, EndpointKey, EntryKey, Flow, FlowKey, LAYOUT, Prefix4, Prefix6,
-    Row, SlotKey, Span,
+    Address, CONFIG_LISTENED, ClassValue, Endpoint, EndpointKey, EntryKey, Flow, FlowKey, LAYOUT,
+    NameEntryKey, NameKey, NameValue, Prefix4, Prefix6, Row, SlotKey, Span,
 };
 
 use crate::kernel::{Kernel, KernelOp};
 use crate::limits::MapSizes;
 use crate::node::EnforceError;
-use crate::realized::Tables;
+use crate::realized::{Tables, mapped};
 use map::Map;
 
 /// The compiled `bpf/bulkhead.bpf.c`.
@@ -52,6 +54,9 @@ pub struct Linux {
     prefixes4: Map<Prefix4, ClassValue>,
     prefixes6: Map<Prefix6, ClassValue>,
     entries: Map<EntryKey, u32>,
+    names: Map<NameKey, NameValue>,
+    name_entries: Map<NameEntryKey, u32>,
+    resolvers: Map<Address, u32>,
     rows: Map<u32, Row>,
     spans: Map<u32, Span>,
     flows: Map<FlowKey, Flow>,
@@ -96,6 +101,9 @@ impl Linux {
             prefixes4: Map::open(&folder, "prefixes4")?,
             prefixes6: Map::open(&folder, "prefixes6")?,
             entries: Map::open(&folder, "entries")?,
+            names: Map::open(&folder, "names")?,
+            name_entries: Map::open(&folder, "name_entries")?,
+            resolvers: Map::open(&folder, "resolvers")?,
             rows: Map::open(&folder, "rows")?,
             spans: Map::open(&folder, "spans")?,
             flows: Map::open(&folder, "flows")?,
@@ -118,6 +126,20 @@ impl Linux {
             message: "it was taken already".to_owned(),
         })?;
         RingBuf::try_from(map).map_err(|error| kernel("open the ring buffer", &error))
+    }
+
+    /// Whose answers to DNS questions count.
+    pub fn set_resolvers(&mut self, resolvers: &BTreeSet<IpAddr>) -> Result<(), EnforceError> {
+        let known: Vec<Address> = self.resolvers.all()?.into_iter().map(|(key, _)| key).collect();
+        let wanted: BTreeSet<Address> = resolvers.iter().copied().map(mapped).collect();
+        let gone: Vec<Address> = known.into_iter().filter(|key| !wanted.contains(key)).collect();
+        self.resolvers.unset_all(&gone)?;
+        wanted.iter().try_for_each(|key| self.resolvers.set(key, &1))
+    }
+
+    /// Says that somebody listens to what resolvers answer.
+    pub fn set_listened(&self, at_ns: u64) -> Result<(), EnforceError> {
+        self.config.set(&CONFIG_LISTENED, &at_ns)
     }
 
     /// Packets counted for `reason`, over all CPUs.

@@ -8,7 +8,8 @@ use aya::TestRun;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::TestRunOptions;
 use bulkhead_enforce::MapSizes;
-use bulkhead_enforce::ebpf::{Bindings, plan};
+use bulkhead_enforce::dns::Cache;
+use bulkhead_enforce::ebpf::{Bindings, plan_named};
 use bulkhead_enforce::events::{Clock, Names};
 use bulkhead_enforce::kernel::Kernel;
 use bulkhead_enforce::kernel::linux::{FROM_WORKLOAD, Linux, TO_WORKLOAD};
@@ -19,7 +20,7 @@ use bulkhead_wire::{FlowRecord, NodeProgram};
 
 use crate::packets::Frame;
 
-const LOOPBACK: u32 = 1;
+pub const LOOPBACK: u32 = 1;
 /// TCX_NEXT.
 const NEXT: u32 = u32::MAX;
 /// TCX_DROP.
@@ -53,6 +54,11 @@ impl Bench {
 
     /// Holds the kernel to the program, with every endpoint on the loopback interface.
     pub fn enforce(&mut self, program: &NodeProgram) {
+        self.enforce_named(program, &Cache::default());
+    }
+
+    /// As [`Bench::enforce`], where endpoints have looked names up.
+    pub fn enforce_named(&mut self, program: &NodeProgram, cache: &Cache) {
         let bindings: Bindings = program
             .endpoints
             .iter()
@@ -60,7 +66,7 @@ impl Bench {
                 (id.clone(), endpoint.addresses.keys().map(|a| (*a, LOOPBACK)).collect())
             })
             .collect();
-        let ops = plan(&self.tables, program, &bindings, self.kernel.sizes()).unwrap();
+        let ops = plan_named(&self.tables, program, &bindings, self.kernel.sizes(), cache).unwrap();
         for op in &ops {
             self.kernel.apply(op).unwrap();
             self.tables.apply(op);

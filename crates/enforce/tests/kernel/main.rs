@@ -20,6 +20,8 @@ mod bpf_fragments;
 #[cfg(test)]
 mod bpf_judge;
 #[cfg(test)]
+mod bpf_names;
+#[cfg(test)]
 mod bpf_packet;
 #[cfg(test)]
 mod bpf_worlds;

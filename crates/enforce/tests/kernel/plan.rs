@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use crate::programs::Maker;
-use bulkhead_enforce::ebpf::{Bindings, plan};
+use bulkhead_enforce::dns::Cache;
+use bulkhead_enforce::ebpf::plan::endpoint_content;
+use bulkhead_enforce::ebpf::{Bindings, plan, plan_named};
 use bulkhead_enforce::kernel::fake::Fake;
 use bulkhead_enforce::kernel::{Kernel, KernelOp};
 use bulkhead_enforce::realized::{SlotKind, Tables};
 use bulkhead_enforce::{EnforceError, MapSizes};
 use bulkhead_enforce_abi::LEAF_ALLOW;
 use bulkhead_types::{Decision, Direction, Packet, Verdict};
-use bulkhead_wire::NodeProgram;
+use bulkhead_wire::{NameTables, NodeProgram};
 use rand::prelude::*;
 use rand::rngs::SmallRng;
 
@@ -24,7 +26,11 @@ fn bind_all(program: &NodeProgram) -> Bindings {
 }
 
 fn mk_plan(now: &Tables, program: &NodeProgram) -> Vec<KernelOp> {
-    plan(now, program, &bind_all(program), &MapSizes::SMALL).unwrap()
+    mk_plan_named(now, program, &Cache::default())
+}
+
+fn mk_plan_named(now: &Tables, program: &NodeProgram, cache: &Cache) -> Vec<KernelOp> {
+    plan_named(now, program, &bind_all(program), &MapSizes::SMALL, cache).unwrap()
 }
 
 /// What the fake kernel answers, in the words of the program; `None`: not an endpoint's address.
@@ -40,10 +46,16 @@ fn ask(fake: &Fake, direction: Direction, packet: &Packet, of: &[&NodeProgram]) 
     Some(Verdict { decision, rule: bulkhead_types::RuleRef::clone(rule) })
 }
 
-fn decide(program: &NodeProgram, direction: Direction, packet: &Packet) -> Option<Verdict> {
+fn decide(
+    program: &NodeProgram,
+    cache: &Cache,
+    direction: Direction,
+    packet: &Packet,
+) -> Option<Verdict> {
     let local = if direction == Direction::Egress { packet.src } else { packet.dst };
     let owner = program.endpoints.iter().find(|(_, e)| e.addresses.contains_key(&local))?;
-    Some(program.decide(owner.0, direction, packet))
+    let names = cache.names(endpoint_content(owner.0, IFINDEX), packet.dst);
+    Some(program.decide_named(owner.0, direction, packet, &names))
 }
 
 fn mk_questions(rng: &mut SmallRng, programs: [&NodeProgram; 2]) -> Vec<(Direction, Packet)> {
@@ -82,7 +94,12 @@ fn mk_change(rng: &mut SmallRng, old: &NodeProgram, revision: u64) -> NodeProgra
             Arc::make_mut(endpoint).addresses.values_mut().for_each(|own| *own = *judges);
         }
     }
-    new
+    // Its old names may be about judges that it no longer has.
+    new.names = NameTables::default();
+    match rng.random_bool(0.6) {
+        true => crate::random::mk_names(rng, new),
+        false => new,
+    }
 }
 
 /// `BULKHEAD_WORLDS=1500` for a long run.
@@ -92,11 +109,12 @@ fn n_worlds() -> u64 {
 
 #[test]
 fn every_step_judges_by_the_old_or_the_new_program() {
-    let mut n_flips = 0;
+    let (mut n_flips, mut n_named) = (0, 0);
     for seed in 0..n_worlds() {
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut fake = Fake::default();
         let mut old = NodeProgram::default();
+        let mut old_cache = Cache::default();
         for revision in 1..6 {
             let new = if revision == 1 {
                 crate::random::mk_program(&mut rng, revision)
@@ -104,14 +122,19 @@ fn every_step_judges_by_the_old_or_the_new_program() {
                 mk_change(&mut rng, &old, revision)
             };
             let questions = mk_questions(&mut rng, [&old, &new]);
-            let ops = mk_plan(&fake.tables, &new);
+            let mut cache = old_cache.clone();
+            cache.resolve(&new.names);
+            if rng.random() {
+                crate::random::mk_cache(&mut rng, &new, IFINDEX, &mut cache);
+            }
+            let ops = mk_plan_named(&fake.tables, &new, &cache);
             let grace = ops.iter().position(|op| *op == KernelOp::Grace).unwrap_or(ops.len());
             for (n, op) in ops.iter().enumerate() {
                 fake.apply(op).unwrap();
                 for (direction, packet) in &questions {
                     let told = ask(&fake, *direction, packet, &[&old, &new]);
-                    let (before, after) =
-                        (decide(&old, *direction, packet), decide(&new, *direction, packet));
+                    let before = decide(&old, &old_cache, *direction, packet);
+                    let after = decide(&new, &cache, *direction, packet);
                     let context = format!("seed {seed}, revision {revision}, step {n}: {op:?}");
                     assert!(
                         told == before || told == after,
@@ -124,11 +147,13 @@ fn every_step_judges_by_the_old_or_the_new_program() {
             }
             n_flips += ops[grace..].iter().any(|op| matches!(op, KernelOp::SetClasses(_))) as u64;
             // Nothing that says nothing new does anything.
-            assert_eq!(mk_plan(&fake.tables, &new), [], "seed {seed}, revision {revision}");
-            old = new;
+            let again = mk_plan_named(&fake.tables, &new, &cache);
+            assert_eq!(again, [], "seed {seed}, revision {revision}");
+            n_named += fake.tables.names.len();
+            (old, old_cache) = (new, cache);
         }
     }
-    assert!(n_flips > n_worlds() / 3, "{n_flips}");
+    assert!(n_flips > n_worlds() / 3 && n_named > n_worlds() as usize, "{n_flips}, {n_named}");
 }
 
 #[test]
@@ -137,11 +162,18 @@ fn a_torn_update_is_mended_by_the_next_one() {
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut fake = Fake::default();
         let first = crate::random::mk_program(&mut rng, 1);
-        for op in mk_plan(&fake.tables, &first) {
+        let first = crate::random::mk_names(&mut rng, first);
+        let mut cache = Cache::default();
+        let mut plan = |rng: &mut SmallRng, now: &Tables, program: &NodeProgram| {
+            cache.resolve(&program.names);
+            crate::random::mk_cache(rng, program, IFINDEX, &mut cache);
+            mk_plan_named(now, program, &cache)
+        };
+        for op in plan(&mut rng, &fake.tables, &first) {
             fake.apply(&op).unwrap();
         }
         let second = mk_change(&mut rng, &first, 2);
-        let ops = mk_plan(&fake.tables, &second);
+        let ops = plan(&mut rng, &fake.tables, &second);
         fake.ops_left = Some(rng.random_range(0..ops.len().max(1)));
         for op in ops {
             if fake.apply(&op).is_err() {
@@ -150,20 +182,21 @@ fn a_torn_update_is_mended_by_the_next_one() {
         }
         fake.ops_left = None;
         let third = mk_change(&mut rng, &second, 3);
-        for op in mk_plan(&fake.tables, &third) {
+        for op in plan(&mut rng, &fake.tables, &third) {
             fake.apply(&op).unwrap();
         }
         for (direction, packet) in mk_questions(&mut rng, [&third, &third]) {
             let told = ask(&fake, direction, &packet, &[&third]);
-            assert_eq!(told, decide(&third, direction, &packet), "seed {seed}");
+            assert_eq!(told, decide(&third, &cache, direction, &packet), "seed {seed}");
         }
-        assert_eq!(mk_plan(&fake.tables, &third), [], "seed {seed}");
+        assert_eq!(mk_plan_named(&fake.tables, &third, &cache), [], "seed {seed}");
         // Nothing of the torn update stays behind.
         let n_names = |kind| fake.tables.slots.all(kind).count();
         assert_eq!(n_names(SlotKind::Rule), third.rules.len(), "seed {seed}");
         assert_eq!(n_names(SlotKind::Row), fake.tables.rows.len(), "seed {seed}");
         assert_eq!(fake.tables.classes.len(), third.classes.len(), "seed {seed}");
         assert_eq!(fake.tables.entries.len(), third.entries.len(), "seed {seed}");
+        assert_eq!(fake.tables.name_entries.len(), third.names.entries.len(), "seed {seed}");
     }
 }
 

@@ -1,11 +1,14 @@
 //! Random node programs and packets that ask about them, from a seed.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use bulkhead_enforce::dns::{Answer, Cache};
+use bulkhead_enforce::ebpf::plan::endpoint_content;
 use bulkhead_types::{Decision, EndpointId, Packet, Protocol};
 use bulkhead_wire::row::{Leaf, Outcome, Row, Span, Spans};
-use bulkhead_wire::{ClassId, Judges, NodeProgram};
+use bulkhead_wire::{ClassId, Judges, NameSetId, NodeProgram, RowId, Sight, Tag};
 use ipnet::IpNet;
 use rand::prelude::*;
 use rand::rngs::SmallRng;
@@ -121,6 +124,59 @@ pub fn mk_program(rng: &mut SmallRng, revision: u64) -> NodeProgram {
         }
     }
     maker.program
+}
+
+/// Patterns, sets and rows for some of the program's judges; not every set gets rows.
+pub fn mk_names(rng: &mut SmallRng, program: NodeProgram) -> NodeProgram {
+    let mut maker = Maker { program };
+    let tags: Vec<Tag> = (0..rng.random_range(1..5)).map(|n| Tag(n + 1)).collect();
+    let some = |rng: &mut SmallRng| -> BTreeSet<Tag> {
+        tags.iter().filter(|_| rng.random()).copied().collect()
+    };
+    for pattern in ["a.org", "b.org", "*.org", "*.b.org", "c.net"] {
+        let tags = some(rng);
+        if !tags.is_empty() {
+            maker.program.names.patterns.insert(pattern.to_owned(), tags);
+        }
+    }
+    let judges: BTreeSet<_> = maker.program.entries.keys().map(|(judge, _)| *judge).collect();
+    let classes: BTreeSet<_> = maker.program.entries.keys().map(|(_, class)| *class).collect();
+    for judge in judges {
+        if rng.random_bool(0.3) {
+            continue;
+        }
+        let sight = Sight { tags: some(rng), is_cut: true };
+        for _ in 0..rng.random_range(0..6) {
+            let set = some(rng).intersection(&sight.tags).copied().collect::<BTreeSet<_>>();
+            if set.is_empty() {
+                continue;
+            }
+            for class in &classes {
+                if *class == ClassId::OUTSIDE || rng.random() {
+                    let row = mk_row(rng, &mut maker);
+                    let id = RowId::of(&row);
+                    Arc::make_mut(&mut maker.program.rows).insert(id, row.into());
+                    let key = (judge, *class, NameSetId::of(&set));
+                    maker.program.names.entries.insert(key, id);
+                }
+            }
+        }
+        maker.program.names.programs.insert(judge, sight);
+    }
+    maker.program
+}
+
+/// Looked up by some endpoints: some addresses under some names.
+pub fn mk_cache(rng: &mut SmallRng, program: &NodeProgram, ifindex: u32, cache: &mut Cache) {
+    for id in program.endpoints.keys() {
+        for _ in 0..rng.random_range(0..12) {
+            let all = ["a.org", "b.org", "x.b.org", "c.net", "d.net"];
+            let names: BTreeSet<String> =
+                all.iter().filter(|_| rng.random_bool(0.3)).map(|n| (*n).to_owned()).collect();
+            let answer = Answer { addresses: vec![(mk_address(rng), names, 60)] };
+            cache.learn(endpoint_content(id, ifindex), &answer, |_| 1).unwrap();
+        }
+    }
 }
 
 /// A packet of `local`'s family, from or to it.

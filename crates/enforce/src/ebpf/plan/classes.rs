@@ -1,8 +1,8 @@
-//! Addresses change class in one of two ways. Where no endpoint changes its programs, each address
-//! moves by itself: old or new by nature. Otherwise the new class goes into the lane that nobody
+//! Addresses change class in one of two ways. Where nothing else changes, neither programs nor names,
+//! each address moves by itself: old or new by nature. Otherwise the new class goes into the lane that nobody
 //! looks at, every endpoint flips to that lane with its programs, and then both lanes are made equal.
 
-use bulkhead_enforce_abi::{CLASS_OUTSIDE, ClassValue};
+use bulkhead_enforce_abi::{CLASS_OUTSIDE, ClassValue, ENDPOINT_LANE};
 use bulkhead_wire::NodeProgram;
 use ipnet::IpNet;
 
@@ -11,6 +11,13 @@ use crate::limits::MapSizes;
 use crate::node::EnforceError;
 use crate::realized::Tables;
 
+/// What changes, before it is known how.
+pub struct ClassMoves {
+    settled: Vec<(IpNet, ClassValue)>,
+    unset: Vec<IpNet>,
+    added: Vec<IpNet>,
+}
+
 pub struct ClassChange {
     /// Before the flip.
     pub set: Vec<(IpNet, ClassValue)>,
@@ -18,31 +25,27 @@ pub struct ClassChange {
     pub unset: Vec<IpNet>,
     /// After the grace period: both lanes equal.
     pub settle: Vec<(IpNet, ClassValue)>,
-    /// The lane to flip to, if there is to be a flip.
-    pub lane: Option<u32>,
-    /// Whether any address changes class.
-    pub moves: bool,
     added: Vec<IpNet>,
 }
 
 /// The lane of the endpoints; 0 where there are none.
 pub fn lane_of(now: &Tables) -> u32 {
-    now.endpoints.values().next().map_or(0, |endpoint| endpoint.lane & 1)
+    now.endpoints.values().next().map_or(0, |endpoint| endpoint.lane & ENDPOINT_LANE)
 }
 
 /// An update was cut short by the end of its process: lanes are not to be relied on.
-fn is_torn(now: &Tables) -> bool {
+pub fn is_torn(now: &Tables) -> bool {
     let lane = lane_of(now);
-    now.endpoints.values().any(|endpoint| endpoint.lane & 1 != lane)
+    now.endpoints.values().any(|endpoint| endpoint.lane & ENDPOINT_LANE != lane)
         || now.classes.values().any(|value| value.lane[0] != value.lane[1])
+        || now.names.values().any(|value| value.lane[0] != value.lane[1])
 }
 
-pub fn plan(
+pub fn moves(
     now: &Tables,
     program: &NodeProgram,
     slots: &NewSlots,
-    judges_move: bool,
-) -> Result<ClassChange, EnforceError> {
+) -> Result<ClassMoves, EnforceError> {
     let mut settled = Vec::new();
     for (prefix, class) in program.classes.iter() {
         let class = slots
@@ -64,30 +67,45 @@ pub fn plan(
         .map(|(prefix, _)| *prefix)
         .filter(|prefix| !now.classes.contains_key(prefix))
         .collect();
-    let moves = !settled.is_empty() || !unset.is_empty();
-    if !moves || !judges_move || is_torn(now) {
-        let (set, settle) = (settled, Vec::new());
-        return Ok(ClassChange { set, unset, settle, lane: None, moves, added });
+    Ok(ClassMoves { settled, unset, added })
+}
+
+impl ClassMoves {
+    /// Whether any address changes class.
+    pub fn any(&self) -> bool {
+        !self.settled.is_empty() || !self.unset.is_empty()
     }
 
-    let old_lane = lane_of(now) as usize;
-    let lanes = |old: u32, new: u32| ClassValue {
-        lane: if old_lane == 0 { [old, new] } else { [new, old] },
-    };
-    let mut set: Vec<(IpNet, ClassValue)> = settled
-        .iter()
-        .map(|(prefix, value)| {
+    /// `is_flip`: by way of the lane that nobody looks at.
+    pub fn laid_out(
+        self,
+        now: &Tables,
+        program: &NodeProgram,
+        slots: &NewSlots,
+        is_flip: bool,
+    ) -> ClassChange {
+        let Self { settled, unset, added } = self;
+        if !is_flip {
+            return ClassChange { set: settled, unset, settle: Vec::new(), added };
+        }
+        let old_lane = lane_of(now) as usize;
+        let lanes = |old: u32, new: u32| ClassValue {
+            lane: if old_lane == 0 { [old, new] } else { [new, old] },
+        };
+        let mut set: Vec<(IpNet, ClassValue)> = settled
+            .iter()
+            .map(|(prefix, value)| {
+                let old = now.class_covering(*prefix, old_lane, false);
+                (*prefix, lanes(old, value.lane[0]))
+            })
+            .collect();
+        set.extend(unset.iter().map(|prefix| {
             let old = now.class_covering(*prefix, old_lane, false);
-            (*prefix, lanes(old, value.lane[0]))
-        })
-        .collect();
-    set.extend(unset.iter().map(|prefix| {
-        let old = now.class_covering(*prefix, old_lane, false);
-        let new = covering(program, *prefix).and_then(|class| slots.class(class));
-        (*prefix, lanes(old, new.unwrap_or(CLASS_OUTSIDE)))
-    }));
-    let lane = Some(1 - old_lane as u32);
-    Ok(ClassChange { set, unset, settle: settled, lane, moves, added })
+            let new = covering(program, *prefix).and_then(|class| slots.class(class));
+            (*prefix, lanes(old, new.unwrap_or(CLASS_OUTSIDE)))
+        }));
+        ClassChange { set, unset, settle: settled, added }
+    }
 }
 
 /// The class that the addresses of a prefix have once the prefix itself is gone.

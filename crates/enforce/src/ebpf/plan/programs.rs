@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bulkhead_enforce_abi::{CLASS_OUTSIDE, EntryKey};
-use bulkhead_wire::{NodeProgram, ProgramId};
+use bulkhead_enforce_abi::{CLASS_OUTSIDE, EntryKey, NameEntryKey};
+use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId};
 
 use super::{NewSlots, dangling};
 use crate::node::EnforceError;
@@ -16,10 +16,22 @@ pub struct EntryChange {
     pub set: Vec<(EntryKey, u32)>,
     pub unset: Vec<EntryKey>,
     pub n_added: usize,
+    pub named: NamedChange,
 }
 
-/// Class slot to row slot, of one program.
-type Answers = BTreeMap<u32, u32>;
+/// The same about what was looked up under names.
+pub struct NamedChange {
+    pub set: Vec<(NameEntryKey, u32)>,
+    pub unset: Vec<NameEntryKey>,
+    pub n_added: usize,
+}
+
+/// Row slots of one program: by class slot, and by slots of name set and class.
+#[derive(Default, PartialEq, Eq)]
+struct Answers {
+    plain: BTreeMap<u32, u32>,
+    named: BTreeMap<u32, BTreeMap<u32, u32>>,
+}
 
 pub fn plan(
     now: &Tables,
@@ -27,9 +39,10 @@ pub fn plan(
     slots: &mut NewSlots,
 ) -> Result<EntryChange, EnforceError> {
     let mut wanted: BTreeMap<EntryKey, u32> = BTreeMap::new();
+    let mut wanted_named: BTreeMap<NameEntryKey, u32> = BTreeMap::new();
     let mut live: Option<BTreeSet<u32>> = None;
     for (id, answers) in answers_by_program(program, slots)? {
-        if !answers.contains_key(&CLASS_OUTSIDE) {
+        if !answers.plain.contains_key(&CLASS_OUTSIDE) {
             return Err(dangling(program, format!("the outside entry of program {id}")));
         }
         let known = slots.of(SlotKind::Program, id.0).filter(|slot| {
@@ -40,44 +53,74 @@ pub fn plan(
             }
         });
         let program = known.unwrap_or_else(|| slots.add_next(SlotKind::Program, id.0));
-        wanted.extend(answers.into_iter().map(|(class, row)| (EntryKey { program, class }, row)));
+        let Answers { plain, named } = answers;
+        wanted.extend(plain.into_iter().map(|(class, row)| (EntryKey { program, class }, row)));
+        for (set, answers) in named {
+            let of_set = answers.into_iter();
+            wanted_named
+                .extend(of_set.map(|(class, row)| (NameEntryKey { program, class, set }, row)));
+        }
     }
-    let set: Vec<_> = wanted
+    let (set, unset, n_added) = difference(&now.entries, &wanted);
+    let named = difference(&now.name_entries, &wanted_named);
+    let named = NamedChange { set: named.0, unset: named.1, n_added: named.2 };
+    Ok(EntryChange { set, unset, n_added, named })
+}
+
+/// What to set, what to unset, and how much of it is new.
+fn difference<K: Ord + Copy>(
+    now: &BTreeMap<K, u32>,
+    wanted: &BTreeMap<K, u32>,
+) -> (Vec<(K, u32)>, Vec<K>, usize) {
+    let set: Vec<(K, u32)> = wanted
         .iter()
-        .filter(|(key, row)| now.entries.get(key) != Some(row))
+        .filter(|(key, row)| now.get(key) != Some(row))
         .map(|(key, row)| (*key, *row))
         .collect();
-    let n_added = set.iter().filter(|(key, _)| !now.entries.contains_key(key)).count();
-    let unset = now.entries.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
-    Ok(EntryChange { set, unset, n_added })
+    let n_added = set.iter().filter(|(key, _)| !now.contains_key(key)).count();
+    let unset = now.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+    (set, unset, n_added)
 }
 
 fn answers_by_program(
     program: &NodeProgram,
     slots: &NewSlots,
 ) -> Result<Vec<(ProgramId, Answers)>, EnforceError> {
-    let mut all: Vec<(ProgramId, Answers)> = Vec::new();
-    for ((id, class), row) in program.entries.iter() {
+    let mut all: BTreeMap<ProgramId, Answers> = BTreeMap::new();
+    let slot_of = |id: &ProgramId, class: &ClassId, row: &RowId| {
         let class = slots
             .class(*class)
             .ok_or_else(|| dangling(program, format!("class {class} of program {id}")))?;
         let row = slots
             .of(SlotKind::Row, row.0)
             .ok_or_else(|| dangling(program, format!("row {row} of program {id}")))?;
-        match all.last_mut() {
-            Some((last, answers)) if last == id => {
-                answers.insert(class, row);
-            }
-            _ => all.push((*id, Answers::from([(class, row)]))),
-        }
+        Ok((class, row))
+    };
+    for ((id, class), row) in program.entries.iter() {
+        let (class, row) = slot_of(id, class, row)?;
+        all.entry(*id).or_default().plain.insert(class, row);
     }
-    Ok(all)
+    for ((id, class, set), row) in &program.names.entries {
+        let (class, row) = slot_of(id, class, row)?;
+        let set = slots
+            .of(SlotKind::NameSet, set.0)
+            .ok_or_else(|| dangling(program, format!("name set {set} of program {id}")))?;
+        all.entry(*id).or_default().named.entry(set).or_default().insert(class, row);
+    }
+    Ok(all.into_iter().collect())
 }
 
 fn old_answers(now: &Tables, program: u32) -> Answers {
     let first = EntryKey { program, class: 0 };
     let last = EntryKey { program, class: u32::MAX };
-    now.entries.range(first..=last).map(|(key, row)| (key.class, *row)).collect()
+    let plain = now.entries.range(first..=last).map(|(key, row)| (key.class, *row)).collect();
+    let mut answers = Answers { plain, ..Answers::default() };
+    let first = NameEntryKey { program, class: 0, set: 0 };
+    let last = NameEntryKey { program, class: u32::MAX, set: u32::MAX };
+    for (key, row) in now.name_entries.range(first..=last) {
+        answers.named.entry(key.set).or_default().insert(key.class, *row);
+    }
+    answers
 }
 
 /// Classes that some address has both now and afterwards: only about these can a program be asked
@@ -91,12 +134,17 @@ fn live_classes(now: &Tables, program: &NodeProgram, slots: &NewSlots) -> BTreeS
     live
 }
 
+/// About a set that only one side knows neither is asked while both stand: addresses come to a set
+/// after its entries, and leave it before.
 fn differs(old: &Answers, new: &Answers, live: &BTreeSet<u32>) -> bool {
-    let answer = |answers: &Answers, class: &u32| {
-        answers.get(class).or_else(|| answers.get(&CLASS_OUTSIDE)).copied()
-    };
-    let classes: BTreeSet<&u32> = old.keys().chain(new.keys()).collect();
-    classes
-        .into_iter()
-        .any(|class| live.contains(class) && answer(old, class) != answer(new, class))
+    let named = old.named.iter().filter_map(|(set, old)| Some((old, new.named.get(set)?)));
+    std::iter::once((&old.plain, &new.plain)).chain(named).any(|(old, new)| {
+        let answer = |answers: &BTreeMap<u32, u32>, class: &u32| {
+            answers.get(class).or_else(|| answers.get(&CLASS_OUTSIDE)).copied()
+        };
+        let classes: BTreeSet<&u32> = old.keys().chain(new.keys()).collect();
+        classes
+            .into_iter()
+            .any(|class| live.contains(class) && answer(old, class) != answer(new, class))
+    })
 }

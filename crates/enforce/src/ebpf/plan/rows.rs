@@ -26,7 +26,8 @@ pub fn plan(
     slots: &mut NewSlots,
     sizes: &MapSizes,
 ) -> Result<RowChange, EnforceError> {
-    let wanted: BTreeSet<RowId> = program.entries.values().copied().collect();
+    let used = program.entries.values().chain(program.names.entries.values());
+    let wanted: BTreeSet<RowId> = used.copied().collect();
     let known = |slots: &NewSlots, row: RowId| {
         slots.of(SlotKind::Row, row.0).filter(|slot| now.rows.contains_key(slot)).is_some()
     };

@@ -41,6 +41,10 @@ impl Linux {
             KernelOp::UnsetRows(_) | KernelOp::Grace => Ok(()),
             KernelOp::SetEntries(entries) => self.entries.set_all(entries),
             KernelOp::UnsetEntries(keys) => self.entries.unset_all(keys),
+            KernelOp::SetNameEntries(entries) => self.name_entries.set_all(entries),
+            KernelOp::UnsetNameEntries(keys) => self.name_entries.unset_all(keys),
+            KernelOp::SetNames(names) => self.names.set_all(names),
+            KernelOp::UnsetNames(keys) => self.names.unset_all(keys),
             KernelOp::SetClasses(classes) => self.set_classes(classes),
             KernelOp::UnsetClasses(prefixes) => self.unset_classes(prefixes),
             KernelOp::SetInterfaces(interfaces) => {

@@ -39,7 +39,7 @@ pub fn make_folder(path: &Path) -> Result<(), EnforceError> {
         .map_err(|error| kernel(&format!("make the folder `{}`", path.display()), &error))
 }
 
-pub fn named_sizes(sizes: &MapSizes) -> [(&'static str, u32); 15] {
+pub fn named_sizes(sizes: &MapSizes) -> [(&'static str, u32); 18] {
     [
         ("endpoints", sizes.endpoints),
         ("interfaces", sizes.interfaces),
@@ -50,6 +50,9 @@ pub fn named_sizes(sizes: &MapSizes) -> [(&'static str, u32); 15] {
         ("entries", sizes.entries),
         ("rows", sizes.rows),
         ("spans", sizes.spans),
+        ("names", sizes.names),
+        ("name_entries", sizes.name_entries),
+        ("heard", sizes.heard_bytes),
         ("slots", sizes.slots),
         ("flows", sizes.flows),
         ("fragments", sizes.fragments),
@@ -77,6 +80,9 @@ pub fn sizes_of(folder: &Path, wanted: MapSizes) -> MapSizes {
         entries: of("entries", wanted.entries),
         rows: of("rows", wanted.rows),
         spans: of("spans", wanted.spans),
+        names: of("names", wanted.names),
+        name_entries: of("name_entries", wanted.name_entries),
+        heard_bytes: of("heard", wanted.heard_bytes),
         slots: of("slots", wanted.slots),
         flows: of("flows", wanted.flows),
         fragments: of("fragments", wanted.fragments),

@@ -18,6 +18,8 @@ impl Linux {
             endpoints: self.endpoints.all()?.into_iter().collect(),
             interfaces: self.interfaces.all()?.into_iter().map(|(ifindex, _)| ifindex).collect(),
             entries: self.entries.all()?.into_iter().collect(),
+            names: self.names.all()?.into_iter().collect(),
+            name_entries: self.name_entries.all()?.into_iter().collect(),
             ..Tables::default()
         };
         self.read_classes(&mut tables)?;
