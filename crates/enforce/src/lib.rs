@@ -19,8 +19,9 @@ pub mod events;
 pub mod kernel;
 pub mod limits;
 pub mod netlink;
+pub mod nft;
 pub mod node;
 pub mod realized;
 
 pub use limits::MapSizes;
-pub use node::{EnforceError, EnforceReport, Node, NodeHandle, NodeOptions};
+pub use node::{BackendChoice, EnforceError, EnforceReport, Node, NodeHandle, NodeOptions};

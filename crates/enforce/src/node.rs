@@ -7,6 +7,7 @@
 mod backend;
 mod bind;
 mod ebpf;
+mod nft;
 mod worker;
 
 use std::future::Future;
@@ -47,6 +48,17 @@ pub struct NodeOptions {
     pub records_max: usize,
     /// Sizes of maps that are made now; pinned ones keep theirs.
     pub sizes: MapSizes,
+    pub backend: BackendChoice,
+}
+
+/// What judges packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// eBPF where the kernel has what it takes, else nftables.
+    #[default]
+    Auto,
+    Ebpf,
+    Nftables,
 }
 
 /// What the kernel enforces now.
@@ -112,6 +124,7 @@ impl NodeOptions {
             update_ms: 5_000,
             records_max: 16_384,
             sizes: MapSizes::DEFAULT,
+            backend: BackendChoice::Auto,
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::netlink::{Monitor, Topology, topology};
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::bind;
 use crate::node::ebpf::Ebpf;
-use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
+use crate::node::nft::Nft;
+use crate::node::{BackendChoice, Command, EnforceError, EnforceReport, NodeOptions};
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
@@ -138,7 +139,10 @@ impl Worker {
         records: mpsc::Sender<FlowRecord>,
         reports: watch::Sender<EnforceReport>,
     ) -> Result<Self, EnforceError> {
-        let backend = Box::new(Ebpf::open(&options)?);
+        let backend: Box<dyn Backend> = match options.backend {
+            BackendChoice::Nftables => Box::new(Nft::open(&options)?),
+            BackendChoice::Auto | BackendChoice::Ebpf => Box::new(Ebpf::open(&options)?),
+        };
         reports.send_modify(|report| report.revision = backend.revision());
         Ok(Self {
             options,

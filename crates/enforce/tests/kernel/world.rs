@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bulkhead_enforce::{MapSizes, Node, NodeHandle, NodeOptions};
+use bulkhead_enforce::{BackendChoice, MapSizes, Node, NodeHandle, NodeOptions};
 use bulkhead_wire::FlowRecord;
 use nix::sched::{CloneFlags, setns};
 use tokio::sync::mpsc;
@@ -134,6 +134,7 @@ impl World {
         options.sweep_ms = 100;
         options.update_ms = 300;
         options.sizes = MapSizes::SMALL;
+        options.backend = backend();
         options
     }
 
@@ -163,5 +164,13 @@ impl Drop for World {
             let _ = Command::new("ip").args(["netns", "del", &pod.netns]).output();
         }
         let _ = Command::new("ip").args(["netns", "del", &self.node()]).output();
+    }
+}
+
+/// The back end under test: `BULKHEAD_BACKEND=nftables` runs every test of real interfaces on it.
+fn backend() -> BackendChoice {
+    match std::env::var("BULKHEAD_BACKEND").as_deref() {
+        Ok("nftables") => BackendChoice::Nftables,
+        _ => BackendChoice::Ebpf,
     }
 }

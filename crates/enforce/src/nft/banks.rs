@@ -1,0 +1,411 @@
+//! Two banks of the same maps: one judges, the other is brought to the next program and then chosen.
+//!
+//! INVARIANT(old-or-new): whatever would let one packet see two programs goes by the bank that nobody
+//! reads, and the rules that choose the bank are replaced in the same transaction. Only what no packet
+//! can see half of is written to the bank in use: an address, an endpoint or a new class or program
+//! that comes, an address or endpoint that goes.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId};
+use ipnet::IpNet;
+
+use super::chains::{self, OUTSIDE, banked};
+use super::intervals::flatten;
+use super::objects::{Change, Element, MapShape};
+use super::shapes::Shapes;
+use crate::ebpf::Bindings;
+use crate::limits::MapSizes;
+use crate::node::EnforceError;
+
+/// On which interface and address which programs judge.
+pub type Locals = BTreeMap<(u32, IpAddr), (ProgramId, ProgramId)>;
+
+/// Small numbers for ids; a number is never used again.
+#[derive(Debug, Default)]
+struct Numbers {
+    known: HashMap<u64, u32>,
+    last: u32,
+}
+
+impl Numbers {
+    /// The number, and whether it is a new one.
+    fn get_or_add(&mut self, id: u64) -> (u32, bool) {
+        if let Some(number) = self.known.get(&id) {
+            return (*number, false);
+        }
+        self.last += 1;
+        self.known.insert(id, self.last);
+        (self.last, true)
+    }
+
+    fn get(&self, id: u64) -> u32 {
+        self.known.get(&id).copied().unwrap_or(u32::MAX)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Bank {
+    program: Option<Arc<NodeProgram>>,
+    locals: Locals,
+}
+
+/// What the kernel has, and how it gets from there to another program.
+#[derive(Debug, Default)]
+pub struct Banks {
+    banks: [Bank; 2],
+    /// Which of them judges.
+    pub active: u8,
+    classes: Numbers,
+    programs: Numbers,
+    rows: Numbers,
+    shapes: Shapes,
+    n_parts: usize,
+}
+
+/// Changes of one bank's maps.
+#[derive(Debug, Default)]
+struct Diff {
+    maps: Vec<(&'static MapShape, Vec<Element>, Vec<Element>)>,
+    /// No packet can see half of it.
+    is_whole: bool,
+}
+
+/// What a key was and will be.
+type Moved<K, V> = Vec<(K, Option<V>, Option<V>)>;
+
+/// What is not the same in a bank and in a program.
+#[derive(Debug, Default)]
+struct Moves {
+    classes: Moved<IpNet, ClassId>,
+    entries: Moved<(ProgramId, ClassId), RowId>,
+    locals: Moved<(u32, IpAddr), (ProgramId, ProgramId)>,
+}
+
+/// Ids that got their number just now.
+#[derive(Debug, Default)]
+struct Fresh {
+    classes: BTreeSet<u64>,
+    programs: BTreeSet<u64>,
+}
+
+impl Banks {
+    /// Writes into `change` what leads to the program, and remembers it as carried out: where the
+    /// transaction fails, start over with new banks and a new table.
+    pub fn plan(
+        &mut self,
+        change: &mut Change<'_>,
+        program: &Arc<NodeProgram>,
+        locals: Locals,
+    ) -> Result<(), EnforceError> {
+        let moves = self.moves(self.active, program, &locals);
+        let fresh = self.number(&moves);
+        let parts = self.add_rows(program, &moves)?;
+        change.add_elements(chains::PORT.name, &self.shapes.take_fresh());
+        change.add_elements(chains::PART.name, &parts);
+        let diff = self.diff(self.active, program, &moves, &fresh);
+        if diff.is_whole {
+            diff.write(change, self.active);
+        } else {
+            let other = 1 - self.active;
+            let moves = self.moves(other, program, &locals);
+            self.diff(other, program, &moves, &fresh).write(change, other);
+            chains::choose_bank(change, other);
+            self.active = other;
+        }
+        if let Some(bank) = self.banks.get_mut(usize::from(self.active)) {
+            *bank = Bank { program: Some(Arc::clone(program)), locals };
+        }
+        Ok(())
+    }
+
+    fn bank(&self, bank: u8) -> &Bank {
+        let [first, second] = &self.banks;
+        if bank == 0 { first } else { second }
+    }
+
+    fn moves(&self, bank: u8, program: &NodeProgram, locals: &Locals) -> Moves {
+        let bank = self.bank(bank);
+        let mut moves = Moves::default();
+        let nothing = NodeProgram::default();
+        let old = bank.program.as_deref().unwrap_or(&nothing);
+        if !Arc::ptr_eq(&old.classes, &program.classes) {
+            moves.classes = moved(&old.classes, &program.classes);
+        }
+        if !Arc::ptr_eq(&old.entries, &program.entries) {
+            moves.entries = moved(&old.entries, &program.entries);
+        }
+        moves.locals = moved(&bank.locals, locals);
+        moves
+    }
+
+    fn number(&mut self, moves: &Moves) -> Fresh {
+        let mut fresh = Fresh::default();
+        let named = moves.entries.iter().filter(|(_, _, new)| new.is_some());
+        for ((program, class), ..) in named {
+            if self.programs.get_or_add(program.0).1 {
+                fresh.programs.insert(program.0);
+            }
+            if *class != ClassId::OUTSIDE && self.classes.get_or_add(class.0).1 {
+                fresh.classes.insert(class.0);
+            }
+        }
+        for class in moves.classes.iter().filter_map(|(_, _, new)| *new) {
+            if class != ClassId::OUTSIDE && self.classes.get_or_add(class.0).1 {
+                fresh.classes.insert(class.0);
+            }
+        }
+        fresh
+    }
+
+    /// Addresses that were not at this place before.
+    pub fn newcomers(&self, locals: &Locals) -> Vec<(u32, IpAddr)> {
+        let known = &self.bank(self.active).locals;
+        let new = locals.keys().filter(|key| !known.contains_key(key));
+        new.copied().collect()
+    }
+
+    pub fn is_open(&self, ifindex: u32) -> bool {
+        self.bank(self.active).locals.keys().any(|(known, _)| *known == ifindex)
+    }
+
+    /// Numbers new rows; returns the elements that say what they allow.
+    fn add_rows(
+        &mut self,
+        program: &NodeProgram,
+        moves: &Moves,
+    ) -> Result<Vec<Element>, EnforceError> {
+        let mut parts = Vec::new();
+        for id in moves.entries.iter().filter_map(|(_, _, new)| *new) {
+            let (number, is_new) = self.rows.get_or_add(id.0);
+            if !is_new {
+                continue;
+            }
+            let row =
+                program.rows.get(&id).ok_or_else(|| dangling(program, format!("row {id}")))?;
+            for (protocol, shape) in self.shapes.parts(row) {
+                let key = [number.to_ne_bytes(), protocol].concat();
+                parts.push(Element { key, value: Some(shape) });
+            }
+        }
+        self.n_parts += parts.len();
+        Ok(parts)
+    }
+
+    fn class(&self, class: ClassId) -> u32 {
+        if class == ClassId::OUTSIDE { OUTSIDE } else { self.classes.get(class.0) }
+    }
+
+    fn diff(&self, bank: u8, program: &NodeProgram, moves: &Moves, fresh: &Fresh) -> Diff {
+        let mut diff = Diff { maps: Vec::new(), is_whole: true };
+        self.diff_entries(moves, fresh, &mut diff);
+        self.diff_classes(moves, &mut diff);
+        self.diff_nets(self.bank(bank), program, moves, &mut diff);
+        self.diff_locals(moves, &mut diff);
+        diff
+    }
+
+    fn diff_locals(&self, moves: &Moves, diff: &mut Diff) {
+        diff.is_whole &= moves.locals.iter().all(|(_, old, new)| old.is_none() || new.is_none());
+        for (shape, is_ipv4, is_in) in [
+            (&chains::IN4, true, true),
+            (&chains::IN6, false, true),
+            (&chains::OUT4, true, false),
+            (&chains::OUT6, false, false),
+        ] {
+            let (mut gone, mut come) = (Vec::new(), Vec::new());
+            for ((ifindex, address), old, new) in &moves.locals {
+                if address.is_ipv4() != is_ipv4 {
+                    continue;
+                }
+                let element = |(ingress, egress): &(ProgramId, ProgramId)| {
+                    let program = if is_in { ingress } else { egress };
+                    let key = [&ifindex.to_ne_bytes()[..], &octets(*address)].concat();
+                    Element { key, value: Some(self.programs.get(program.0)) }
+                };
+                gone.extend(old.as_ref().map(element));
+                come.extend(new.as_ref().map(element));
+            }
+            diff.push(shape, gone, come);
+        }
+    }
+
+    fn diff_classes(&self, moves: &Moves, diff: &mut Diff) {
+        for (shape, is_ipv4) in [(&chains::CLASS4, true), (&chains::CLASS6, false)] {
+            let (mut gone, mut come) = (Vec::new(), Vec::new());
+            for (net, old, new) in &moves.classes {
+                if !is_exact(net) || net.addr().is_ipv4() != is_ipv4 {
+                    continue;
+                }
+                diff.is_whole &= old.is_none() || new.is_none();
+                let element = |class: &ClassId| Element {
+                    key: octets(net.addr()),
+                    value: Some(self.class(*class)),
+                };
+                gone.extend(old.as_ref().map(element));
+                come.extend(new.as_ref().map(element));
+            }
+            diff.push(shape, gone, come);
+        }
+    }
+
+    fn diff_nets(&self, bank: &Bank, program: &NodeProgram, moves: &Moves, diff: &mut Diff) {
+        for (shape, is_ipv4) in [(&chains::NET4, true), (&chains::NET6, false)] {
+            let is_ours = |net: &IpNet| !is_exact(net) && net.addr().is_ipv4() == is_ipv4;
+            if !moves.classes.iter().any(|(net, ..)| is_ours(net)) {
+                continue;
+            }
+            diff.is_whole = false;
+            let flat = |program: &NodeProgram| {
+                let nets = program.classes.iter().filter(|(net, _)| is_ours(net));
+                flatten(nets, is_ipv4, |class| self.class(class))
+            };
+            let old = bank.program.as_deref().map(flat).unwrap_or_default();
+            let new = flat(program);
+            let (old_set, new_set): (BTreeSet<&Element>, BTreeSet<&Element>) =
+                (old.iter().collect(), new.iter().collect());
+            let gone = old.iter().filter(|e| !new_set.contains(e)).cloned().collect();
+            let come = new.iter().filter(|e| !old_set.contains(e)).cloned().collect();
+            diff.push(shape, gone, come);
+        }
+    }
+
+    fn diff_entries(&self, moves: &Moves, fresh: &Fresh, diff: &mut Diff) {
+        let (mut gone, mut come) = (Vec::new(), Vec::new());
+        for ((program, class), old, new) in &moves.entries {
+            let is_new = fresh.classes.contains(&class.0) || fresh.programs.contains(&program.0);
+            diff.is_whole &= old.is_none() && is_new;
+            let element = |row: &RowId| {
+                let class = self.class(*class).to_ne_bytes();
+                let key = [class, self.programs.get(program.0).to_ne_bytes()].concat();
+                Element { key, value: Some(self.rows.get(row.0)) }
+            };
+            gone.extend(old.as_ref().map(element));
+            come.extend(new.as_ref().map(element));
+        }
+        diff.push(&chains::ENTRY, gone, come);
+    }
+
+    /// Whether the program fits, with every id defined; before anything is planned.
+    pub fn check(
+        &self,
+        program: &NodeProgram,
+        locals: &Locals,
+        sizes: &MapSizes,
+    ) -> Result<(), EnforceError> {
+        for (ingress, egress) in locals.values() {
+            for id in [ingress, egress] {
+                if !program.entries.contains_key(&(*id, ClassId::OUTSIDE)) {
+                    return Err(dangling(program, format!("program {id}")));
+                }
+            }
+        }
+        let (mut exact, mut nets) = ([0u64; 2], [0u64; 2]);
+        for net in program.classes.keys() {
+            let counts = if is_exact(net) { &mut exact } else { &mut nets };
+            if let Some(n) = counts.get_mut(usize::from(net.addr().is_ipv6())) {
+                *n += 1;
+            }
+        }
+        let [exact4, exact6] = exact;
+        let [nets4, nets6] = nets;
+        for (map, needed, available) in [
+            ("classes4", exact4, sizes.classes),
+            ("classes6", exact6, sizes.classes),
+            ("prefixes4", nets4, sizes.prefixes),
+            ("prefixes6", nets6, sizes.prefixes),
+            ("entries", program.entries.len() as u64, sizes.entries),
+            ("rows", program.rows.len() as u64, sizes.rows),
+            ("endpoints", locals.len() as u64, sizes.endpoints),
+        ] {
+            let available = u64::from(available);
+            if needed > available {
+                let revision = program.revision;
+                return Err(EnforceError::Capacity { map, needed, available, revision });
+            }
+        }
+        Ok(())
+    }
+
+    /// Elements that stay from rows that nobody uses any more: when there are many, the table is made
+    /// anew.
+    pub fn is_littered(&self, program: &NodeProgram) -> bool {
+        let n_rows = program.rows.len();
+        self.rows.known.len() > n_rows * 4 + 4_096
+            || self.shapes.n_elements() > 1_048_576.max(self.n_parts * 64)
+    }
+}
+
+impl Diff {
+    fn push(&mut self, shape: &'static MapShape, gone: Vec<Element>, come: Vec<Element>) {
+        if !gone.is_empty() || !come.is_empty() {
+            self.maps.push((shape, gone, come));
+        }
+    }
+
+    fn write(&self, change: &mut Change<'_>, bank: u8) {
+        for (shape, gone, come) in &self.maps {
+            let name = banked(shape.name, bank);
+            change.remove_elements(&name, gone);
+            change.add_elements(&name, come);
+        }
+    }
+}
+
+fn is_exact(net: &IpNet) -> bool {
+    net.prefix_len() == net.max_prefix_len()
+}
+
+fn dangling(program: &NodeProgram, what: String) -> EnforceError {
+    EnforceError::Dangling { what, revision: program.revision }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// The judged addresses where their interface is known.
+pub fn locals(program: &NodeProgram, bindings: &Bindings) -> Locals {
+    let mut locals = Locals::new();
+    for (id, bound) in bindings {
+        let Some(endpoint) = program.endpoints.get(id) else { continue };
+        for (address, ifindex) in bound {
+            if let Some(judges) = endpoint.addresses.get(address) {
+                locals.insert((*ifindex, *address), (judges.ingress, judges.egress));
+            }
+        }
+    }
+    locals
+}
+
+/// Every key whose value is not the same in both.
+fn moved<K: Ord + Copy, V: PartialEq + Copy>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+) -> Moved<K, V> {
+    let mut moved = Vec::new();
+    let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        let order = match (olds.peek(), news.peek()) {
+            (None, None) => return moved,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+        };
+        let before = if order.is_le() { olds.next() } else { None };
+        let after = if order.is_ge() { news.next() } else { None };
+        let (was, is) = (before.map(|(_, v)| *v), after.map(|(_, v)| *v));
+        if let Some((key, _)) = before.or(after)
+            && was != is
+        {
+            moved.push((*key, was, is));
+        }
+    }
+}
+

@@ -1,0 +1,220 @@
+//! The node's table in the kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bulkhead_types::Revision;
+use bulkhead_wire::NodeProgram;
+
+use super::banks::{Banks, Locals};
+use super::chains::{self, STATE, banked, choose_bank};
+use super::message::{Attributes, TABLES, attribute, attributes};
+use super::objects::{Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, INET};
+use super::socket::Socket;
+use crate::limits::MapSizes;
+use crate::node::EnforceError;
+
+/// Keys of the map `state`.
+const STATE_REVISION_LOW: u32 = 0;
+const STATE_REVISION_HIGH: u32 = 1;
+/// Raised when the rules change; a table of another layout is replaced with the first program.
+const STATE_LAYOUT: u32 = 2;
+const LAYOUT: u32 = 1;
+const STATE_BANK: u32 = 3;
+
+/// Of nftables: every change of any table.
+const GROUP_TABLES: u32 = 7;
+
+pub struct Table {
+    pub name: String,
+    socket: Socket,
+    /// Tells of changes by anybody.
+    alarm: Socket,
+    banks: Banks,
+    /// Interface and address of what an earlier process opened.
+    found: BTreeSet<(u32, IpAddr)>,
+    /// The kernel's table is not what `banks` say, or was made by an earlier process.
+    is_foreign: bool,
+    revision: Revision,
+    prefixes: Vec<String>,
+    log_group: u16,
+    sizes: MapSizes,
+}
+
+/// One table a pin folder, so that two nodes on one machine do not meet.
+pub fn table_name(pin_dir: &Path) -> String {
+    let folder = pin_dir.file_name().unwrap_or_default().to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let plain: String = folder.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    match plain.strip_prefix("bulkhead") {
+        Some(rest) => format!("bulkhead{rest}"),
+        None => format!("bulkhead-{plain}"),
+    }
+}
+
+impl Table {
+    /// Finds the table that an earlier process left, or makes one that lets nothing through the
+    /// workloads' interfaces.
+    pub fn open(
+        name: &str,
+        prefixes: &[String],
+        log_group: u16,
+        sizes: MapSizes,
+    ) -> Result<Self, EnforceError> {
+        let mut table = Self {
+            name: name.to_owned(),
+            socket: Socket::open()?,
+            alarm: Socket::open()?,
+            banks: Banks::default(),
+            found: BTreeSet::new(),
+            is_foreign: false,
+            revision: Revision(0),
+            prefixes: prefixes.to_vec(),
+            log_group,
+            sizes,
+        };
+        table.alarm.join(GROUP_TABLES)?;
+        let state = table.read(STATE.name)?;
+        let of = |key: u32| state.get(&key.to_ne_bytes()[..]).copied();
+        if of(STATE_LAYOUT).is_none() {
+            table.rebuild(None)?;
+            return Ok(table);
+        }
+        let (low, high) = (of(STATE_REVISION_LOW), of(STATE_REVISION_HIGH));
+        table.revision = Revision(u64::from(low.unwrap_or(0)) | u64::from(high.unwrap_or(0)) << 32);
+        table.is_foreign = true;
+        table.find(u8::from(of(STATE_BANK) == Some(1)))?;
+        Ok(table)
+    }
+
+    /// What stands open, and that new prefixes stand closed.
+    fn find(&mut self, bank: u8) -> Result<(), EnforceError> {
+        for map in [chains::IN4, chains::IN6] {
+            for key in self.read(&banked(map.name, bank))?.keys() {
+                let Some((ifindex, octets)) = key.split_first_chunk() else { continue };
+                let v4 = octets.try_into().map(|octets: [u8; 4]| IpAddr::from(octets));
+                let v6 = octets.try_into().map(|octets: [u8; 16]| IpAddr::from(octets));
+                self.found.extend(v4.or(v6).map(|address| (u32::from_ne_bytes(*ifindex), address)));
+            }
+        }
+        let name = self.name.clone();
+        let mut change = Change::new(&name, INET);
+        chains::choose_interfaces(&mut change, &self.prefixes);
+        self.socket.commit("close the workloads' interfaces", &change.batch)
+    }
+
+    pub fn is_open(&self, ifindex: u32) -> bool {
+        self.found.iter().any(|(known, _)| *known == ifindex) || self.banks.is_open(ifindex)
+    }
+
+    /// Addresses that were not at this place before.
+    pub fn newcomers(&self, locals: &Locals) -> Vec<IpAddr> {
+        let mut new = self.banks.newcomers(locals);
+        new.retain(|key| !self.found.contains(key));
+        new.into_iter().map(|(_, address)| address).collect()
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    pub fn alarm(&mut self) -> &mut Socket {
+        &mut self.alarm
+    }
+
+    /// Of the tables' own changes, by which the alarm tells them from others'.
+    pub fn port(&self) -> u32 {
+        self.socket.port()
+    }
+
+    /// Judges by the program from the next packet on.
+    pub fn enforce(
+        &mut self,
+        program: &Arc<NodeProgram>,
+        locals: Locals,
+    ) -> Result<(), EnforceError> {
+        self.banks.check(program, &locals, &self.sizes)?;
+        if self.is_foreign || self.banks.is_littered(program) {
+            return self.rebuild(Some((program, locals)));
+        }
+        let name = self.name.clone();
+        let mut change = Change::new(&name, INET);
+        // From here on the banks may say more than the kernel has.
+        self.is_foreign = true;
+        self.banks.plan(&mut change, program, locals)?;
+        write_state(&mut change, program.revision, self.banks.active, true);
+        self.socket.commit("change the table", &change.batch)?;
+        self.is_foreign = false;
+        self.revision = program.revision;
+        Ok(())
+    }
+
+    /// Replaces the whole table in one transaction; packets are judged by the old one until it is done.
+    pub fn rebuild(
+        &mut self,
+        program: Option<(&Arc<NodeProgram>, Locals)>,
+    ) -> Result<(), EnforceError> {
+        let name = self.name.clone();
+        let mut change = Change::new(&name, INET);
+        change.make_table();
+        change.delete_table();
+        change.make_table();
+        chains::make(&mut change, &self.prefixes, self.log_group);
+        let mut banks = Banks::default();
+        let mut revision = Revision(0);
+        if let Some((program, locals)) = program {
+            banks.plan(&mut change, program, locals)?;
+            revision = program.revision;
+        }
+        choose_bank(&mut change, banks.active);
+        write_state(&mut change, revision, banks.active, false);
+        self.socket.commit("replace the table", &change.batch)?;
+        self.banks = banks;
+        self.found.clear();
+        self.is_foreign = false;
+        self.revision = revision;
+        Ok(())
+    }
+
+    /// The elements of a map; none where there is no such map.
+    pub fn read(&mut self, map: &str) -> Result<BTreeMap<Vec<u8>, u32>, EnforceError> {
+        let mut elements = BTreeMap::new();
+        let asked = Attributes::new().text(1, &self.name).text(2, map);
+        self.socket.dump("read a map", (TABLES << 8 | GET_ELEMENT, INET), &asked, |message| {
+            for (_, element) in message.find(3).into_iter().flat_map(attributes) {
+                let inside =
+                    |kind| attribute(element, kind).and_then(|nested| attribute(nested, 1));
+                if let (Some(key), Some(value)) = (inside(ELEMENT_KEY), inside(ELEMENT_DATA)) {
+                    let value = value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+                    elements.insert(key.to_vec(), value);
+                }
+            }
+        })?;
+        Ok(elements)
+    }
+
+    pub fn remove(name: &str) -> Result<(), EnforceError> {
+        let mut change = Change::new(name, INET);
+        change.make_table();
+        change.delete_table();
+        Socket::open()?.commit("remove the table", &change.batch)
+    }
+}
+
+fn write_state(change: &mut Change<'_>, revision: Revision, bank: u8, replaces: bool) {
+    let element =
+        |key: u32, value: u32| Element { key: key.to_ne_bytes().to_vec(), value: Some(value) };
+    let [low, high] = [revision.0 as u32, (revision.0 >> 32) as u32];
+    let elements = [
+        element(STATE_REVISION_LOW, low),
+        element(STATE_REVISION_HIGH, high),
+        element(STATE_LAYOUT, LAYOUT),
+        element(STATE_BANK, u32::from(bank)),
+    ];
+    if replaces {
+        change.remove_elements(STATE.name, &elements);
+    }
+    change.add_elements(STATE.name, &elements);
+}
