@@ -408,4 +408,3 @@ fn moved<K: Ord + Copy, V: PartialEq + Copy>(
         }
     }
 }
-

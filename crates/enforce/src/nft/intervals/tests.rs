@@ -3,8 +3,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bulkhead_wire::{ClassId, NodeProgram};
 use ipnet::IpNet;
+use rand::prelude::*;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 
 use super::flatten;
 
