@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define BULKHEAD_LAYOUT 1
+#define BULKHEAD_LAYOUT 3
 
 #define ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has moved")
 #define ASSERT_AT(type, field, at)                                                                 \
@@ -30,15 +30,23 @@ ASSERT_SIZE(struct endpoint_key, 20);
 ASSERT_AT(struct endpoint_key, local, 4);
 
 /* `lane` says which half of a class_value goes with these programs: one element is replaced at once,
- * so programs and classes change together. */
-struct endpoint {
+ * so programs and classes change together. `mac`: the only link address that it may send from, in the
+ * order of the wire with two zero bytes behind it; 0: any. */
+struct judges {
 	__u32 slot;
 	__u32 ingress;
 	__u32 egress;
 	__u32 lane;
 };
-ASSERT_SIZE(struct endpoint, 16);
-ASSERT_AT(struct endpoint, lane, 12);
+ASSERT_SIZE(struct judges, 16);
+ASSERT_AT(struct judges, lane, 12);
+
+struct endpoint {
+	struct judges judges;
+	__u64 mac;
+};
+ASSERT_SIZE(struct endpoint, 24);
+ASSERT_AT(struct endpoint, mac, 16);
 
 /* `lane` is a bit. Another one says that rules by DNS name judge what this endpoint sends. */
 #define ENDPOINT_LANE 1u
@@ -231,6 +239,7 @@ enum reason {
 	REASON_STRAY_RESET,  /* a TCP reset of no known flow that policy denies; never reported */
 	REASON_LOST_EVENT,   /* not a drop: the ring buffer was full */
 	REASON_FLOWS_FULL,   /* not a drop: judged, but not remembered */
+	REASON_NOT_ITS_MAC,
 	REASONS = 16,
 };
 

@@ -65,7 +65,7 @@ INLINE __u32 leaf_of(__u64 judged)
 /* A packet on its way into the flow table. */
 struct passage {
 	struct flow_key key;
-	struct endpoint endpoint;
+	struct judges endpoint;
 	struct occasion occasion;
 	__u64 epoch;
 	__u64 bytes;

@@ -66,15 +66,26 @@ struct ipv6_header {
 };
 ASSERT_SIZE(struct ipv6_header, 40);
 
-/* Where the network header starts, and its ethertype in host order; 0 where there is none. */
-INLINE __u16 link_header(const struct __sk_buff *skb, __u32 *l3)
-{
-	__u16 type = 0;
-	__u32 at = 12;
+struct ethernet_header {
+	__u8 dst[6];
+	__u8 src[6];
+	__u16 type;
+};
+ASSERT_SIZE(struct ethernet_header, 14);
 
-	if (load_bytes(skb, at, &type, 2))
+/* Where the network header starts, and its ethertype in host order; 0 where there is none. `sender`
+ * is the source of the frame in the shape of an endpoint's `mac`. */
+INLINE __u16 link_header(const struct __sk_buff *skb, __u32 *l3, __u64 *sender)
+{
+	struct ethernet_header ethernet;
+	__u16 type;
+	__u32 at = sizeof(ethernet);
+
+	*sender = 0;
+	if (load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
 		return 0;
-	at += 2;
+	__builtin_memcpy(sender, ethernet.src, sizeof(ethernet.src));
+	type = ethernet.type;
 	for (int tag = 0; tag < VLAN_TAGS_MAX; tag++) {
 		if (HOST16(type) != ETHERTYPE_VLAN && HOST16(type) != ETHERTYPE_QINQ)
 			break;

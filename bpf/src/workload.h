@@ -3,6 +3,7 @@
 #pragma once
 
 #include "abi.h"
+#include "arp.h"
 #include "dns.h"
 #include "endpoints.h"
 #include "flows.h"
@@ -92,9 +93,12 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 	/* Before anything that decides, so that a flow is never marked newer than it was judged. */
 	passage.epoch = config_at(CONFIG_EPOCH);
 
-	__u16 type = link_header(skb, &packet.l3);
-	if (type == ETHERTYPE_ARP)
-		return VERDICT_NEXT;
+	__u64 sender_mac;
+	__u16 type = link_header(skb, &packet.l3, &sender_mac);
+	if (type == ETHERTYPE_ARP) {
+		reason = from_workload ? arp_fault(skb, packet.l3, sender_mac) : REASON_NONE;
+		return reason ? drop(reason, occasion, &packet) : VERDICT_NEXT;
+	}
 	if (type != ETHERTYPE_IPV4 && type != ETHERTYPE_IPV6)
 		return drop(REASON_NOT_IP, occasion, &packet);
 	reason = parse_ip(skb, &packet, type == ETHERTYPE_IPV4, 0);
@@ -115,7 +119,9 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 							       : REASON_NO_PROGRAM;
 		return drop(reason, occasion, &packet);
 	}
-	passage.endpoint = *endpoint;
+	if (from_workload && endpoint->mac && endpoint->mac != sender_mac)
+		return drop(REASON_NOT_ITS_MAC, occasion, &packet);
+	passage.endpoint = endpoint->judges;
 	if (packet.fragment != FRAGMENT_NONE) {
 		reason = recall_fragment(passage.endpoint.slot, &packet);
 		if (reason)

@@ -33,6 +33,10 @@ pub struct WorkloadSpec {
     /// Host-side interface on the node; found by address when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// The only link (MAC) address that the workload may send from; any when unset, except that what
+    /// is found through a container's network namespace has the one that it has there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
     /// What it listens on; gives names to ports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<WorkloadPort>,

@@ -204,6 +204,7 @@ fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
         addresses: [(LOCAL, judges)].into(),
         staged: bulkhead_wire::JudgedAddresses::default(),
         interface: None,
+        mac: None,
     };
     Arc::make_mut(&mut program.endpoints).insert(endpoint.id.clone(), endpoint.into());
     let mut bench = Bench::sized(MapSizes::DEFAULT);

@@ -65,12 +65,12 @@ impl Names {
             for address in endpoint.addresses.keys() {
                 self.by_address.insert(*address, Arc::clone(&owner));
             }
-            for ifindex in bindings.get(id).into_iter().flat_map(|bound| bound.values()) {
-                let content = endpoint_content(id, *ifindex);
+            for place in bindings.get(id).into_iter().flat_map(|bound| bound.values()) {
+                let content = endpoint_content(id, place.ifindex);
                 if let Some(slot) = tables.slots.of(SlotKind::Endpoint, content) {
                     self.endpoints.insert(slot, Arc::clone(&owner));
                 }
-                self.by_interface.insert(*ifindex, Arc::clone(&owner));
+                self.by_interface.insert(place.ifindex, Arc::clone(&owner));
             }
         }
         // Slots count up, so the first ones are the oldest.

@@ -1,9 +1,12 @@
-//! Interfaces and host routes of the current network namespace, by rtnetlink.
+//! Interfaces and host routes of the current network namespace, by rtnetlink, and what is at the other
+//! end of the interfaces.
 //!
 //! A notification says only that something moved; then everything is listed again. That is simple,
 //! cannot drift, and a node has hundreds of interfaces, not millions.
 
+pub mod far;
 mod message;
+mod option;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +19,10 @@ use nix::sys::socket::{
 };
 
 use crate::node::EnforceError;
-use message::{Listed, RTM_GETLINK, RTM_GETROUTE};
+use far::Peer;
+use message::{Listed, Part, RTM_GETLINK, RTM_GETROUTE};
+
+pub use message::FarEnd;
 
 /// RTMGRP_LINK, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE.
 const GROUPS: u32 = 0x1 | 0x40 | 0x400;
@@ -29,6 +35,10 @@ pub struct Topology {
     pub interfaces: BTreeMap<u32, String>,
     /// Address to interface, from the host routes.
     pub routes: BTreeMap<IpAddr, u32>,
+    /// Interfaces whose other end is in another network namespace.
+    pub far: BTreeMap<u32, FarEnd>,
+    /// What is there; filled in by [`far::FarEnds`].
+    pub peers: BTreeMap<u32, Peer>,
 }
 
 /// Becomes readable when links or routes have moved.
@@ -84,14 +94,16 @@ pub fn topology(prefixes: &[String]) -> Result<Topology, EnforceError> {
         let listed = dump(request).map_err(|error| failed("list links and routes", error))?;
         for item in listed {
             match item {
-                Listed::Link { ifindex, name } => {
+                Listed::Link { ifindex, name, far, .. } => {
                     if prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())) {
                         topology.interfaces.insert(ifindex, name);
+                        topology.far.extend(far.map(|far| (ifindex, far)));
                     }
                 }
                 Listed::HostRoute { address, ifindex, priority } => {
                     routes.push((address, ifindex, priority));
                 }
+                Listed::Address { .. } => {}
             }
         }
     }
@@ -112,28 +124,32 @@ pub fn topology(prefixes: &[String]) -> Result<Topology, EnforceError> {
 fn dump(request: u16) -> io::Result<Vec<Listed>> {
     // A dump that the kernel interrupted may be incomplete; the next one seldom is.
     const ATTEMPTS: usize = 5;
-    let mut listed = Vec::new();
+    let mut whole = Part::default();
     for _ in 0..ATTEMPTS {
         let socket = open(SockFlag::empty(), 0)?;
-        send(socket.as_raw_fd(), &message::request(request), MsgFlags::empty())?;
-        listed.clear();
-        let mut interrupted = false;
-        let mut buffer = vec![0; RECEIVE_BYTES];
-        loop {
-            let n = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-            let part = message::parse(buffer.get(..n).unwrap_or_default());
-            interrupted |= part.interrupted;
-            listed.extend(part.listed);
-            if let Some(error) = part.error {
-                return Err(io::Error::from_raw_os_error(error));
-            }
-            if part.done || n == 0 {
-                break;
-            }
-        }
-        if !interrupted {
+        whole = exchange(&socket, &message::request(request))?;
+        if !whole.interrupted {
             break;
         }
     }
-    Ok(listed)
+    Ok(whole.listed)
+}
+
+/// One request and everything that answers it: one message, or a list that says when it is done.
+fn exchange(socket: &OwnedFd, request: &[u8]) -> io::Result<Part> {
+    send(socket.as_raw_fd(), request, MsgFlags::empty())?;
+    let mut whole = Part::default();
+    let mut buffer = vec![0; RECEIVE_BYTES];
+    loop {
+        let n = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        let part = message::parse(buffer.get(..n).unwrap_or_default());
+        whole.interrupted |= part.interrupted;
+        whole.listed.extend(part.listed);
+        if let Some(error) = part.error {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        if part.done || !part.goes_on || n == 0 {
+            return Ok(whole);
+        }
+    }
 }

@@ -7,6 +7,7 @@
 mod backend;
 mod bind;
 mod ebpf;
+mod far;
 mod nft;
 mod worker;
 
@@ -73,6 +74,8 @@ pub struct EnforceReport {
     pub waiting: Vec<EndpointId>,
     /// Interfaces that pass nothing because no endpoint is matched to them.
     pub closed_interfaces: Vec<String>,
+    /// Endpoints whose interface cannot be told, in sentences.
+    pub doubts: Vec<String>,
     /// What of the program decides no packet here, in sentences.
     pub unheeded: Vec<String>,
     /// Flow records and kernel events that were lost since the start.

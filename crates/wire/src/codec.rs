@@ -71,6 +71,8 @@ pub enum Problem {
     UnknownValue { value: i32 },
     #[error("has {bytes} bytes: an address has 4 or 16")]
     NotAnAddress { bytes: usize },
+    #[error("is no link address of one interface")]
+    Mac,
     #[error("has bits beyond its length")]
     NotAPrefix,
     #[error("says again what an earlier one says")]

@@ -231,6 +231,9 @@ pub struct EndpointProgram {
     pub addresses: Vec<JudgedAddress>,
     #[prost(string, optional, tag = "4")]
     pub interface: Option<String>,
+    /// 6 bytes, or none.
+    #[prost(bytes = "vec", tag = "5")]
+    pub mac: Vec<u8>,
     #[prost(message, repeated, tag = "10")]
     pub staged: Vec<JudgedAddress>,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bulkhead_types::{EndpointId, Labels, Revision, RuleRef, ToHost};
+use bulkhead_types::{EndpointId, Labels, Mac, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct EndpointProgram {
     pub staged: JudgedAddresses,
     /// The host-side interface, where the API names it; otherwise the node finds it by address.
     pub interface: Option<String>,
+    /// The only link address that it may send from, where the API names it.
+    pub mac: Option<Mac>,
 }
 
 /// Everything a node needs to judge any packet of its own endpoints, and nothing else.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bulkhead_types::{
     Decision, Direction, EndpointId, EndpointKind, FailsafePort, HostInterface, HostStage, Labels,
-    Packet, PolicyKind, PolicyRef, Protocol, Revision, RuleRef, ToHost, Verdict,
+    Mac, Packet, PolicyKind, PolicyRef, Protocol, Revision, RuleRef, ToHost, Verdict,
 };
 use bulkhead_wire::delta::Change;
 use bulkhead_wire::row::Leaf;
@@ -134,14 +134,17 @@ fn judges() -> impl Strategy<Value = Judges> {
 
 fn endpoints() -> impl Strategy<Value = BTreeMap<EndpointId, Arc<EndpointProgram>>> {
     let addresses = || btree_map(address(), judges(), 0..3).prop_map(JudgedAddresses::from);
-    let body = (labels(), addresses(), addresses(), option::of(name()));
+    let mac = any::<[u8; 6]>().prop_map(|octets| Mac::try_from(octets).ok());
+    let body = (labels(), addresses(), addresses(), option::of(name()), mac);
     btree_map(endpoint_id(), body, 0..4).prop_map(|bodies| {
-        let endpoint =
-            |(id, (labels, addresses, staged, interface)): (EndpointId, (Labels, _, _, _))| {
-                let labels = Arc::new(labels);
-                (id.clone(), Arc::new(EndpointProgram { id, labels, addresses, staged, interface }))
-            };
-        bodies.into_iter().map(endpoint).collect()
+        let mut endpoints = BTreeMap::new();
+        for (id, (labels, addresses, staged, interface, mac)) in bodies {
+            let labels = Arc::new(labels);
+            let program =
+                EndpointProgram { id: id.clone(), labels, addresses, staged, interface, mac };
+            endpoints.insert(id, Arc::new(program));
+        }
+        endpoints
     })
 }
 

@@ -9,7 +9,7 @@
 use core::mem::{offset_of, size_of};
 
 /// `BULKHEAD_LAYOUT` of the header.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 3;
 
 /// May be read from and written as bytes.
 ///
@@ -70,8 +70,15 @@ pub struct Endpoint {
     pub ingress: u32,
     pub egress: u32,
     pub lane: u32,
+    /// The only link address that it may send from, see [`mac_word`]; 0: any.
+    pub mac: u64,
 }
-plain!(Endpoint, 16, lane at 12);
+plain!(Endpoint, 24, lane at 12, mac at 16);
+
+/// A link address as it lies in an [`Endpoint`].
+pub fn mac_word([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+}
 
 /// The bits of [`Endpoint::lane`]: the lane, and whether rules by DNS name judge what is sent.
 pub const ENDPOINT_LANE: u32 = 1;
@@ -239,6 +246,7 @@ pub const REASON_LINK_NOISE: u8 = 6;
 pub const REASON_STRAY_RESET: u8 = 7;
 pub const REASON_LOST_EVENT: u8 = 8;
 pub const REASON_FLOWS_FULL: u8 = 9;
+pub const REASON_NOT_ITS_MAC: u8 = 10;
 pub const REASONS: usize = 16;
 
 #[repr(C)]

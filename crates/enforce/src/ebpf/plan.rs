@@ -16,8 +16,8 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bulkhead_enforce_abi::{CLASS_OUTSIDE, ENDPOINT_NAMES, Endpoint, EndpointKey};
-use bulkhead_types::{EndpointId, EndpointKind};
+use bulkhead_enforce_abi::{CLASS_OUTSIDE, ENDPOINT_NAMES, Endpoint, EndpointKey, mac_word};
+use bulkhead_types::{EndpointId, EndpointKind, Mac};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::{ClassId, NodeProgram};
 
@@ -27,8 +27,22 @@ use crate::limits::MapSizes;
 use crate::node::EnforceError;
 use crate::realized::{SlotKind, Slots, Tables, mapped};
 
-/// On which interface each address of an endpoint is.
-pub type Bindings = BTreeMap<EndpointId, BTreeMap<IpAddr, u32>>;
+/// Where one address of an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub ifindex: u32,
+    /// The only link address that it may send from there; any where `None`.
+    pub mac: Option<Mac>,
+}
+
+/// Where each address of an endpoint is.
+pub type Bindings = BTreeMap<EndpointId, BTreeMap<IpAddr, Place>>;
+
+impl From<u32> for Place {
+    fn from(ifindex: u32) -> Self {
+        Self { ifindex, mac: None }
+    }
+}
 
 /// Names one attachment of an endpoint. Another interface makes another endpoint slot, so what was
 /// seen on the old one is never taken for the new.
@@ -201,7 +215,7 @@ fn wanted_endpoints(
         let Some(bound) = bindings.get(id) else { continue };
         let sees_names = names::sees(program, endpoint);
         for (address, judges) in &endpoint.addresses {
-            let Some(ifindex) = bound.get(address).copied() else { continue };
+            let Some(Place { ifindex, mac }) = bound.get(address).copied() else { continue };
             let slot = slots.get_or_add(SlotKind::Endpoint, endpoint_content(id, ifindex));
             let of_program = |of: bulkhead_wire::ProgramId| {
                 slots
@@ -213,6 +227,7 @@ fn wanted_endpoints(
                 ingress: of_program(judges.ingress)?,
                 egress: of_program(judges.egress)?,
                 lane: if sees_names { ENDPOINT_NAMES } else { 0 },
+                mac: mac.map_or(0, |mac| mac_word(mac.octets())),
             };
             wanted.insert(EndpointKey { ifindex, local: mapped(*address) }, value);
         }

@@ -2,21 +2,36 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use bulkhead_types::Mac;
+
 pub const RTM_NEWLINK: u16 = 16;
 pub const RTM_GETLINK: u16 = 18;
+pub const RTM_NEWADDR: u16 = 20;
+pub const RTM_GETADDR: u16 = 22;
 pub const RTM_NEWROUTE: u16 = 24;
 pub const RTM_GETROUTE: u16 = 26;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_MULTI: u16 = 0x2;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
 
 const HEADER: usize = 16;
 const IFINFO: usize = 16;
+const IFADDR: usize = 8;
 const RTMSG: usize = 12;
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_LINK: u16 = 5;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_TARGET_NETNSID: u16 = 46;
+const IFLA_INFO_KIND: u16 = 1;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_TARGET_NETNSID: u16 = 10;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_PRIORITY: u16 = 6;
@@ -24,11 +39,22 @@ const RTN_UNICAST: u8 = 1;
 const RTM_F_CLONED: u32 = 0x200;
 /// The nested and byte-order bits of an attribute's type.
 const TYPE_MASK: u16 = 0x3fff;
+/// Kinds of links that have exactly one other end.
+const PAIRED: [&[u8]; 2] = [b"veth", b"netkit"];
+
+/// The other end of a link, in another network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FarEnd {
+    /// How the namespace that was asked calls the other one.
+    pub netns: i32,
+    pub ifindex: u32,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
-    Link { ifindex: u32, name: String },
+    Link { ifindex: u32, name: String, mac: Option<Mac>, far: Option<FarEnd> },
     HostRoute { address: IpAddr, ifindex: u32, priority: u32 },
+    Address { address: IpAddr, ifindex: u32 },
 }
 
 #[derive(Debug, Default)]
@@ -36,18 +62,49 @@ pub struct Part {
     pub listed: Vec<Listed>,
     pub done: bool,
     pub interrupted: bool,
+    /// It belongs to a list: more comes until `done`.
+    pub goes_on: bool,
     pub error: Option<i32>,
+}
+
+fn message(kind: u16, flags: u16, body: &[u8], netns: Option<(u16, i32)>) -> Vec<u8> {
+    let attribute = if netns.is_some() { 8 } else { 0 };
+    let length = HEADER + body.len() + attribute;
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend_from_slice(&(length as u32).to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(&(NLM_F_REQUEST | flags).to_ne_bytes());
+    bytes.resize(HEADER, 0);
+    bytes.extend_from_slice(body);
+    if let Some((attribute, netns)) = netns {
+        bytes.extend_from_slice(&8u16.to_ne_bytes());
+        bytes.extend_from_slice(&attribute.to_ne_bytes());
+        bytes.extend_from_slice(&netns.to_ne_bytes());
+    }
+    bytes
 }
 
 /// A request to list everything of one kind.
 pub fn request(kind: u16) -> Vec<u8> {
-    let body = if kind == RTM_GETLINK { IFINFO } else { RTMSG };
-    let mut bytes = Vec::with_capacity(HEADER + body);
-    bytes.extend_from_slice(&((HEADER + body) as u32).to_ne_bytes());
-    bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    bytes.resize(HEADER + body, 0);
-    bytes
+    let body: &[u8] = if kind == RTM_GETLINK { &[0; IFINFO] } else { &[0; RTMSG] };
+    message(kind, NLM_F_DUMP, body, None)
+}
+
+/// A request for one link of another network namespace.
+pub fn link_request(at: FarEnd) -> Vec<u8> {
+    let mut body = [0; IFINFO];
+    if let Some(index) = body.get_mut(4..8) {
+        index.copy_from_slice(&at.ifindex.to_ne_bytes());
+    }
+    message(RTM_GETLINK, 0, &body, Some((IFLA_TARGET_NETNSID, at.netns)))
+}
+
+/// A request to list the addresses of one link of another network namespace. The kernel heeds the
+/// namespace and the link only for sockets that ask for strict checks.
+pub fn addresses_request(at: FarEnd, family: i32) -> Vec<u8> {
+    let [a, b, c, d] = at.ifindex.to_ne_bytes();
+    let body: [u8; IFADDR] = [family as u8, 0, 0, 0, a, b, c, d];
+    message(RTM_GETADDR, NLM_F_DUMP, &body, Some((IFA_TARGET_NETNSID, at.netns)))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -65,10 +122,12 @@ pub fn parse(mut bytes: &[u8]) -> Part {
     {
         let Some(body) = bytes.get(HEADER..length as usize) else { break };
         part.interrupted |= flags & NLM_F_DUMP_INTR != 0;
+        part.goes_on |= flags & NLM_F_MULTI != 0;
         match kind {
             NLMSG_DONE => part.done = true,
             NLMSG_ERROR => part.error = u32_at(body, 0).map(|code| -(code as i32)),
             RTM_NEWLINK => part.listed.extend(link(body)),
+            RTM_NEWADDR => part.listed.extend(link_address(body)),
             RTM_NEWROUTE => part.listed.extend(host_route(body)),
             _ => {}
         }
@@ -87,11 +146,46 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
+fn text(value: &[u8]) -> &[u8] {
+    value.strip_suffix(&[0]).unwrap_or(value)
+}
+
 fn link(body: &[u8]) -> Option<Listed> {
     let ifindex = u32_at(body, 4)?;
-    let (_, name) = attributes(body.get(IFINFO..)?).find(|(kind, _)| *kind == IFLA_IFNAME)?;
-    let name = name.strip_suffix(&[0]).unwrap_or(name);
-    Some(Listed::Link { ifindex, name: String::from_utf8_lossy(name).into_owned() })
+    let (mut name, mut mac, mut other, mut netns, mut is_paired) = (None, None, None, None, false);
+    for (kind, value) in attributes(body.get(IFINFO..)?) {
+        match kind {
+            IFLA_IFNAME => name = Some(String::from_utf8_lossy(text(value)).into_owned()),
+            IFLA_ADDRESS => mac = <[u8; 6]>::try_from(value).ok().and_then(|m| m.try_into().ok()),
+            IFLA_LINK => other = u32_at(value, 0),
+            IFLA_LINK_NETNSID => netns = u32_at(value, 0).map(|id| id as i32),
+            IFLA_LINKINFO => {
+                let mut inside = attributes(value);
+                is_paired = inside
+                    .any(|(kind, value)| kind == IFLA_INFO_KIND && PAIRED.contains(&text(value)));
+            }
+            _ => {}
+        }
+    }
+    let far = other.zip(netns).filter(|(_, netns)| is_paired && *netns >= 0);
+    let far = far.map(|(ifindex, netns)| FarEnd { netns, ifindex });
+    Some(Listed::Link { ifindex, name: name?, mac, far })
+}
+
+fn link_address(body: &[u8]) -> Option<Listed> {
+    let family = i32::from(*body.first()?);
+    let ifindex = u32_at(body, 4)?;
+    let (mut local, mut address) = (None, None);
+    let full = if family == libc::AF_INET { 32 } else { 128 };
+    for (kind, value) in attributes(body.get(IFADDR..)?) {
+        match kind {
+            IFA_LOCAL => local = parse_address(family, full, value),
+            // Of a point-to-point link this is the other side, and the local one is said too.
+            IFA_ADDRESS => address = parse_address(family, full, value),
+            _ => {}
+        }
+    }
+    Some(Listed::Address { address: local.or(address)?, ifindex })
 }
 
 fn host_route(body: &[u8]) -> Option<Listed> {
@@ -131,11 +225,7 @@ mod tests {
     use super::*;
 
     fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-        let mut bytes = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.resize(HEADER, 0);
-        bytes.extend_from_slice(body);
-        bytes
+        super::message(kind, 0, body, None)
     }
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -162,12 +252,39 @@ mod tests {
     }
 
     #[test]
+    fn only_a_pair_has_a_far_end() {
+        let far = |kind: &[u8]| {
+            let mut body = vec![0; IFINFO];
+            body.extend(attribute(IFLA_IFNAME, b"x\0"));
+            body.extend(attribute(IFLA_LINK, &2u32.to_ne_bytes()));
+            body.extend(attribute(IFLA_LINKINFO, &attribute(IFLA_INFO_KIND, kind)));
+            body.extend(attribute(IFLA_LINK_NETNSID, &5i32.to_ne_bytes()));
+            match parse(&message(RTM_NEWLINK, &body)).listed.as_slice() {
+                [Listed::Link { far, .. }] => *far,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(far(b"veth\0"), Some(FarEnd { netns: 5, ifindex: 2 }));
+        assert_eq!(far(b"macvlan\0"), None);
+    }
+
+    #[test]
+    fn the_address_of_a_point_to_point_link_is_the_near_one() {
+        let mut body = vec![libc::AF_INET as u8, 32, 0, 0];
+        body.extend_from_slice(&3u32.to_ne_bytes());
+        body.extend(attribute(IFA_ADDRESS, &[10, 0, 0, 1]));
+        body.extend(attribute(IFA_LOCAL, &[10, 0, 0, 2]));
+        let near = Listed::Address { address: IpAddr::from([10, 0, 0, 2]), ifindex: 3 };
+        assert_eq!(parse(&message(RTM_NEWADDR, &body)).listed, [near]);
+    }
+
+    #[test]
     fn a_truncated_message_is_skipped() {
         let mut body = vec![0; IFINFO];
         body[4] = 9;
         body.extend(attribute(IFLA_IFNAME, b"bhl0\0"));
         let whole = message(RTM_NEWLINK, &body);
-        let link = Listed::Link { ifindex: 9, name: "bhl0".to_owned() };
+        let link = Listed::Link { ifindex: 9, name: "bhl0".to_owned(), mac: None, far: None };
         assert_eq!(parse(&whole).listed, [link]);
         for length in 0..whole.len() {
             assert_eq!(parse(&whole[..length]).listed, [], "at {length} bytes");

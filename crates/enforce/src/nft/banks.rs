@@ -375,9 +375,9 @@ pub fn locals(program: &NodeProgram, bindings: &Bindings) -> Locals {
     let mut locals = Locals::new();
     for (id, bound) in bindings {
         let Some(endpoint) = program.endpoints.get(id) else { continue };
-        for (address, ifindex) in bound {
+        for (address, place) in bound {
             if let Some(judges) = endpoint.addresses.get(address) {
-                locals.insert((*ifindex, *address), (judges.ingress, judges.egress));
+                locals.insert((place.ifindex, *address), (judges.ingress, judges.egress));
             }
         }
     }

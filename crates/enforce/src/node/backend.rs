@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::ebpf::Bindings;
 use crate::netlink::Topology;
 use crate::node::EnforceError;
+use crate::node::bind::Held;
 
 pub trait Backend {
     /// The revision that the kernel judges by, also where an earlier process brought it there.
@@ -31,6 +32,12 @@ pub trait Backend {
         program: &Arc<NodeProgram>,
         bindings: &Bindings,
     ) -> Result<(), EnforceError>;
+
+    /// Which interfaces endpoints of the program have in the kernel, also where an earlier process put
+    /// them there.
+    fn held(&self, _program: &NodeProgram) -> Held {
+        Held::new()
+    }
 
     /// Whether some endpoint is judged on the interface.
     fn is_open(&self, ifindex: u32) -> bool;

@@ -1,31 +1,143 @@
 //! Which interface each address of an endpoint is on.
+//!
+//! What the host says comes first: the container runtime that made the interface, the API object that
+//! names it, the host's own route. Only then what is found in a container's network namespace, because
+//! a container may be able to change that: such an interface is one endpoint's at a time, and stays so
+//! as long as both exist, whatever addresses the container gives itself later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use bulkhead_wire::NodeProgram;
+use bulkhead_types::{EndpointId, Mac};
+use bulkhead_wire::{EndpointProgram, NodeProgram};
 
-use crate::ebpf::Bindings;
+use crate::ebpf::plan::endpoint_content;
+use crate::ebpf::{Bindings, Place};
 use crate::netlink::Topology;
+use crate::realized::{SlotKind, Tables, mapped};
 
-/// The interface that the program names, or else the one that the node's host route for the address
-/// names. Only attached interfaces count: no other one is judged.
-pub fn bind(program: &NodeProgram, topology: &Topology, attached: &BTreeSet<u32>) -> Bindings {
-    let by_name = |name: &str| {
-        let found = topology.interfaces.iter().find(|(_, known)| *known == name);
-        found.map(|(ifindex, _)| *ifindex)
-    };
-    let mut bindings = Bindings::new();
+/// The interfaces that endpoints have now.
+pub type Held = BTreeMap<u32, EndpointId>;
+
+/// What was found, and what could not be told apart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    pub bindings: Bindings,
+    /// Addresses that several interfaces could be meant by, in sentences.
+    pub doubts: Vec<String>,
+}
+
+/// Sentences of one look; the rest is left out.
+const DOUBTS_MAX: usize = 16;
+
+/// What the kernel has now, also after a restart: a slot's content names its endpoint and interface.
+pub fn held(program: &NodeProgram, tables: &Tables) -> Held {
+    let mut by_address: BTreeMap<_, Vec<(u32, u32)>> = BTreeMap::new();
+    for (key, endpoint) in &tables.endpoints {
+        by_address.entry(key.local).or_default().push((key.ifindex, endpoint.slot));
+    }
+    let mut held = Held::new();
     for (id, endpoint) in program.endpoints.iter() {
-        let named = endpoint.interface.as_deref().map(by_name);
+        let places = endpoint.addresses.keys().filter_map(|a| by_address.get(&mapped(*a)));
+        for (ifindex, slot) in places.flatten() {
+            let content = endpoint_content(id, *ifindex);
+            if tables.slots.of(SlotKind::Endpoint, content) == Some(*slot) {
+                held.insert(*ifindex, id.clone());
+            }
+        }
+    }
+    held
+}
+
+/// Only attached interfaces count: no other one is judged.
+pub fn bind(
+    program: &NodeProgram,
+    topology: &Topology,
+    attached: &BTreeSet<u32>,
+    held: &Held,
+) -> Found {
+    let by_name: BTreeMap<&str, u32> =
+        topology.interfaces.iter().map(|(ifindex, name)| (name.as_str(), *ifindex)).collect();
+    let mut found = Found::default();
+    let mut left = Vec::new();
+    let mut taken: BTreeMap<u32, &EndpointId> = BTreeMap::new();
+    for (id, endpoint) in program.endpoints.iter() {
+        let named = endpoint.interface.as_deref().map(|name| by_name.get(name).copied());
         for address in endpoint.addresses.keys() {
             let ifindex = match named {
                 Some(ifindex) => ifindex,
                 None => topology.routes.get(address).copied(),
             };
-            if let Some(ifindex) = ifindex.filter(|ifindex| attached.contains(ifindex)) {
-                bindings.entry(id.clone()).or_default().insert(*address, ifindex);
+            match ifindex.filter(|ifindex| attached.contains(ifindex)) {
+                Some(ifindex) => {
+                    taken.insert(ifindex, id);
+                    found.put(endpoint, *address, ifindex, topology);
+                }
+                None if named.is_none() => left.push((endpoint.as_ref(), *address)),
+                None => {}
             }
         }
     }
-    bindings
+    for (ifindex, id) in held {
+        if let Some((id, _)) = program.endpoints.get_key_value(id) {
+            taken.entry(*ifindex).or_insert(id);
+        }
+    }
+    let mut by_address: BTreeMap<IpAddr, Vec<u32>> = BTreeMap::new();
+    for (ifindex, peer) in topology.peers.iter().filter(|(ifindex, _)| attached.contains(ifindex)) {
+        for address in &peer.addresses {
+            by_address.entry(*address).or_default().push(*ifindex);
+        }
+    }
+    let seen_at = |address| by_address.get(address).map(Vec::as_slice).unwrap_or_default();
+    let mut claims: BTreeMap<u32, BTreeSet<&EndpointId>> = BTreeMap::new();
+    for (endpoint, address) in &left {
+        for ifindex in seen_at(address) {
+            claims.entry(*ifindex).or_default().insert(&endpoint.id);
+        }
+    }
+    for (endpoint, address) in &left {
+        // Nobody's yet, and nobody else could mean it; or this one's already.
+        let is_its_own = |ifindex: &u32| match taken.get(ifindex) {
+            Some(id) => **id == endpoint.id,
+            None => claims.get(ifindex).is_none_or(|claims| claims.len() == 1),
+        };
+        let own = held.iter().find(|(ifindex, id)| {
+            **id == endpoint.id && attached.contains(ifindex) && is_its_own(ifindex)
+        });
+        let free: Vec<u32> = seen_at(address).iter().copied().filter(is_its_own).collect();
+        match (own, free.as_slice(), seen_at(address)) {
+            (Some((ifindex, _)), ..) => found.put(endpoint, *address, *ifindex, topology),
+            (None, [ifindex], _) => found.put(endpoint, *address, *ifindex, topology),
+            (None, [], []) => {}
+            (None, _, seen) => found.doubt(endpoint, *address, seen, topology),
+        }
+    }
+    found
 }
+
+impl Found {
+    fn put(&mut self, endpoint: &EndpointProgram, at: IpAddr, ifindex: u32, topology: &Topology) {
+        let seen = || topology.peers.get(&ifindex).and_then(|peer| peer.mac);
+        let mac: Option<Mac> = endpoint.mac.or_else(seen);
+        let bound = self.bindings.entry(endpoint.id.clone()).or_default();
+        bound.insert(at, Place { ifindex, mac });
+    }
+
+    fn doubt(&mut self, of: &EndpointProgram, at: IpAddr, several: &[u32], topology: &Topology) {
+        if self.doubts.len() == DOUBTS_MAX {
+            return;
+        }
+        let names = several.iter().filter_map(|ifindex| topology.interfaces.get(ifindex));
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        let id = &of.id;
+        self.doubts.push(format!(
+            "address {at} of {id} is seen behind {}, but not behind it alone or not in its name only: \
+             no interface is taken for its own",
+            names.join(" and ")
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, KernelOp};
 use crate::netlink::Topology;
 use crate::node::backend::{Backend, Sink};
+use crate::node::bind::{Held, held};
 use crate::node::{EnforceError, NodeOptions};
 use crate::realized::{SlotKind, Tables};
 
@@ -125,6 +126,10 @@ impl Backend for Ebpf {
         self.freed_from = Instant::now();
         self.names.learn(program, &self.tables, bindings);
         Ok(())
+    }
+
+    fn held(&self, program: &NodeProgram) -> Held {
+        held(program, &self.tables)
     }
 
     fn is_open(&self, ifindex: u32) -> bool {

@@ -14,10 +14,12 @@ use tokio::sync::{mpsc, watch};
 use crate::ebpf::Bindings;
 use crate::events::unix_now_ns;
 use crate::kernel::linux::poll::wait_for;
+use crate::netlink::far::{FarEnds, FarMonitor};
 use crate::netlink::{Monitor, Topology, topology};
 use crate::node::backend::{Backend, Sink};
-use crate::node::bind::bind;
+use crate::node::bind::{Held, bind};
 use crate::node::ebpf::Ebpf;
+use crate::node::far::FarLooks;
 use crate::node::nft::Nft;
 use crate::node::{BackendChoice, Command, EnforceError, EnforceReport, NodeOptions};
 
@@ -59,6 +61,10 @@ async fn serve(
     }
     let monitor = Monitor::open()?;
     let moved = wait_for(monitor.as_fd()).map_err(|error| failed("poll rtnetlink", &error))?;
+    let far_monitor = FarMonitor::open()?;
+    let far_moved = wait_for(far_monitor.as_fd());
+    let far_moved = far_moved.map_err(|error| failed("poll rtnetlink", &error))?;
+    let mut far_looks = FarLooks::default();
     let sweep_every = Duration::from_millis(options.sweep_ms.max(10));
     let mut worker = Worker::open(options, records, reports)?;
     worker.look_around()?;
@@ -70,6 +76,7 @@ async fn serve(
 
     loop {
         let grace = worker.backend.settles_in();
+        let far_wait = far_looks.wait();
         let can_name = worker.program.is_some();
         tokio::select! {
             biased;
@@ -84,6 +91,16 @@ async fn serve(
             ready = moved.readable() => {
                 ready.map_err(|error| failed("poll rtnetlink", &error))?.clear_ready();
                 monitor.drain();
+                if let Err(error) = worker.look_around() {
+                    tracing::warn!(%error, "interfaces could not be followed; trying again");
+                }
+            }
+            ready = far_moved.readable(), if far_wait.is_none() => {
+                ready.map_err(|error| failed("poll rtnetlink", &error))?.clear_ready();
+                far_looks.heard(far_monitor.drain());
+            }
+            () = tokio::time::sleep(far_wait.unwrap_or_default()), if far_wait.is_some() => {
+                worker.far.forget(&far_looks.take());
                 if let Err(error) = worker.look_around() {
                     tracing::warn!(%error, "interfaces could not be followed; trying again");
                 }
@@ -126,9 +143,11 @@ struct Worker {
     options: NodeOptions,
     backend: Box<dyn Backend>,
     topology: Topology,
+    far: FarEnds,
     attached: BTreeSet<u32>,
     program: Option<Arc<NodeProgram>>,
     bindings: Bindings,
+    doubts: Vec<String>,
     sink: Sink,
     reports: watch::Sender<EnforceReport>,
 }
@@ -148,21 +167,28 @@ impl Worker {
             options,
             backend,
             topology: Topology::default(),
+            far: FarEnds::open()?,
             attached: BTreeSet::new(),
             program: None,
             bindings: Bindings::new(),
+            doubts: Vec::new(),
             sink: Sink::new(records),
             reports,
         })
     }
 
-    /// Follows interfaces and routes.
+    /// Follows interfaces, routes and what is at the other end of the interfaces. What has appeared is
+    /// closed before anything else is looked at.
     fn look_around(&mut self) -> Result<(), EnforceError> {
-        let topology = topology(&self.options.interface_prefixes)?;
-        if topology == self.topology && self.attached.len() == topology.interfaces.len() {
+        let mut topology = topology(&self.options.interface_prefixes)?;
+        let is_new = !topology.interfaces.keys().eq(&self.attached);
+        if is_new {
+            self.attached = self.backend.follow(&topology)?;
+        }
+        topology.peers = self.far.look(&topology.far);
+        if topology == self.topology && !is_new {
             return Ok(());
         }
-        self.attached = self.backend.follow(&topology)?;
         self.topology = topology;
         if let Some(program) = self.program.clone() {
             self.realize(&program)?;
@@ -186,10 +212,21 @@ impl Worker {
     }
 
     fn realize(&mut self, program: &Arc<NodeProgram>) -> Result<(), EnforceError> {
-        let bindings = bind(program, &self.topology, &self.attached);
-        self.backend.realize(program, &bindings)?;
-        self.bindings = bindings;
+        let held = self.held(program);
+        let found = bind(program, &self.topology, &self.attached, &held);
+        self.backend.realize(program, &found.bindings)?;
+        self.bindings = found.bindings;
+        self.doubts = found.doubts;
         Ok(())
+    }
+
+    /// What is bound now; after a start, what the kernel still has.
+    fn held(&self, program: &NodeProgram) -> Held {
+        if self.bindings.is_empty() {
+            return self.backend.held(program);
+        }
+        let bound = self.bindings.iter().flat_map(|(id, at)| at.values().map(move |p| (p, id)));
+        bound.map(|(place, id)| (place.ifindex, id.clone())).collect()
     }
 
     fn report(&mut self) {
@@ -208,6 +245,7 @@ impl Worker {
             report.attached = attached;
             report.waiting = waiting;
             report.closed_interfaces = closed_interfaces;
+            report.doubts.clone_from(&self.doubts);
         });
     }
 

@@ -9,7 +9,7 @@ use aya::maps::{MapData, RingBuf};
 use aya::programs::TestRunOptions;
 use bulkhead_enforce::MapSizes;
 use bulkhead_enforce::dns::Cache;
-use bulkhead_enforce::ebpf::{Bindings, plan_named};
+use bulkhead_enforce::ebpf::{Bindings, Place, plan_named};
 use bulkhead_enforce::events::{Clock, Names};
 use bulkhead_enforce::kernel::Kernel;
 use bulkhead_enforce::kernel::linux::{FROM_WORKLOAD, Linux, TO_WORKLOAD};
@@ -63,7 +63,8 @@ impl Bench {
             .endpoints
             .iter()
             .map(|(id, endpoint)| {
-                (id.clone(), endpoint.addresses.keys().map(|a| (*a, LOOPBACK)).collect())
+                let place = Place { ifindex: LOOPBACK, mac: endpoint.mac };
+                (id.clone(), endpoint.addresses.keys().map(|a| (*a, place)).collect())
             })
             .collect();
         let ops = plan_named(&self.tables, program, &bindings, self.kernel.sizes(), cache).unwrap();

@@ -20,11 +20,15 @@ mod bpf_fragments;
 #[cfg(test)]
 mod bpf_judge;
 #[cfg(test)]
+mod bpf_mac;
+#[cfg(test)]
 mod bpf_names;
 #[cfg(test)]
 mod bpf_packet;
 #[cfg(test)]
 mod bpf_worlds;
+#[cfg(test)]
+mod netns_bridge;
 #[cfg(test)]
 mod netns_flows;
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub fn connect(netns: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
     inside(netns, || TcpStream::connect_timeout(&to, LONG))
 }
 
-fn is_closed(netns: &str, to: SocketAddr) -> bool {
+pub fn is_closed(netns: &str, to: SocketAddr) -> bool {
     inside(netns, || TcpStream::connect_timeout(&to, SHORT)).is_err()
 }
 

@@ -20,7 +20,7 @@ const IFINDEX: u32 = 9;
 
 fn bind_all(program: &NodeProgram) -> Bindings {
     let bound = program.endpoints.iter().map(|(id, endpoint)| {
-        (id.clone(), endpoint.addresses.keys().map(|address| (*address, IFINDEX)).collect())
+        (id.clone(), endpoint.addresses.keys().map(|address| (*address, IFINDEX.into())).collect())
     });
     bound.collect()
 }

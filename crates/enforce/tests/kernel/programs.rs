@@ -84,6 +84,7 @@ impl Maker {
             addresses: addresses.iter().map(|address| (*address, judges)).collect(),
             staged: bulkhead_wire::JudgedAddresses::default(),
             interface: None,
+            mac: None,
         };
         Arc::make_mut(&mut self.program.endpoints).insert(id.clone(), endpoint.into());
         id

@@ -77,7 +77,7 @@ impl Engine {
         let (mut addresses, mut staged) = (Vec::new(), Vec::new());
         let is_staged = self.is_staged_for(member);
         let record = self.roster.get(member)?;
-        let interface = record.interface();
+        let (interface, mac) = (record.interface(), record.mac());
         for address in record.prefixes.as_slice().iter().map(IpNet::addr).collect::<Vec<_>>() {
             let mut judges = |reading| {
                 let judge = |direction| {
@@ -98,6 +98,7 @@ impl Engine {
             addresses: addresses.collect(),
             staged: staged.collect(),
             interface,
+            mac,
         })
     }
 

@@ -16,6 +16,12 @@ pub enum MemberKey {
     NetworkSet(ObjectKey),
 }
 
+fn interface_of(endpoint: &Described<'_>) -> Option<Box<Interface>> {
+    let Described { interface, mac, .. } = *endpoint;
+    let is_said = interface.is_some() || mac.is_some();
+    is_said.then(|| Box::new(Interface { name: interface.map(Box::from), mac }))
+}
+
 impl Engine {
     pub(super) fn put_endpoint(&mut self, endpoint: &Described<'_>) {
         let Described { namespace, service_account: account, .. } = *endpoint;
@@ -27,7 +33,7 @@ impl Engine {
             prefixes: Prefixes::new(endpoint.addresses.iter().copied().map(IpNet::from)),
             ports: self.roster.port_list(&endpoint.ports),
             node: endpoint.node.map(|node| self.roster.word(node)),
-            interface: endpoint.interface.map(|name| Box::new(Interface(name.into()))),
+            interface: interface_of(endpoint),
         };
         let known = self.roster.find(origin, namespace, endpoint.name, &self.selectors);
         self.put_member(known, &key, record);

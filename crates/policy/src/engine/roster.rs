@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use bulkhead_types::EndpointId;
+use bulkhead_types::{EndpointId, Mac};
 use hashbrown::{Equivalent, HashMap, HashSet};
 use ipnet::IpNet;
 
@@ -23,9 +23,13 @@ pub struct Record {
     pub interface: Option<Box<Interface>>,
 }
 
-/// A host-side interface that the object names. Few do, so it takes one pointer.
+/// What the object says of its interface. Few do, so it takes one pointer.
 #[derive(Debug)]
-pub struct Interface(pub Box<str>);
+pub struct Interface {
+    /// On the host's side.
+    pub name: Option<Box<str>>,
+    pub mac: Option<Mac>,
+}
 
 /// Nearly everybody has one.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +70,11 @@ impl Prefixes {
 
 impl Record {
     pub fn interface(&self) -> Option<String> {
-        self.interface.as_ref().map(|interface| interface.0.to_string())
+        self.interface.as_ref()?.name.as_ref().map(|name| name.to_string())
+    }
+
+    pub fn mac(&self) -> Option<Mac> {
+        self.interface.as_ref()?.mac
     }
 
     pub fn ports(&self) -> &[NamedPort] {
@@ -212,6 +220,7 @@ impl Roster {
             addresses: record.prefixes.as_slice().iter().map(IpNet::addr).collect(),
             ports: record.ports().to_vec(),
             interface: record.interface(),
+            mac: record.mac(),
         })
     }
 

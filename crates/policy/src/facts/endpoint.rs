@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bulkhead_api::Object;
 use bulkhead_api::workload::Workload;
-use bulkhead_types::{EndpointId, EndpointKind, Labels, Protocol};
+use bulkhead_types::{EndpointId, EndpointKind, Labels, Mac, Protocol};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub ports: Vec<NamedPort>,
     /// Host-side interface, where the object names it.
     pub interface: Option<String>,
+    /// The only link address that it may send from, where the object names it.
+    pub mac: Option<Mac>,
 }
 
 /// An endpoint in the words of its object.
@@ -43,6 +45,7 @@ pub struct Described<'a> {
     /// As [`Endpoint::ports`].
     pub ports: Vec<NamedPort<&'a str>>,
     pub interface: Option<&'a str>,
+    pub mac: Option<Mac>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +84,7 @@ impl<'a> Described<'a> {
             addresses: pod_addresses(pod, notes),
             ports: spec.map(|spec| pod_ports(spec, notes)).unwrap_or_default(),
             interface: None,
+            mac: None,
         })
     }
 
@@ -104,6 +108,7 @@ impl<'a> Described<'a> {
             addresses: self::addresses(addresses, "spec.addresses", notes),
             ports: sorted(ports),
             interface: written(spec.interface.as_deref()),
+            mac: written(spec.mac.as_deref()).and_then(|text| mac(text, notes)),
         }
     }
 
@@ -121,6 +126,7 @@ impl<'a> Described<'a> {
             addresses: self.addresses.clone(),
             ports: self.ports.iter().map(NamedPort::to_owned).collect(),
             interface: self.interface.map(str::to_owned),
+            mac: self.mac,
         }
     }
 }
@@ -175,6 +181,15 @@ pub(super) fn addresses<'a>(
         }
     }
     sorted(addresses)
+}
+
+fn mac(text: &str, notes: &mut Notes) -> Option<Mac> {
+    let mac = text.parse();
+    if let Err(error) = &mac {
+        let message = format!("`{text}` is {error}");
+        notes.reading("any link address may be used", |n| n.error("spec.mac", message));
+    }
+    mac.ok()
 }
 
 /// Sidecars, which are init containers that keep running, listen like containers.

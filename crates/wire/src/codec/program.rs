@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
+use bulkhead_types::{EndpointId, Mac, Revision, RuleRef, ToHost};
 use ipnet::IpNet;
 
 use super::host::{host_message, hosts, to_host, to_host_message};
@@ -178,6 +178,7 @@ fn endpoint_message(endpoint: &EndpointProgram) -> m::EndpointProgram {
         addresses: judged_messages(&endpoint.addresses),
         staged: judged_messages(&endpoint.staged),
         interface: endpoint.interface.clone(),
+        mac: endpoint.mac.map(|mac| mac.octets().to_vec()).unwrap_or_default(),
     }
 }
 
@@ -212,9 +213,18 @@ fn endpoints(
             addresses: judged("addresses", message.addresses)?,
             staged: judged("staged", message.staged)?,
             interface: message.interface.map(|name| text("interface", name)).transpose()?,
+            mac: mac("mac", &message.mac)?,
         };
         Ok((id, Arc::new(endpoint)))
     })
+}
+
+fn mac(field: &str, bytes: &[u8]) -> Result<Option<Mac>, MessageError> {
+    let wrong = || MessageError::new(field, Problem::Mac);
+    let Ok(octets) = <[u8; 6]>::try_from(bytes) else {
+        return if bytes.is_empty() { Ok(None) } else { Err(wrong()) };
+    };
+    Mac::try_from(octets).map(Some).map_err(|_| wrong())
 }
 
 pub(super) fn prefix_message(prefix: &IpNet) -> m::Prefix {

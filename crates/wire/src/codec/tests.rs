@@ -40,6 +40,7 @@ fn mk_endpoint(address: Vec<u8>) -> m::EndpointProgram {
         labels: vec![],
         addresses: vec![m::JudgedAddress { address, ingress: 1, egress: 2 }],
         interface: None,
+        mac: vec![],
         staged: vec![],
     }
 }

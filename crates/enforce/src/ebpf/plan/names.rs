@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bulkhead_enforce_abi::{NAME_SET_CUT, NAME_SET_NONE, NameKey, NameValue};
 use bulkhead_wire::{ClassId, EndpointProgram, NodeProgram, ProgramId, Tag};
 
-use super::{Bindings, NewSlots, endpoint_content};
+use super::{Bindings, NewSlots, Place, endpoint_content};
 use crate::dns::Cache;
 use crate::realized::{SlotKind, Slots, Tables, mapped};
 
@@ -60,11 +60,12 @@ pub fn set_slot(
 /// The programs that judge what one attachment of an endpoint sends.
 pub fn judges_of(
     endpoint: &EndpointProgram,
-    bound: &BTreeMap<std::net::IpAddr, u32>,
+    bound: &BTreeMap<std::net::IpAddr, Place>,
     ifindex: u32,
 ) -> BTreeSet<ProgramId> {
     let addresses = endpoint.addresses.iter();
-    let here = addresses.filter(|(address, _)| bound.get(address) == Some(&ifindex));
+    let here = addresses
+        .filter(|(address, _)| bound.get(address).is_some_and(|place| place.ifindex == ifindex));
     here.map(|(_, judges)| judges.egress).collect()
 }
 
@@ -79,7 +80,7 @@ fn wanted(
     let mut seen: HashMap<(ProgramId, &BTreeSet<Tag>), u32> = HashMap::new();
     for (id, endpoint) in program.endpoints.iter() {
         let Some(bound) = bindings.get(id) else { continue };
-        let ifindexes: BTreeSet<u32> = bound.values().copied().collect();
+        let ifindexes: BTreeSet<u32> = bound.values().map(|place| place.ifindex).collect();
         for ifindex in ifindexes {
             let content = endpoint_content(id, ifindex);
             let Some(endpoint_slot) = slots.of(SlotKind::Endpoint, content) else { continue };
