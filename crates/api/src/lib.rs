@@ -16,6 +16,7 @@ pub mod object;
 pub mod owner;
 pub mod reach;
 pub mod service;
+pub mod upstream;
 pub mod workload;
 
 pub use object::{Object, ObjectKey};

@@ -34,16 +34,32 @@ pub struct Server {
     data: PathBuf,
     claim: Arc<Claim>,
     program: PathBuf,
+    name: String,
+    more: Vec<String>,
 }
 
 impl Server {
     pub async fn start(claim: &Arc<Claim>, programs: &Programs) -> Result<Self> {
-        let data = claim.data_folder().join("server");
+        Self::start_as("server", claim, programs, Vec::new()).await
+    }
+
+    /// With a name of its own, which its data folder and its log bear, and with more arguments.
+    pub async fn start_as(
+        name: &str,
+        claim: &Arc<Claim>,
+        programs: &Programs,
+        more: Vec<String>,
+    ) -> Result<Self> {
+        let (name, data) = (name.to_owned(), claim.data_folder().join(name));
         let any = "127.0.0.1:0".to_owned();
         let program = programs.server.clone();
-        let process = spawn_server(claim, &program, &data, &(any.clone(), any))?;
+        let process = spawn_server((claim, &name), &program, &data, (&any, &any), &more)?;
         let addresses = ready(&data, &process).await?;
-        Ok(Self { process, addresses, data, claim: Arc::clone(claim), program })
+        Ok(Self { process, addresses, data, claim: Arc::clone(claim), program, name, more })
+    }
+
+    pub fn data_folder(&self) -> &std::path::Path {
+        &self.data
     }
 
     /// Address of the API and of the node service.
@@ -73,21 +89,25 @@ impl Server {
     /// Starts again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
         std::fs::remove_file(self.data.join("ready.json")).ok();
-        self.process = spawn_server(&self.claim, &self.program, &self.data, &self.addresses)?;
+        let (api, nodes) = (self.addresses.0.as_str(), self.addresses.1.as_str());
+        let who = (&self.claim, self.name.as_str());
+        self.process = spawn_server(who, &self.program, &self.data, (api, nodes), &self.more)?;
         self.addresses = ready(&self.data, &self.process).await?;
         Ok(())
     }
 }
 
 fn spawn_server(
-    claim: &Arc<Claim>,
+    (claim, name): (&Arc<Claim>, &str),
     program: &std::path::Path,
     data: &std::path::Path,
-    (api, nodes): &(String, String),
+    (api, nodes): (&str, &str),
+    more: &[String],
 ) -> Result<Process> {
     let data = data.to_string_lossy().into_owned();
     let args = ["--data-dir", &data, "--listen", api, "--node-listen", nodes].map(str::to_owned);
-    Process::start(claim, "server", program, &args)
+    let args: Vec<String> = args.into_iter().chain(more.iter().cloned()).collect();
+    Process::start(claim, name, program, &args)
 }
 
 /// Waits until the server says where it serves.

@@ -35,6 +35,8 @@ pub struct Lab {
     client: Client,
     agents: Vec<Agent>,
     server: Server,
+    /// Serves the nodes, and takes its objects from `server`.
+    follower: Option<(Server, Client)>,
     net: Arc<Net>,
     programs: Programs,
     claim: Arc<Claim>,
@@ -56,6 +58,19 @@ impl Lab {
 
     /// Like [`Lab::up`], but nothing listens and no object is written yet.
     pub async fn bare(objects: &[Object]) -> Result<Self> {
+        Self::start(objects, false).await
+    }
+
+    /// Like [`Lab::up`] with two servers: objects are written to one as to a cluster's API server; the
+    /// other follows it and serves the nodes. When objects are in force is not waited for.
+    pub async fn clustered(objects: &[Object]) -> Result<Self> {
+        let lab = Self::start(objects, true).await?;
+        lab.net.listen().await?;
+        lab.apply(objects).await?;
+        Ok(lab)
+    }
+
+    async fn start(objects: &[Object], is_clustered: bool) -> Result<Self> {
         let programs = Programs::find()?;
         let objects = with_nodes(objects);
         let world = World::from_objects(&objects)?;
@@ -64,15 +79,38 @@ impl Lab {
         let (net, server) = tokio::join!(Net::up(Arc::clone(&claim), &world), started);
         let (net, server) = (Arc::new(net?), server?);
         let client = server.client().await?;
+        let follower = match is_clustered {
+            false => None,
+            true => {
+                let kubeconfig = server.kubeconfig().to_string_lossy().into_owned();
+                let more = vec!["--kubeconfig".to_owned(), kubeconfig];
+                let follower = Server::start_as("follower", &claim, &programs, more).await?;
+                let client = follower.client().await?;
+                Some((follower, client))
+            }
+        };
+        let (of_nodes, its_client) =
+            follower.as_ref().map_or((&server, &client), |(server, client)| (server, client));
         let mut agents = Vec::new();
         for node in &world.nodes {
             let netns = net.node(node).await?;
             let at = (node.as_str(), &netns);
-            agents.push(Agent::start(&claim, &programs, &server, &client, at).await?);
+            agents.push(Agent::start(&claim, &programs, of_nodes, its_client, at).await?);
         }
         let (written, nodes) = (AtomicU64::new(0), world.nodes);
         let patience = Patience::default();
-        Ok(Self { patience, client, agents, server, net, programs, claim, nodes, written })
+        Ok(Self {
+            patience,
+            client,
+            agents,
+            server,
+            follower,
+            net,
+            programs,
+            claim,
+            nodes,
+            written,
+        })
     }
 
     pub fn client(&self) -> &Client {
@@ -87,7 +125,7 @@ impl Lab {
         &self.net
     }
 
-    pub fn claim(&self) -> &Claim {
+    pub fn claim(&self) -> &Arc<Claim> {
         &self.claim
     }
 
@@ -97,6 +135,11 @@ impl Lab {
 
     pub fn server(&mut self) -> &mut Server {
         &mut self.server
+    }
+
+    /// The server that follows the other one, in a clustered lab.
+    pub fn follower(&mut self) -> Option<&mut Server> {
+        self.follower.as_mut().map(|(server, _)| server)
     }
 
     pub fn agents(&mut self) -> &mut [Agent] {
@@ -163,7 +206,8 @@ impl Lab {
 
     /// How far enforcement is now.
     pub async fn enforcement(&self) -> Result<Enforcement> {
-        control::enforcement(&self.client).await
+        let client = self.follower.as_ref().map_or(&self.client, |(_, client)| client);
+        control::enforcement(client).await
     }
 
     /// What the API serves at a path.

@@ -17,8 +17,9 @@ use crate::objects::Objects;
 use crate::pki::Pki;
 use crate::registry::Registry;
 use crate::shutdown::Shutdown;
-use crate::status::StatusWriter;
+use crate::status::{StatusSink, StatusWriter};
 use crate::tls::{self, ClientCertificates};
+use crate::upstream::Upstream;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -37,31 +38,42 @@ pub struct Backbone {
 pub struct Parts {
     controller: Controller,
     status: StatusWriter,
+    upstream: Option<Upstream>,
 }
 
 impl Backbone {
     pub fn new(
-        store: &Arc<dyn Store>,
-        objects: &Objects,
+        own: &Arc<dyn Store>,
+        upstream: Option<&Upstream>,
         pki: Arc<Pki>,
         shutdown: Shutdown,
     ) -> anyhow::Result<(Self, Parts)> {
         let registry = Arc::new(Registry::default());
         let directory = Arc::new(Directory::default());
         let flows = Arc::new(FlowLog::default());
+        let (store, nodes, sink) = match upstream {
+            Some(upstream) => {
+                let store: Arc<dyn Store> = Arc::clone(upstream.mirror()) as _;
+                (store, None, StatusSink::Upstream(upstream.clone()))
+            }
+            None => {
+                let objects = Objects::new(Arc::clone(own));
+                (Arc::clone(own), Some(objects.clone()), StatusSink::Own(objects))
+            }
+        };
         let (controller, programs) =
-            Controller::new(Arc::clone(store), Arc::clone(&registry), Arc::clone(&directory));
-        let status = StatusWriter::new(objects.clone(), Arc::clone(&registry), Instant::now());
+            Controller::new(store, Arc::clone(&registry), Arc::clone(&directory));
+        let status = StatusWriter::new(sink, Arc::clone(&registry), Instant::now());
         let backbone = Self {
             registry,
             programs,
             ingest: Arc::new(Ingest::new(directory, Arc::clone(&flows))),
             flows,
-            join: JoinDesk::new(objects.clone(), Arc::clone(store), pki),
+            join: JoinDesk::new(nodes, Arc::clone(own), pki),
             shutdown,
             life: life()?,
         };
-        Ok((backbone, Parts { controller, status }))
+        Ok((backbone, Parts { controller, status, upstream: upstream.cloned() }))
     }
 
     /// Starts the controller, the status writer and the node port.
@@ -75,8 +87,26 @@ impl Backbone {
         let names = [bulkhead_wire::session::SERVER_NAME.to_owned()];
         let credential = pki.issue_server(&names)?;
         let tls = tls::server_config(pki, &credential, ClientCertificates::Optional, &["h2"])?;
-        tasks.spawn(parts.controller.run(self.shutdown.clone()));
-        tasks.spawn(parts.status.run(self.shutdown.clone()));
+        let Parts { controller, status, upstream } = parts;
+        match upstream {
+            None => {
+                tasks.spawn(controller.run(self.shutdown.clone()));
+                tasks.spawn(status.run(self.shutdown.clone()));
+            }
+            Some(upstream) => {
+                let (known, shutdown) = (upstream.clone(), self.shutdown.clone());
+                // Nodes wait for their programs meanwhile, and go on with those that they have.
+                tasks.spawn(async move {
+                    tokio::select! {
+                        () = known.known() => {}
+                        () = shutdown.wait() => return Ok(()),
+                    }
+                    tokio::try_join!(controller.run(shutdown.clone()), status.run(shutdown))?;
+                    Ok(())
+                });
+                tasks.spawn(upstream.run(self.shutdown.clone()));
+            }
+        }
         tasks.spawn(nodes::serve(listener, tls, self.clone(), self.shutdown.clone()));
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::upstream::connect::Source;
+
 /// Bulkhead's control plane: the Kubernetes API over an embedded store, and the node stream.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bulkhead-server", version)]
@@ -24,6 +26,10 @@ pub struct RawConfig {
     /// Threads that serve requests; as many as there are processors, at most 8, when 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+    /// Take the objects of this Kubernetes cluster over instead of keeping any; `in-cluster` stands for
+    /// the service account of the pod that the server runs in
+    #[arg(long, value_name = "FILE|in-cluster")]
+    pub kubeconfig: Option<String>,
     /// Changes that watches and paged lists can look back on
     #[arg(long, value_name = "N", default_value_t = bulkhead_store::Limits::default().log_events_max)]
     pub history_events: usize,
@@ -37,6 +43,8 @@ pub struct Config {
     pub tls_sans: Vec<String>,
     pub n_workers: usize,
     pub store_limits: bulkhead_store::Limits,
+    /// Where the objects are kept, if not here.
+    pub upstream: Option<Source>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +90,7 @@ impl Config {
                 ..bulkhead_store::Limits::default()
             },
             data_dir: raw.data_dir,
+            upstream: raw.kubeconfig.as_deref().map(Source::parse),
         })
     }
 }

@@ -60,6 +60,7 @@ pub fn router(state: AppState) -> Router {
         .route("/readyz", get(ready))
         .route("/livez", get(live))
         .route("/version", get(version))
+        .route(bulkhead_api::upstream::PATH, get(upstream))
         .route("/openapi/v2", get(discovery::openapi_v2))
         .route("/openapi/v3", get(discovery::openapi_v3_index))
         .route("/openapi/v3/{*path}", get(discovery::openapi_v3))
@@ -87,10 +88,26 @@ async fn live() -> Response {
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
-    if state.store.is_writable() {
+    let waits_for = state.upstream.as_ref().and_then(|upstream| upstream.report().waits_for());
+    if let Some(missing) = waits_for {
+        let text = format!("not everything that the API server has is known yet: {missing}");
+        return answer::failure(&Status::new(Reason::ServiceUnavailable, text));
+    }
+    if state.backbone.join.is_writable() {
         return answer::text(StatusCode::OK, "ok");
     }
     answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the store takes no writes; see the log")
+}
+
+async fn upstream(State(state): State<AppState>) -> Response {
+    match &state.upstream {
+        Some(upstream) => axum::Json(upstream.report().state()).into_response(),
+        None => {
+            let message =
+                "this server keeps its objects itself: it was started without --kubeconfig";
+            answer::failure(&Status::new(Reason::NotFound, message))
+        }
+    }
 }
 
 async fn version() -> Response {
@@ -119,7 +136,10 @@ async fn dispatch(State(state): State<AppState>, request: Request<Body>) -> Resp
 async fn route(state: &AppState, request: Request<Body>) -> Answer {
     let place = Place::parse(request.uri().path()).ok_or_else(Status::no_such_path)?;
     let target = match place {
-        Place::Objects(target) => target,
+        Place::Objects(target) => match &state.upstream {
+            Some(upstream) => return Err(upstream.elsewhere()),
+            None => target,
+        },
         Place::Review(group, review) => {
             let accepted = Accepted::from_headers(request.headers())?;
             return review::answer(group, &review, request, accepted).await;

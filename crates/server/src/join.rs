@@ -32,7 +32,8 @@ const SECRET_BYTES: usize = 32;
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct JoinDesk {
-    objects: Objects,
+    /// Where a new node's object is made; nowhere, where another API server keeps the objects.
+    objects: Option<Objects>,
     /// Tokens are no objects of the API: nobody may list or read them.
     store: Arc<dyn Store>,
     pki: Arc<Pki>,
@@ -64,8 +65,13 @@ pub enum TokenError {
 }
 
 impl JoinDesk {
-    pub fn new(objects: Objects, store: Arc<dyn Store>, pki: Arc<Pki>) -> Self {
+    pub fn new(objects: Option<Objects>, store: Arc<dyn Store>, pki: Arc<Pki>) -> Self {
         Self { objects, store, pki }
+    }
+
+    /// Whether tokens can be kept.
+    pub fn is_writable(&self) -> bool {
+        self.store.is_writable()
     }
 
     /// Makes a token for a node; one hour where no time is given.
@@ -159,11 +165,12 @@ impl JoinDesk {
     }
 
     async fn ensure_node(&self, node: &str) -> Result<(), Status> {
+        let Some(objects) = &self.objects else { return Ok(()) };
         let object = json!({
             "metadata": {"name": node, "labels": {"kubernetes.io/hostname": node}},
         });
         let options = WriteOptions::by(SERVER_MANAGER);
-        match self.objects.create(kinds::by_id(Kind::Node), "", object, &options).await {
+        match objects.create(kinds::by_id(Kind::Node), "", object, &options).await {
             Err(error) if error.reason != Reason::AlreadyExists => {
                 Err(Status::unavailable(error.to_string()))
             }

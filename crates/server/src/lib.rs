@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Architecture Invariants:
-//! * Every write of an object, by a person or by the server itself, goes through [`objects`].
+//! * Every write of an object, by a person or by the server itself, goes through [`objects`]; where the
+//!   objects are those of another API server, through [`upstream`] to it.
 //! * Only the controller computes programs; only it writes the compiled model.
 //! * Nobody is served without a certificate of our own CA.
 
@@ -34,6 +35,7 @@ pub mod shutdown;
 pub mod state;
 pub mod status;
 pub mod tls;
+pub mod upstream;
 
 pub use run::run;
 pub use state::AppState;

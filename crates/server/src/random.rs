@@ -14,6 +14,11 @@ pub fn uid() -> Result<String, Status> {
     Ok([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))
 }
 
+/// Any number; where the system has no randomness, always the same.
+pub fn number() -> u64 {
+    fill().map(u64::from_le_bytes).unwrap_or_default()
+}
+
 fn fill<const N: usize>() -> Result<[u8; N], Status> {
     let mut bytes = [0; N];
     match ring::default_provider().secure_random.fill(&mut bytes) {

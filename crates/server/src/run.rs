@@ -20,6 +20,7 @@ use crate::pki::{GROUP_ADMINS, Pki, USER_ADMIN};
 use crate::shutdown::Signals;
 use crate::state::AppState;
 use crate::tls::ClientCertificates;
+use crate::upstream::Upstream;
 use crate::{background, http, kubeconfig, shutdown, tls};
 
 const DATABASE_FILE: &str = "objects.redb";
@@ -40,7 +41,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let mut signals = Signals::caught().context("signals cannot be received")?;
     let (switch, shutdown) = shutdown::channel();
-    let (state, parts) = AppState::new(config, pki, store, shutdown)?;
+    let upstream = match &config.upstream {
+        Some(source) => Some(Upstream::open(source, config.store_limits).await?),
+        None => None,
+    };
+    let (state, parts) = AppState::new(config, pki, store, upstream, shutdown)?;
     let mut tasks = start(&state, parts).await?;
 
     let signal = tokio::select! {
@@ -76,9 +81,11 @@ async fn start(state: &AppState, parts: Parts) -> anyhow::Result<JoinSet<anyhow:
     let nodes = bind("--node-listen", config.node_listen).await?;
     let (api_address, nodes_address) = (api.local_addr()?, nodes.local_addr()?);
 
-    background::defaults::ensure(&state.objects).await?;
-    tasks.spawn(background::namespaces::run(state.clone()));
-    tasks.spawn(background::garbage::run(state.clone()));
+    if state.upstream.is_none() {
+        background::defaults::ensure(&state.objects).await?;
+        tasks.spawn(background::namespaces::run(state.clone()));
+        tasks.spawn(background::garbage::run(state.clone()));
+    }
     state.backbone.start(parts, &state.pki, nodes, &mut tasks)?;
     tasks.spawn(http::serve(api, api_tls, state.clone()));
 

@@ -11,6 +11,8 @@
 //! * Every write takes the next [`ResourceVersion`]; revisions have no gaps and never go back.
 //! * Readers see committed states only, and never wait for the disk.
 //! * The store decides nothing: what may be written is the caller's business, guarded by [`Expect`].
+//!
+//! [`Mirror`] is the same contract over objects that another API server keeps: read only, never on disk.
 
 mod cache;
 mod committer;
@@ -19,6 +21,7 @@ mod error;
 mod event;
 mod key;
 pub mod limits;
+mod mirror;
 mod plan;
 mod redb_store;
 mod store;
@@ -29,6 +32,7 @@ pub use error::{CommitError, Expired, OpenError};
 pub use event::{Event, Stored};
 pub use key::{Key, ResourceVersion, Scope};
 pub use limits::Limits;
+pub use mirror::{Change, Mirror};
 pub use redb_store::RedbStore;
 pub use store::{BoxFuture, ListRequest, Page, Store};
 pub use watch::{EventSource, Watch};

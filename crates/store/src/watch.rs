@@ -15,8 +15,9 @@ use crate::limits::WATCH_CHUNK_EVENTS;
 
 /// Where a watch reads the log; what a back end has to bring.
 pub trait EventSource: Send + Sync + 'static {
-    /// At most `n_max` events after `from` in order, and the revision they reach up to. When
-    /// nothing of `scope` happened the events are empty, yet the revision moves on.
+    /// About `n_max` events after `from` in order, and the revision they reach up to: more only
+    /// where changes came together and are to be seen together. When nothing of `scope` happened the
+    /// events are empty, yet the revision moves on.
     fn read_after(
         &self,
         from: ResourceVersion,

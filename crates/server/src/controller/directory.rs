@@ -36,9 +36,13 @@ pub struct Resident {
 impl Directory {
     /// Called by the controller only.
     pub fn upsert(&self, object: &Object, now: Instant) {
+        let key = object.key();
+        // A finished pod's addresses may be another's already, and one in its node's network has none.
+        if matches!(object, Object::Pod(pod) if !addressing::has_own_network(pod)) {
+            return self.remove(&key, now);
+        }
         let Some(resident) = resident(object) else { return };
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let key = object.key();
         if entries.by_object.get(&key).is_some_and(|known| **known == resident) {
             return;
         }

@@ -13,7 +13,7 @@ fn open(folder: &tempfile::TempDir) -> JoinDesk {
     let pki = Arc::new(Pki::open(&folder.path().join("pki")).expect("a CA"));
     let store = RedbStore::open(&folder.path().join("db"), Limits::default()).expect("a store");
     let store: Arc<dyn Store> = Arc::new(store);
-    JoinDesk::new(Objects::new(Arc::clone(&store)), store, pki)
+    JoinDesk::new(Some(Objects::new(Arc::clone(&store))), store, pki)
 }
 
 fn mk_desk() -> Desk {

@@ -24,7 +24,6 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 
 use super::*;
-use crate::objects::Objects;
 use crate::pki::Pki;
 use crate::shutdown;
 
@@ -47,9 +46,8 @@ async fn mk_world() -> World {
     let store = RedbStore::open(&folder.path().join("db"), Limits::default()).expect("a store");
     let store: Arc<dyn Store> = Arc::new(store);
     let (switch, shutdown) = shutdown::channel();
-    let objects = Objects::new(Arc::clone(&store));
     let (backbone, parts) =
-        Backbone::new(&store, &objects, Arc::clone(&pki), shutdown).expect("a backbone");
+        Backbone::new(&store, None, Arc::clone(&pki), shutdown).expect("a backbone");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut tasks = JoinSet::new();

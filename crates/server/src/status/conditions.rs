@@ -127,8 +127,8 @@ pub fn write_policy(status: &mut Value, progress: &Progress, generation: i64, mo
     }
 }
 
-/// Writes what is known of a node into its status. Nothing in it moves while nothing happens.
-pub fn write_node(status: &mut Value, facts: &NodeFacts, moment: &Moment) {
+/// Writes what is known of a node into its status, as the condition `kind`. Nothing in it moves while nothing happens.
+pub fn write_node(status: &mut Value, kind: &str, facts: &NodeFacts, moment: &Moment) {
     let presence = facts.presence(moment.server_start, moment.now);
     let said = match (presence, &facts.refused) {
         (Presence::Expected, _) => return,
@@ -142,7 +142,7 @@ pub fn write_node(status: &mut Value, facts: &NodeFacts, moment: &Moment) {
         }
         (Presence::Here, None) => ("True", "AgentReady", how_it_is(facts)),
     };
-    set_condition(status, "Ready", (said.0, said.1, &said.2), None, moment);
+    set_condition(status, kind, (said.0, said.1, &said.2), None, moment);
 }
 
 fn how_it_is(facts: &NodeFacts) -> String {

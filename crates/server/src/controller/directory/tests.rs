@@ -60,3 +60,23 @@ fn an_address_taken_over_is_not_lost_with_its_first_holder() {
     directory.remove(&old.key(), start);
     assert_eq!(found(&directory, "10.0.0.1"), says("new", "v1"));
 }
+
+#[test]
+fn pods_that_are_done_or_in_the_network_of_their_node_stand_behind_no_address() {
+    let directory = Directory::default();
+    let start = Instant::now();
+    let altered = |name: &str, pointer: &str, value: serde_json::Value| {
+        let mut pod = mk_pod(name, "n1", "10.0.0.1", name).to_value().expect("is JSON");
+        let (parent, field) = pointer.rsplit_once('/').expect("is a pointer");
+        pod.pointer_mut(parent).expect("is there")[field] = value;
+        Object::from_value(pod).expect("is a pod")
+    };
+    directory.upsert(&altered("proxy", "/spec/hostNetwork", json!(true)), start);
+    assert_eq!(found(&directory, "10.0.0.1"), None);
+
+    directory.upsert(&mk_pod("job", "n1", "10.0.0.1", "job"), start);
+    directory.upsert(&mk_pod("web", "n1", "10.0.0.1", "web"), start);
+    // its address is another's by now
+    directory.upsert(&altered("job", "/status/phase", json!("Succeeded")), start);
+    assert_eq!(found(&directory, "10.0.0.1"), says("web", "web"));
+}

@@ -143,7 +143,7 @@ fn a_node_is_ready_refusing_or_lost() {
     let moment = mk_moment();
     let ready = |facts: &NodeFacts| {
         let mut status = json!({});
-        write_node(&mut status, facts, &moment);
+        write_node(&mut status, "Ready", facts, &moment);
         let condition = &status["conditions"][0];
         format!("{} {}", condition["status"], condition["reason"]).replace('"', "")
     };
