@@ -18,6 +18,7 @@ const NEEDS: &[(&str, Need, &str)] = &[
     ("the kernel's own headers", Need::File("/usr/include/linux/bpf.h"), "linux-libc-dev"),
     ("namespaces and links of the lab", Need::Program("ip"), "iproute2"),
     ("a stock Kubernetes client", Need::Program("kubectl"), "kubernetes-client"),
+    ("a hand that removes kernel objects in tests", Need::Program("bpftool"), "bpftool"),
     ("packet filter rules for comparison", Need::Program("nft"), "nftables"),
 ];
 

@@ -35,6 +35,9 @@ pub struct RawConfig {
     /// Folder on a BPF file system for what must survive the agent
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/bulkhead")]
     pub pin_dir: PathBuf,
+    /// Takes over as from an agent whose kernel maps have another layout; for tests of upgrades
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub map_layout: Option<u32>,
     /// Removes everything that is pinned under --pin-dir: the node enforces nothing afterwards
     #[arg(long)]
     pub teardown: bool,
@@ -56,6 +59,7 @@ pub struct RunConfig {
     pub netns: Option<PathBuf>,
     pub interface_prefixes: Vec<String>,
     pub pin_dir: PathBuf,
+    pub map_layout: Option<u32>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +113,7 @@ impl Config {
             netns: raw.netns,
             interface_prefixes: raw.interface_prefixes,
             pin_dir: raw.pin_dir,
+            map_layout: raw.map_layout,
         })))
     }
 }

@@ -38,10 +38,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     make_private_folder(&config.state_dir)
         .with_context(|| format!("`{}` cannot be made", config.state_dir.display()))?;
+    let usual = NodeOptions::new(config.node.clone(), config.pin_dir.clone());
     let (handle, records) = Node::start(NodeOptions {
         netns: config.netns.clone(),
         interface_prefixes: config.interface_prefixes.clone(),
-        ..NodeOptions::new(config.node.clone(), config.pin_dir.clone())
+        layout: config.map_layout.unwrap_or(usual.layout),
+        ..usual
     })
     .context("enforcement cannot be started")?;
     let flows = Arc::new(FlowQueue::default());

@@ -246,7 +246,7 @@ impl Talk<'_> {
             .iter()
             .map(|name| format!("interface `{name}` passes nothing: no endpoint is matched to it"))
             .collect();
-        drift.extend(report.doubts.iter().chain(&report.unheeded).cloned());
+        drift.extend(report.drift.iter().chain(&report.doubts).chain(&report.unheeded).cloned());
         if let Some((revision, reason)) = &realized.refused {
             drift.push(format!("program {revision} is refused: {reason}"));
         }

@@ -8,7 +8,7 @@ pub mod far;
 mod message;
 mod option;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -85,8 +85,9 @@ impl AsFd for Monitor {
     }
 }
 
-/// Lists the interfaces whose name starts with one of `prefixes`, and the host routes through them.
-pub fn topology(prefixes: &[String]) -> Result<Topology, EnforceError> {
+/// Lists the interfaces whose name starts with one of `prefixes`, those of `known` whatever their name,
+/// and the host routes through them.
+pub fn topology(prefixes: &[String], known: &BTreeSet<u32>) -> Result<Topology, EnforceError> {
     let mut topology = Topology::default();
     let mut best: BTreeMap<IpAddr, (u32, std::cmp::Reverse<u32>)> = BTreeMap::new();
     let mut routes = Vec::new();
@@ -95,7 +96,8 @@ pub fn topology(prefixes: &[String]) -> Result<Topology, EnforceError> {
         for item in listed {
             match item {
                 Listed::Link { ifindex, name, far, .. } => {
-                    if prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())) {
+                    let is_ours = prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
+                    if is_ours || known.contains(&ifindex) {
                         topology.interfaces.insert(ifindex, name);
                         topology.far.extend(far.map(|far| (ifindex, far)));
                     }

@@ -6,8 +6,10 @@
 
 mod backend;
 mod bind;
+mod drift;
 mod ebpf;
 mod far;
+mod moves;
 mod nft;
 mod worker;
 
@@ -49,6 +51,8 @@ pub struct NodeOptions {
     pub records_max: usize,
     /// Sizes of maps that are made now; pinned ones keep theirs.
     pub sizes: MapSizes,
+    /// Of the kernel maps. Another number than this build's makes it take over as from another version.
+    pub layout: u32,
     pub backend: BackendChoice,
 }
 
@@ -78,6 +82,8 @@ pub struct EnforceReport {
     pub doubts: Vec<String>,
     /// What of the program decides no packet here, in sentences.
     pub unheeded: Vec<String>,
+    /// What somebody else changed in the kernel lately and was put back, in sentences.
+    pub drift: Vec<String>,
     /// Flow records and kernel events that were lost since the start.
     pub lost_records: u64,
 }
@@ -128,6 +134,7 @@ impl NodeOptions {
             records_max: 16_384,
             sizes: MapSizes::DEFAULT,
             backend: BackendChoice::Auto,
+            layout: bulkhead_enforce_abi::LAYOUT,
         }
     }
 }

@@ -11,6 +11,11 @@ use core::mem::{offset_of, size_of};
 /// `BULKHEAD_LAYOUT` of the header.
 pub const LAYOUT: u32 = 3;
 
+/// The first layout whose `Flow`, `FlowKey` and `SlotKey` have today's shape and meaning. From there on
+/// an upgrade carries flows over; from older layouts they are learnt again. Whoever changes one of
+/// these three sets this to the new [`LAYOUT`].
+pub const FLOWS_SINCE: u32 = 1;
+
 /// May be read from and written as bytes.
 ///
 /// # Safety

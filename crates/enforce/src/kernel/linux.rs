@@ -6,17 +6,20 @@
 //! ```
 //!
 //! Everything survives this process. The next one reuses the maps as they are and replaces the
-//! program in each link, which is atomic: no packet goes unjudged in between.
+//! program in each link, which is atomic: no packet goes unjudged in between. Where the maps are of
+//! another layout or not complete, see `takeover`.
 
 mod apply;
 pub mod bpf;
+mod bpf_link;
 mod links;
 pub mod map;
 mod pins;
 pub mod poll;
 mod read;
+mod takeover;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -41,10 +44,17 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bu
 pub const FROM_WORKLOAD: &str = "from_workload";
 pub const TO_WORKLOAD: &str = "to_workload";
 
+pub use links::LinkDrift;
+
 pub struct Linux {
     pin_dir: PathBuf,
+    layout: u32,
     sizes: MapSizes,
     ebpf: Ebpf,
+    links: links::Links,
+    earlier: takeover::Earlier,
+    /// Every map by its pin, so that a removed pin can be made again.
+    pinned: BTreeMap<String, MapData>,
     config: Map<u32, u64>,
     slots: Map<SlotKey, u64>,
     endpoints: Map<EndpointKey, Endpoint>,
@@ -68,30 +78,39 @@ impl Linux {
     ///
     /// Sizes of maps that exist already stay as they are.
     pub fn open(pin_dir: &Path, sizes: MapSizes) -> Result<Self, EnforceError> {
+        Self::open_as(pin_dir, sizes, LAYOUT)
+    }
+
+    /// As an agent whose maps have another layout number would.
+    pub fn open_as(pin_dir: &Path, sizes: MapSizes, layout: u32) -> Result<Self, EnforceError> {
         pins::mount_bpffs(pin_dir)?;
-        let folder = pin_dir.join(format!("maps-{LAYOUT}"));
+        let folder = pin_dir.join(format!("maps-{layout}"));
         pins::make_folder(&folder)?;
         pins::make_folder(&pin_dir.join("links"))?;
-        let sizes = pins::sizes_of(&folder, sizes);
-        let mut loader = EbpfLoader::new();
-        loader.default_map_pin_directory(&folder);
-        for (name, size) in pins::named_sizes(&sizes) {
-            loader.map_max_entries(name, size);
+        let known = takeover::pinned(&folder);
+        let (mut ebpf, mut sizes) = load(&folder, sizes)?;
+        if !known.is_empty() && known != takeover::pinned(&folder) {
+            tracing::warn!(folder = %folder.display(), "pins are missing: beginning with new maps");
+            drop(ebpf);
+            takeover::put_aside(&folder)?;
+            (ebpf, sizes) = load(&folder, sizes)?;
         }
-        let mut ebpf = loader.load(OBJECT).map_err(|error| kernel("load the programs", &error))?;
-        for name in [FROM_WORKLOAD, TO_WORKLOAD] {
-            let program = program(&mut ebpf, name)?;
-            program.load().map_err(|error| {
-                kernel(&format!("load the program `{name}` (needs Linux 6.6 with tcx)"), &error)
-            })?;
-        }
+        let pinned = takeover::pinned(&folder).into_iter().map(|name| {
+            let map = MapData::from_pin(folder.join(&name));
+            map.map(|map| (name, map)).map_err(|error| kernel("open a pinned map", &error))
+        });
+        let pinned = pinned.collect::<Result<_, _>>()?;
         let drops = MapData::from_pin(folder.join("drops"))
             .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
             .map_err(|error| kernel("open the map `drops`", &error))?;
         Ok(Self {
             pin_dir: pin_dir.to_owned(),
+            layout,
             sizes,
             ebpf,
+            links: links::Links::new(),
+            earlier: takeover::Earlier::find(pin_dir, &folder),
+            pinned,
             config: Map::open(&folder, "config")?,
             slots: Map::open(&folder, "slots")?,
             endpoints: Map::open(&folder, "endpoints")?,
@@ -117,6 +136,19 @@ impl Linux {
 
     pub fn flows(&self) -> &Map<FlowKey, Flow> {
         &self.flows
+    }
+
+    /// Makes the pins of maps again that were removed, and names them.
+    pub fn check_map_pins(&mut self) -> Result<Vec<String>, EnforceError> {
+        let folder = self.pin_dir.join(format!("maps-{}", self.layout));
+        let present = takeover::pinned(&folder);
+        let mut missing = Vec::new();
+        for (name, map) in self.pinned.iter().filter(|(name, _)| !present.contains(*name)) {
+            pins::make_folder(&folder)?;
+            map.pin(folder.join(name)).map_err(|error| kernel("pin a map again", &error))?;
+            missing.push(name.clone());
+        }
+        Ok(missing)
     }
 
     /// The reading end of the events. There is one: a second call is an error.
@@ -170,6 +202,33 @@ impl Kernel for Linux {
     fn read(&mut self) -> Result<Tables, EnforceError> {
         self.read_tables()
     }
+}
+
+/// Loads the programs onto the maps in `folder`, which are made where they are missing.
+fn load(folder: &Path, wanted: MapSizes) -> Result<(Ebpf, MapSizes), EnforceError> {
+    let sizes = pins::sizes_of(folder, wanted);
+    let mut loader = EbpfLoader::new();
+    loader.default_map_pin_directory(folder);
+    for (name, size) in pins::named_sizes(&sizes) {
+        loader.map_max_entries(name, size);
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(|error| kernel("load the programs", &error))?;
+    for name in [FROM_WORKLOAD, TO_WORKLOAD] {
+        let program = program(&mut ebpf, name)?;
+        program.load().map_err(|error| {
+            kernel(&format!("load the program `{name}` (needs Linux 6.6 with tcx)"), &error)
+        })?;
+    }
+    Ok((ebpf, sizes))
+}
+
+fn program_of<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier, EnforceError> {
+    let missing = || EnforceError::Kernel {
+        action: format!("find the program `{name}`"),
+        message: "the compiled object does not have it".to_owned(),
+    };
+    let found = ebpf.program(name).ok_or_else(missing)?;
+    found.try_into().map_err(|error| kernel(&format!("use the program `{name}`"), &error))
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, EnforceError> {

@@ -39,6 +39,16 @@ pub trait Backend {
         Held::new()
     }
 
+    /// Interfaces that an earlier process put under enforcement, whatever they are called now.
+    fn inherited_interfaces(&self) -> BTreeSet<u32> {
+        BTreeSet::new()
+    }
+
+    /// Mends what somebody else did to the kernel's side. Returns what was found lately, in sentences.
+    fn mend(&mut self, _topology: &Topology) -> Result<Vec<String>, EnforceError> {
+        Ok(Vec::new())
+    }
+
     /// Whether some endpoint is judged on the interface.
     fn is_open(&self, ifindex: u32) -> bool;
 

@@ -17,6 +17,7 @@ use crate::kernel::{Kernel, KernelOp};
 use crate::netlink::Topology;
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::{Held, held};
+use crate::node::drift::Watch;
 use crate::node::{EnforceError, NodeOptions};
 use crate::realized::{SlotKind, Tables};
 
@@ -38,16 +39,19 @@ pub struct Ebpf {
     attached: BTreeSet<u32>,
     names: Names,
     flow_sweep: Sweep,
+    watch: Watch,
     /// Events that were lost before this process began.
     n_lost_before: u64,
 }
 
 impl Ebpf {
     pub fn open(options: &NodeOptions) -> Result<Self, EnforceError> {
-        let mut kernel = Linux::open(&options.pin_dir, options.sizes)?;
+        let mut kernel = Linux::open_as(&options.pin_dir, options.sizes, options.layout)?;
         let tables = kernel.read()?;
         let n_lost_before = kernel.n_dropped(REASON_LOST_EVENT)?;
         let ring = kernel.take_events()?;
+        let mut watch = Watch::default();
+        watch.trust(&kernel);
         Ok(Self {
             kernel,
             ring,
@@ -58,8 +62,30 @@ impl Ebpf {
             attached: BTreeSet::new(),
             names: Names::new(&options.node_name),
             flow_sweep: Sweep::new(options.update_ms, boot_now_ns()),
+            watch,
             n_lost_before,
         })
+    }
+
+    /// What leads back to the tables. New flows may have been judged without what was missing, so all
+    /// are judged again.
+    fn put_back(&mut self, ops: Vec<KernelOp>) -> Result<(), EnforceError> {
+        if !ops.is_empty() {
+            let epoch = KernelOp::SetEpoch((self.tables.epoch + 1) & 0xffff_ffff);
+            for op in ops.iter().chain([&epoch]) {
+                self.kernel.apply(op)?;
+            }
+            self.tables.apply(&epoch);
+            self.watch.trust(&self.kernel);
+        }
+        Ok(())
+    }
+
+    /// What somebody else did to the tables must not be taken for ours when ours change.
+    fn mend_tables(&mut self) -> Result<(), EnforceError> {
+        let moved = self.watch.moved(&self.kernel);
+        let ops = self.watch.compare(&mut self.kernel, &self.tables, &moved)?;
+        self.put_back(ops)
     }
 
     fn carry_out(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
@@ -78,7 +104,22 @@ impl Ebpf {
 
 impl Backend for Ebpf {
     fn revision(&self) -> Revision {
-        Revision(self.tables.revision)
+        let earlier = self.kernel.is_staged().then(|| self.kernel.earlier_revision());
+        Revision(earlier.unwrap_or(self.tables.revision))
+    }
+
+    fn inherited_interfaces(&self) -> BTreeSet<u32> {
+        self.kernel.pinned_interfaces()
+    }
+
+    fn mend(&mut self, topology: &Topology) -> Result<Vec<String>, EnforceError> {
+        if !self.is_stale {
+            let (ops, bare) = self.watch.look(&mut self.kernel, &self.tables)?;
+            self.attached.retain(|ifindex| !bare.contains(ifindex));
+            self.put_back(ops)?;
+        }
+        self.follow(topology)?;
+        Ok(self.watch.told())
     }
 
     fn follow(&mut self, topology: &Topology) -> Result<BTreeSet<u32>, EnforceError> {
@@ -114,6 +155,7 @@ impl Backend for Ebpf {
             self.tables = self.kernel.read()?;
             self.is_stale = false;
         }
+        self.mend_tables()?;
         let ops = plan(&self.tables, program, bindings, self.kernel.sizes())?;
         let mut ops = ops.into_iter();
         for op in ops.by_ref() {
@@ -124,6 +166,10 @@ impl Backend for Ebpf {
         }
         self.frees = ops.collect();
         self.freed_from = Instant::now();
+        self.watch.trust(&self.kernel);
+        if self.kernel.is_staged() {
+            self.kernel.take_over(&self.tables)?;
+        }
         self.names.learn(program, &self.tables, bindings);
         Ok(())
     }
@@ -148,6 +194,7 @@ impl Backend for Ebpf {
                 return;
             }
         }
+        self.watch.trust(&self.kernel);
     }
 
     fn events(&self) -> BorrowedFd<'_> {

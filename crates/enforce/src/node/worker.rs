@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bulkhead_types::{EndpointId, RuleRef};
 use bulkhead_wire::{FlowRecord, NodeProgram};
@@ -17,9 +17,11 @@ use crate::kernel::linux::poll::wait_for;
 use crate::netlink::far::{FarEnds, FarMonitor};
 use crate::netlink::{Monitor, Topology, topology};
 use crate::node::backend::{Backend, Sink};
-use crate::node::bind::{Held, bind};
+use crate::node::bind::Held;
+use crate::node::drift::LOOK_EVERY;
 use crate::node::ebpf::Ebpf;
 use crate::node::far::FarLooks;
+use crate::node::moves::Moves;
 use crate::node::nft::Nft;
 use crate::node::{BackendChoice, Command, EnforceError, EnforceReport, NodeOptions};
 
@@ -72,6 +74,8 @@ async fn serve(
         wait_for(worker.backend.events()).map_err(|error| failed("poll the events", &error))?;
     let mut sweep = tokio::time::interval(sweep_every);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let _ = started.send(Ok(()));
 
     loop {
@@ -113,6 +117,7 @@ async fn serve(
                 worker.backend.drain(&mut worker.sink);
             }
             _ = sweep.tick(), if can_name => worker.sweep(),
+            _ = look.tick() => worker.look_after(),
         }
     }
     worker.backend.settle();
@@ -145,7 +150,10 @@ struct Worker {
     topology: Topology,
     far: FarEnds,
     attached: BTreeSet<u32>,
+    /// Interfaces that were attached when we last looked, here or by an earlier process.
+    known: BTreeSet<u32>,
     program: Option<Arc<NodeProgram>>,
+    moves: Moves,
     bindings: Bindings,
     doubts: Vec<String>,
     sink: Sink,
@@ -165,11 +173,13 @@ impl Worker {
         reports.send_modify(|report| report.revision = backend.revision());
         Ok(Self {
             options,
-            backend,
             topology: Topology::default(),
             far: FarEnds::open()?,
             attached: BTreeSet::new(),
+            known: backend.inherited_interfaces(),
             program: None,
+            moves: Moves::default(),
+            backend,
             bindings: Bindings::new(),
             doubts: Vec::new(),
             sink: Sink::new(records),
@@ -180,10 +190,11 @@ impl Worker {
     /// Follows interfaces, routes and what is at the other end of the interfaces. What has appeared is
     /// closed before anything else is looked at.
     fn look_around(&mut self) -> Result<(), EnforceError> {
-        let mut topology = topology(&self.options.interface_prefixes)?;
+        let mut topology = topology(&self.options.interface_prefixes, &self.known)?;
         let is_new = !topology.interfaces.keys().eq(&self.attached);
         if is_new {
             self.attached = self.backend.follow(&topology)?;
+            self.known.clone_from(&self.attached);
         }
         topology.peers = self.far.look(&topology.far);
         if topology == self.topology && !is_new {
@@ -213,7 +224,8 @@ impl Worker {
 
     fn realize(&mut self, program: &Arc<NodeProgram>) -> Result<(), EnforceError> {
         let held = self.held(program);
-        let found = bind(program, &self.topology, &self.attached, &held);
+        let (topology, attached) = (&self.topology, &self.attached);
+        let found = self.moves.bind(program, topology, attached, &held, Instant::now());
         self.backend.realize(program, &found.bindings)?;
         self.bindings = found.bindings;
         self.doubts = found.doubts;
@@ -227,6 +239,26 @@ impl Worker {
         }
         let bound = self.bindings.iter().flat_map(|(id, at)| at.values().map(move |p| (p, id)));
         bound.map(|(place, id)| (place.ifindex, id.clone())).collect()
+    }
+
+    /// Mends what somebody else changed, and binds what has waited long enough.
+    fn look_after(&mut self) {
+        match self.backend.mend(&self.topology) {
+            Ok(drift) => {
+                self.reports.send_if_modified(|report| {
+                    std::mem::replace(&mut report.drift, drift.clone()) != drift
+                });
+            }
+            Err(error) => tracing::warn!(%error, "drift could not be mended; trying again"),
+        }
+        if self.moves.wait()
+            && let Some(program) = self.program.clone()
+        {
+            if let Err(error) = self.realize(&program) {
+                tracing::warn!(%error, "an address that moved is not bound yet");
+            }
+            self.report();
+        }
     }
 
     fn report(&mut self) {

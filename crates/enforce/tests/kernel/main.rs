@@ -30,9 +30,13 @@ mod bpf_worlds;
 #[cfg(test)]
 mod netns_bridge;
 #[cfg(test)]
+mod netns_drift;
+#[cfg(test)]
 mod netns_flows;
 #[cfg(test)]
 mod netns_node;
+#[cfg(test)]
+mod netns_takeover;
 #[cfg(test)]
 mod netns_update;
 #[cfg(test)]

@@ -72,6 +72,17 @@ pub fn set(map: BorrowedFd<'_>, shape: Shape, key: &[u8], value: &[u8]) -> io::R
     call(MAP_UPDATE_ELEM, &mut attr)
 }
 
+/// Like [`set`], but an error where the key is there already.
+pub fn set_new(map: BorrowedFd<'_>, shape: Shape, key: &[u8], value: &[u8]) -> io::Result<()> {
+    const NOEXIST: u64 = 1;
+    if key.len() != shape.key || value.len() != shape.value {
+        return Err(wrong_length());
+    }
+    let mut attr = element(map, key);
+    (attr.value, attr.flags) = (address(value), NOEXIST);
+    call(MAP_UPDATE_ELEM, &mut attr)
+}
+
 /// `false` where there was no such key.
 pub fn unset(map: BorrowedFd<'_>, shape: Shape, key: &[u8]) -> io::Result<bool> {
     if key.len() != shape.key {

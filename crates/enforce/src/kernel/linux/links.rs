@@ -1,84 +1,170 @@
 //! The programs on the interfaces.
+//!
+//! Every link is pinned, so that it outlives this process, and held open, so that it outlives the
+//! removal of its pin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
-use aya::programs::{LinkOrder, TcAttachType};
-
+use super::bpf_link::{self, Hook};
 use super::{FROM_WORKLOAD, Linux, TO_WORKLOAD, kernel};
 use crate::node::EnforceError;
 
 /// From the host side's view, what a workload sends comes in.
-const SIDES: [(&str, TcAttachType, &str); 2] =
-    [("in", TcAttachType::Ingress, FROM_WORKLOAD), ("out", TcAttachType::Egress, TO_WORKLOAD)];
+const SIDES: [(&str, Hook, &str); 2] =
+    [("in", Hook::Ingress, FROM_WORKLOAD), ("out", Hook::Egress, TO_WORKLOAD)];
+
+/// Links by interface and side.
+pub type Links = BTreeMap<(u32, &'static str), OwnedFd>;
+
+/// What somebody else did to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkDrift {
+    Detached,
+    Replaced,
+    Unpinned,
+}
 
 impl Linux {
     /// Puts both programs on the interface, or replaces the ones that an earlier process put there,
-    /// without a gap.
+    /// without a gap. While the tables are not complete yet, the earlier ones go on judging.
     pub fn attach(&mut self, ifindex: u32, name: &str) -> Result<(), EnforceError> {
-        for (side, attach_type, program_name) in SIDES {
-            let pin = self.link_pin(ifindex, side);
-            if pin.exists() {
-                match self.replace(&pin, program_name) {
-                    Ok(()) => continue,
-                    // The interface that the link was on is gone; its number was used again.
-                    Err(error) => {
-                        tracing::info!(%error, interface = name, "a pinned link is dead");
-                        fs::remove_file(&pin)
-                            .map_err(|error| kernel("remove a dead link's pin", &error))?;
-                    }
-                }
+        for (side, hook, program) in SIDES {
+            if !self.links.contains_key(&(ifindex, side)) {
+                self.attach_side(ifindex, (side, hook, program)).map_err(|error| {
+                    kernel(&format!("attach `{program}` to the interface `{name}`"), &error)
+                })?;
             }
-            self.attach_new(name, attach_type, program_name, &pin)?;
         }
         Ok(())
     }
 
-    fn replace(&mut self, pin: &PathBuf, program_name: &str) -> Result<(), EnforceError> {
-        let action = "replace the program in a pinned link";
-        let pinned = PinnedLink::from_pin(pin).map_err(|error| kernel(action, &error))?;
-        let link = SchedClassifierLink::try_from(FdLink::from(pinned))
-            .map_err(|error| kernel(action, &error))?;
-        let program = self.program(program_name)?;
-        let id = program.attach_to_link(link).map_err(|error| kernel(action, &error))?;
-        // The pin holds the link; what aya keeps would detach nothing, but need not be kept.
-        let link = program.take_link(id).map_err(|error| kernel(action, &error))?;
-        drop(FdLink::try_from(link).map_err(|error| kernel(action, &error))?);
+    fn attach_side(
+        &mut self,
+        ifindex: u32,
+        (side, hook, program): (&'static str, Hook, &str),
+    ) -> io::Result<()> {
+        let pin = self.link_pin(ifindex, side);
+        let link = match self.adopt(ifindex, &pin, program)? {
+            Some(link) => link,
+            None => {
+                let link = bpf_link::attach(self.program_fd(program)?, ifindex, hook)?;
+                bpf_link::pin(link.as_fd(), &pin)?;
+                link
+            }
+        };
+        self.links.insert((ifindex, side), link);
         Ok(())
     }
 
-    fn attach_new(
-        &mut self,
-        name: &str,
-        attach_type: TcAttachType,
-        program_name: &str,
-        pin: &PathBuf,
-    ) -> Result<(), EnforceError> {
-        let action = format!("attach `{program_name}` to the interface `{name}`");
-        let program = self.program(program_name)?;
-        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let id = program
-            .attach_with_options(name, attach_type, options)
-            .map_err(|error| kernel(&action, &error))?;
-        let link = program.take_link(id).map_err(|error| kernel(&action, &error))?;
-        let link = FdLink::try_from(link).map_err(|error| kernel(&action, &error))?;
-        link.pin(pin).map_err(|error| kernel(&action, &error))?;
+    /// The pinned link, if it still is on this interface. A dead one's pin is removed: the interface
+    /// that it was on is gone, and its number was used again.
+    fn adopt(&self, ifindex: u32, pin: &PathBuf, program: &str) -> io::Result<Option<OwnedFd>> {
+        if !pin.exists() {
+            return Ok(None);
+        }
+        let link = bpf_link::open(pin)?;
+        if bpf_link::info(link.as_fd())?.ifindex != ifindex {
+            fs::remove_file(pin)?;
+            return Ok(None);
+        }
+        if !self.is_staged() {
+            bpf_link::replace(link.as_fd(), self.program_fd(program)?)?;
+        }
+        Ok(Some(link))
+    }
+
+    /// Puts our programs into every link that an earlier process left.
+    pub(super) fn replace_all(&mut self) -> Result<(), EnforceError> {
+        for ((ifindex, side), link) in &self.links {
+            let Some((.., program)) = SIDES.iter().find(|(name, ..)| name == side) else {
+                continue;
+            };
+            let action = || format!("replace the program in the link {ifindex}-{side}");
+            let program = self.program_fd(program).map_err(|error| kernel(&action(), &error))?;
+            match bpf_link::replace(link.as_fd(), program) {
+                // Its interface is gone.
+                Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {}
+                done => done.map_err(|error| kernel(&action(), &error))?,
+            }
+        }
         Ok(())
+    }
+
+    /// Looks at every link, and mends what can be mended here: a link that lost its program's place
+    /// is forgotten, so that the next [`Linux::attach`] makes a new one.
+    pub fn check_links(&mut self) -> Result<Vec<(u32, &'static str, LinkDrift)>, EnforceError> {
+        let failed = |error: io::Error| kernel("check the links", &error);
+        let own = self.program_ids()?;
+        let pinned: BTreeSet<String> = fs::read_dir(self.pin_dir.join("links"))
+            .map(|entries| {
+                let names = entries.flatten().map(|entry| entry.file_name());
+                names.map(|name| name.to_string_lossy().into_owned()).collect()
+            })
+            .unwrap_or_default();
+        let mut found = Vec::new();
+        for (number, (side, _, program)) in SIDES.iter().enumerate() {
+            let program_id = own.get(number).copied().unwrap_or(0);
+            for ((ifindex, _), link) in self.links.iter().filter(|((_, of), _)| of == side) {
+                let info = bpf_link::info(link.as_fd()).map_err(failed)?;
+                if info.ifindex == 0 {
+                    found.push((*ifindex, *side, LinkDrift::Detached));
+                    continue;
+                }
+                if info.program != program_id && !self.is_staged() {
+                    let program = self.program_fd(program).map_err(failed)?;
+                    bpf_link::replace(link.as_fd(), program).map_err(failed)?;
+                    found.push((*ifindex, *side, LinkDrift::Replaced));
+                }
+                if !pinned.contains(&format!("{ifindex}-{side}")) {
+                    super::pins::make_folder(&self.pin_dir.join("links"))?;
+                    bpf_link::pin(link.as_fd(), &self.link_pin(*ifindex, side)).map_err(failed)?;
+                    found.push((*ifindex, *side, LinkDrift::Unpinned));
+                }
+            }
+        }
+        for (ifindex, side, what) in &found {
+            if *what == LinkDrift::Detached {
+                self.links.remove(&(*ifindex, *side));
+                // It may have been removed as well.
+                let _ = fs::remove_file(self.link_pin(*ifindex, side));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Interfaces that have both links.
+    pub fn is_attached(&self, ifindex: u32) -> bool {
+        SIDES.iter().all(|(side, ..)| self.links.contains_key(&(ifindex, *side)))
+    }
+
+    /// Interfaces that an earlier process put under enforcement, whatever they are called now.
+    pub fn pinned_interfaces(&self) -> BTreeSet<u32> {
+        let entries = fs::read_dir(self.pin_dir.join("links")).into_iter().flatten().flatten();
+        let alive = entries.filter_map(|entry| {
+            let link = bpf_link::open(&entry.path()).ok()?;
+            bpf_link::info(link.as_fd()).ok().map(|info| info.ifindex)
+        });
+        alive.filter(|ifindex| *ifindex != 0).collect()
     }
 
     /// Forgets links of interfaces that are not among `alive`.
     pub fn prune_links(&mut self, alive: &BTreeSet<u32>) -> Result<(), EnforceError> {
+        self.links.retain(|(ifindex, _), _| alive.contains(ifindex));
         let folder = self.pin_dir.join("links");
-        let entries = fs::read_dir(&folder).map_err(|error| kernel("list the links", &error))?;
-        for entry in entries.flatten() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let ifindex = name.split_once('-').and_then(|(number, _)| number.parse().ok());
             if ifindex.is_none_or(|ifindex: u32| !alive.contains(&ifindex)) {
-                fs::remove_file(entry.path())
-                    .map_err(|error| kernel("remove a link's pin", &error))?;
+                match fs::remove_file(entry.path()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(kernel("remove a link's pin", &error));
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())
@@ -86,5 +172,22 @@ impl Linux {
 
     fn link_pin(&self, ifindex: u32, side: &str) -> PathBuf {
         self.pin_dir.join("links").join(format!("{ifindex}-{side}"))
+    }
+
+    /// In the order of the sides.
+    fn program_ids(&self) -> Result<Vec<u32>, EnforceError> {
+        let id = |name| {
+            let program = super::program_of(&self.ebpf, name)?;
+            program
+                .info()
+                .map(|info| info.id())
+                .map_err(|error| kernel("ask for a program", &error))
+        };
+        SIDES.iter().map(|(.., name)| id(name)).collect()
+    }
+
+    fn program_fd(&self, name: &str) -> io::Result<std::os::fd::BorrowedFd<'_>> {
+        let program = super::program_of(&self.ebpf, name).map_err(io::Error::other)?;
+        Ok(program.fd().map_err(io::Error::other)?.as_fd())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use aya::maps::MapData;
@@ -52,6 +52,22 @@ impl<K: Plain, V: Plain> Map<K, V> {
     pub fn set(&self, key: &K, value: &V) -> Result<(), EnforceError> {
         bpf::set(self.fd(), Self::SHAPE, key.as_bytes(), value.as_bytes())
             .map_err(|error| self.error("write to", &error))
+    }
+
+    /// `false` where the key was there already; then nothing is written.
+    pub fn set_new(&self, key: &K, value: &V) -> Result<bool, EnforceError> {
+        match bpf::set_new(self.fd(), Self::SHAPE, key.as_bytes(), value.as_bytes()) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+            set => set.map(|()| true).map_err(|error| self.error("write to", &error)),
+        }
+    }
+
+    /// The memory that the kernel counts for the map, which moves with every element of a map that is
+    /// not allocated beforehand. `None` where it does not say.
+    pub fn bytes_used(&self) -> Option<u64> {
+        let path = format!("/proc/thread-self/fdinfo/{}", self.fd().as_raw_fd());
+        let text = std::fs::read_to_string(path).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
     }
 
     pub fn get(&self, key: &K) -> Result<Option<V>, EnforceError> {

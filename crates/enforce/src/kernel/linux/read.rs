@@ -10,18 +10,52 @@ use crate::node::EnforceError;
 use crate::realized::{SlotKind, Slots, Tables, extent_of};
 
 impl Linux {
-    pub(super) fn read_tables(&mut self) -> Result<Tables, EnforceError> {
+    /// Epoch, revision and the next slots only.
+    pub fn read_numbers(&mut self) -> Result<Tables, EnforceError> {
         let mut tables = Tables {
             epoch: self.config.get(&CONFIG_EPOCH)?.unwrap_or(0),
             revision: self.config.get(&CONFIG_REVISION)?.unwrap_or(0),
-            slots: self.read_slots()?,
+            ..Tables::default()
+        };
+        self.read_next_slots(&mut tables.slots)?;
+        Ok(tables)
+    }
+
+    /// Endpoints and their interfaces only.
+    pub fn read_endpoints(&mut self) -> Result<Tables, EnforceError> {
+        Ok(Tables {
             endpoints: self.endpoints.all()?.into_iter().collect(),
             interfaces: self.interfaces.all()?.into_iter().map(|(ifindex, _)| ifindex).collect(),
+            ..Tables::default()
+        })
+    }
+
+    /// Memory that some of the maps take.
+    pub fn bytes_of(&self, maps: &[&str]) -> u64 {
+        let bytes = |name: &str| match name {
+            "slots" => self.slots.bytes_used(),
+            "entries" => self.entries.bytes_used(),
+            "names" => self.names.bytes_used(),
+            "name_entries" => self.name_entries.bytes_used(),
+            "classes4" => self.classes4.bytes_used(),
+            "classes6" => self.classes6.bytes_used(),
+            "prefixes4" => self.prefixes4.bytes_used(),
+            "prefixes6" => self.prefixes6.bytes_used(),
+            _ => None,
+        };
+        maps.iter().filter_map(|name| bytes(name)).sum()
+    }
+
+    pub(super) fn read_tables(&mut self) -> Result<Tables, EnforceError> {
+        let mut tables = Tables {
+            slots: self.read_slots()?,
             entries: self.entries.all()?.into_iter().collect(),
             names: self.names.all()?.into_iter().collect(),
             name_entries: self.name_entries.all()?.into_iter().collect(),
-            ..Tables::default()
+            ..self.read_endpoints()?
         };
+        let numbers = self.read_numbers()?;
+        (tables.epoch, tables.revision) = (numbers.epoch, numbers.revision);
         self.read_classes(&mut tables)?;
         let named: Vec<u32> = tables.slots.all(SlotKind::Row).map(|(slot, _)| slot).collect();
         for slot in named {
@@ -41,11 +75,16 @@ impl Linux {
                 slots.set(kind, key.slot, content);
             }
         }
+        self.read_next_slots(&mut slots)?;
+        Ok(slots)
+    }
+
+    fn read_next_slots(&self, slots: &mut Slots) -> Result<(), EnforceError> {
         for kind in SlotKind::ALL {
             let next = self.config.get(&(CONFIG_NEXT_SLOT + kind as u32))?.unwrap_or(0);
             slots.set_next(kind, u32::try_from(next).unwrap_or(u32::MAX));
         }
-        Ok(slots)
+        Ok(())
     }
 
     fn read_classes(&self, tables: &mut Tables) -> Result<(), EnforceError> {

@@ -1,0 +1,273 @@
+//! Holds the kernel to what was written to it, whoever else writes: links and pins that somebody
+//! removed, elements that somebody deleted or changed.
+//!
+//! Every look checks all links, all pins, the node's numbers, every endpoint, and how much memory each
+//! table takes, which moves with every element; what moved without our doing is compared element by
+//! element. In turns every table is compared like that without a cause, to find changed values.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::kernel::linux::{LinkDrift, Linux};
+use crate::kernel::{Kernel, KernelOp};
+use crate::node::EnforceError;
+use crate::realized::{SlotKind, Tables};
+
+/// A removed object is found after this long at most.
+pub const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// One whole comparison in so many looks.
+const LOOKS_PER_TURN: u32 = 25;
+/// What was found is told for this long.
+const TOLD_FOR: Duration = Duration::from_secs(30);
+const TOLD_MAX: usize = 16;
+
+/// A part of the tables that is compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Numbers,
+    Endpoints,
+    Slots,
+    Classes,
+    Entries,
+    Names,
+    Rows,
+}
+
+/// Parts whose memory tells how many elements they have.
+pub const COUNTED: [Part; 4] = [Part::Slots, Part::Classes, Part::Entries, Part::Names];
+const TURNS: [Part; 5] = [Part::Slots, Part::Classes, Part::Entries, Part::Names, Part::Rows];
+
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Bytes of each counted part after our last write.
+    known: BTreeMap<Part, u64>,
+    n_looks: u32,
+    told: VecDeque<(Instant, String)>,
+}
+
+impl Watch {
+    /// Call after every write: what is there now is ours.
+    pub fn trust(&mut self, kernel: &Linux) {
+        self.known = COUNTED.iter().map(|part| (*part, kernel.bytes_used(*part))).collect();
+    }
+
+    /// Parts that somebody else added elements to or took them from.
+    pub fn moved(&self, kernel: &Linux) -> Vec<Part> {
+        let is_moved = |part: &Part| self.known.get(part) != Some(&kernel.bytes_used(*part));
+        COUNTED.into_iter().filter(is_moved).collect()
+    }
+
+    /// Looks at everything that can be seen quickly, and at one part in its turn. Links and pins are
+    /// mended here; returns what else leads back to `tables`, and the interfaces that lost a program.
+    pub fn look(
+        &mut self,
+        kernel: &mut Linux,
+        tables: &Tables,
+    ) -> Result<(Vec<KernelOp>, BTreeSet<u32>), EnforceError> {
+        let mut bare = BTreeSet::new();
+        for (ifindex, side, what) in kernel.check_links()? {
+            let what = match what {
+                LinkDrift::Detached => {
+                    bare.insert(ifindex);
+                    "was detached"
+                }
+                LinkDrift::Replaced => "had its program replaced",
+                LinkDrift::Unpinned => "lost its pin",
+            };
+            self.tell(format!("the link {ifindex}-{side} {what}; put back"));
+        }
+        for name in kernel.check_map_pins()? {
+            self.tell(format!("the map `{name}` lost its pin; put back"));
+        }
+        let mut parts = vec![Part::Numbers, Part::Endpoints];
+        parts.extend(self.moved(kernel));
+        self.n_looks = self.n_looks.wrapping_add(1);
+        if self.n_looks.is_multiple_of(LOOKS_PER_TURN) {
+            let turn = (self.n_looks / LOOKS_PER_TURN) as usize % TURNS.len();
+            parts.extend(TURNS.get(turn));
+        }
+        Ok((self.compare(kernel, tables, &parts)?, bare))
+    }
+
+    /// What leads back to `tables` in these parts.
+    pub fn compare(
+        &mut self,
+        kernel: &mut Linux,
+        tables: &Tables,
+        parts: &[Part],
+    ) -> Result<Vec<KernelOp>, EnforceError> {
+        let mut ops = Vec::new();
+        for part in parts {
+            let found = kernel.read_part(*part)?;
+            let (back, n) = way_back(tables, &found, *part);
+            if n > 0 {
+                self.tell(format!("{n} elements of {} were changed; put back", part.name()));
+                ops.extend(back);
+            }
+        }
+        Ok(ops)
+    }
+
+    fn tell(&mut self, sentence: String) {
+        tracing::warn!("drift: {sentence}");
+        while self.told.len() >= TOLD_MAX {
+            self.told.pop_front();
+        }
+        self.told.push_back((Instant::now(), sentence));
+    }
+
+    /// What was found lately.
+    pub fn told(&mut self) -> Vec<String> {
+        while self.told.front().is_some_and(|(at, _)| at.elapsed() > TOLD_FOR) {
+            self.told.pop_front();
+        }
+        self.told.iter().map(|(_, sentence)| sentence.clone()).collect()
+    }
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Numbers => "the node's numbers",
+            Self::Endpoints => "endpoints",
+            Self::Slots => "slots",
+            Self::Classes => "classes",
+            Self::Entries => "entries",
+            Self::Names => "names",
+            Self::Rows => "rows",
+        }
+    }
+}
+
+impl Linux {
+    fn bytes_used(&self, part: Part) -> u64 {
+        self.bytes_of(match part {
+            Part::Slots => &["slots"],
+            Part::Classes => &["classes4", "classes6", "prefixes4", "prefixes6"],
+            Part::Entries => &["entries"],
+            Part::Names => &["names", "name_entries"],
+            Part::Numbers | Part::Endpoints | Part::Rows => &[],
+        })
+    }
+}
+
+/// The operations that lead from what was `found` back to what is `meant`, and how many elements
+/// differ. What judges comes back before what points at it; what is too much goes last.
+pub fn way_back(meant: &Tables, found: &Tables, part: Part) -> (Vec<KernelOp>, usize) {
+    match part {
+        Part::Numbers => numbers(meant, found),
+        Part::Slots => slots(meant, found),
+        Part::Rows => {
+            let wrong = changed(&meant.rows, &found.rows);
+            let n = wrong.len();
+            (wrong.into_iter().map(|(slot, row)| KernelOp::SetRow(slot, row)).collect(), n)
+        }
+        Part::Entries => both(
+            changed(&meant.entries, &found.entries),
+            added(&meant.entries, &found.entries),
+            KernelOp::SetEntries,
+            KernelOp::UnsetEntries,
+        ),
+        Part::Classes => both(
+            changed(&meant.classes, &found.classes),
+            added(&meant.classes, &found.classes),
+            KernelOp::SetClasses,
+            KernelOp::UnsetClasses,
+        ),
+        Part::Names => {
+            let (mut ops, n) = both(
+                changed(&meant.name_entries, &found.name_entries),
+                added(&meant.name_entries, &found.name_entries),
+                KernelOp::SetNameEntries,
+                KernelOp::UnsetNameEntries,
+            );
+            let (more, n_more) = both(
+                changed(&meant.names, &found.names),
+                added(&meant.names, &found.names),
+                KernelOp::SetNames,
+                KernelOp::UnsetNames,
+            );
+            ops.extend(more);
+            (ops, n + n_more)
+        }
+        Part::Endpoints => {
+            let (mut ops, n) = both(
+                changed(&meant.endpoints, &found.endpoints),
+                added(&meant.endpoints, &found.endpoints),
+                KernelOp::SetEndpoints,
+                KernelOp::UnsetEndpoints,
+            );
+            let missing = meant.interfaces.difference(&found.interfaces).copied().collect();
+            let extra = found.interfaces.difference(&meant.interfaces).copied().collect();
+            let (more, n_more) =
+                both(missing, extra, KernelOp::SetInterfaces, KernelOp::UnsetInterfaces);
+            ops.extend(more);
+            (ops, n + n_more)
+        }
+    }
+}
+
+fn changed<K: Ord + Copy, V: PartialEq + Copy>(
+    meant: &BTreeMap<K, V>,
+    found: &BTreeMap<K, V>,
+) -> Vec<(K, V)> {
+    let differs = |(key, value): &(&K, &V)| found.get(key) != Some(value);
+    meant.iter().filter(differs).map(|(key, value)| (*key, *value)).collect()
+}
+
+fn added<K: Ord + Copy, V>(meant: &BTreeMap<K, V>, found: &BTreeMap<K, V>) -> Vec<K> {
+    found.keys().filter(|key| !meant.contains_key(key)).copied().collect()
+}
+
+fn both<S, U>(
+    set: Vec<S>,
+    unset: Vec<U>,
+    make_set: impl Fn(Vec<S>) -> KernelOp,
+    make_unset: impl Fn(Vec<U>) -> KernelOp,
+) -> (Vec<KernelOp>, usize) {
+    let n = set.len() + unset.len();
+    let set = (!set.is_empty()).then(|| make_set(set));
+    let unset = (!unset.is_empty()).then(|| make_unset(unset));
+    (set.into_iter().chain(unset).collect(), n)
+}
+
+fn slots(meant: &Tables, found: &Tables) -> (Vec<KernelOp>, usize) {
+    let all = |tables: &Tables| -> BTreeMap<(SlotKind, u32), u64> {
+        let of_kind = |kind| tables.slots.all(kind).map(move |(slot, id)| ((kind, slot), id));
+        SlotKind::ALL.into_iter().flat_map(of_kind).collect()
+    };
+    let (meant, found) = (all(meant), all(found));
+    let set = changed(&meant, &found).into_iter().map(|((kind, slot), id)| (kind, slot, id));
+    both(set.collect(), added(&meant, &found), KernelOp::SetSlots, KernelOp::UnsetSlots)
+}
+
+fn numbers(meant: &Tables, found: &Tables) -> (Vec<KernelOp>, usize) {
+    let mut ops = Vec::new();
+    for kind in SlotKind::ALL {
+        if meant.slots.next(kind) != found.slots.next(kind) {
+            ops.push(KernelOp::SetNextSlot(kind, meant.slots.next(kind)));
+        }
+    }
+    if meant.revision != found.revision {
+        ops.push(KernelOp::SetRevision(meant.revision));
+    }
+    if meant.epoch != found.epoch {
+        ops.push(KernelOp::SetEpoch(meant.epoch));
+    }
+    let n = ops.len();
+    (ops, n)
+}
+
+/// Reads the kernel's side of one part.
+impl Linux {
+    fn read_part(&mut self, part: Part) -> Result<Tables, EnforceError> {
+        match part {
+            Part::Numbers => self.read_numbers(),
+            Part::Endpoints => self.read_endpoints(),
+            _ => self.read(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
