@@ -3,6 +3,7 @@
 //! Imports nothing of ours: it drives the product as a user or a builder would.
 
 mod bench;
+mod crds;
 mod fuzz;
 mod fuzz_agree;
 mod machine;
@@ -31,6 +32,8 @@ enum Task {
     Test,
     /// Exactly what CI runs; the same as `test`.
     Ci,
+    /// Write the CustomResourceDefinitions of our kinds to `deploy/crds`.
+    Crds,
     /// Bring up the demo shop.
     Run {
         /// End by itself after this many seconds, with a summary.
@@ -69,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Task::Setup => setup::run(),
         Task::Tidy => tidy::run(),
         Task::Test | Task::Ci => test::run(),
+        Task::Crds => crds::run(),
         Task::Run { seconds, release } => run::run(seconds, release),
         Task::Bench { bench } => bench::run(bench),
         Task::Fuzz { target, seconds, seed } => fuzz::run(&target, seconds, seed),

@@ -23,6 +23,10 @@ pub struct RawConfig {
     /// File that holds the token, so that no process list shows it
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Certificate of the server's CA, where the token is not from `bulkhead node token` but a service
+    /// account's (audience `bulkhead`)
+    #[arg(long, value_name = "FILE", requires = "token_file")]
+    pub ca_file: Option<PathBuf>,
     /// Where key, certificate and the last program are kept
     #[arg(long, value_name = "DIR", default_value = "/var/lib/bulkhead")]
     pub state_dir: PathBuf,
@@ -72,6 +76,8 @@ pub enum ConfigError {
     Node { value: String },
     #[error("`{path}`, given as --token-file, cannot be read: {source}")]
     TokenFile { path: PathBuf, source: std::io::Error },
+    #[error("`{path}`, given as --ca-file, cannot be read: {source}")]
+    CaFile { path: PathBuf, source: std::io::Error },
     #[error("an empty `--interface-prefix` would enforce every interface of the host")]
     InterfacePrefix,
     #[error(transparent)]
@@ -105,10 +111,18 @@ impl Config {
             ),
             (None, None) => None,
         };
+        let authority = raw.ca_file.map(|path| {
+            std::fs::read_to_string(&path).map_err(|source| ConfigError::CaFile { path, source })
+        });
+        let token = match (text, authority.transpose()?) {
+            (Some(text), Some(pem)) => Some(JoinToken::with_authority(text.trim(), &pem)?),
+            (Some(text), None) => Some(text.trim().parse()?),
+            (None, _) => None,
+        };
         Ok(Self::Run(Box::new(RunConfig {
             node,
             server,
-            token: text.map(|text| text.trim().parse()).transpose()?,
+            token,
             state_dir: raw.state_dir,
             netns: raw.netns,
             interface_prefixes: raw.interface_prefixes,

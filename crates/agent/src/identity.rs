@@ -22,7 +22,8 @@ pub struct NodeIdentity {
     pub authority: String,
 }
 
-/// `bh1.<id>.<secret>.<SHA-256 of the server's CA certificate, in hex>`
+/// `bh1.<id>.<secret>.<SHA-256 of the server's CA certificate, in hex>`, or any other token beside the
+/// certificate itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JoinToken {
     text: String,
@@ -38,6 +39,8 @@ pub enum TokenError {
     Parts { n_parts: usize },
     #[error("the join token begins with `{prefix}`, not `bh1`: it is for another version")]
     Version { prefix: String },
+    #[error("the file given as --ca-file holds no certificate (PEM)")]
+    Authority,
     #[error("the last part of the join token is no SHA-256 in hex: copy the token whole")]
     Hash,
 }
@@ -87,6 +90,14 @@ impl NodeIdentity {
 }
 
 impl JoinToken {
+    /// A token that is not the server's own, such as a service account's.
+    pub fn with_authority(text: &str, authority_pem: &str) -> Result<Self, TokenError> {
+        let authority = CertificateDer::from_pem_slice(authority_pem.as_bytes())
+            .map_err(|_| TokenError::Authority)?;
+        let authority = Sha256::digest(authority.as_ref()).into();
+        Ok(Self { text: text.to_owned(), authority })
+    }
+
     pub fn as_str(&self) -> &str {
         &self.text
     }

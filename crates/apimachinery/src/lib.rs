@@ -11,6 +11,7 @@
 
 pub mod apply;
 pub mod body;
+pub mod crd;
 pub mod defaulting;
 pub mod discovery;
 pub mod field;

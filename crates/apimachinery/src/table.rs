@@ -177,6 +177,24 @@ fn columns_of(resource: &Resource) -> &'static [Column] {
     }
 }
 
+/// What stands above one column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heading {
+    pub(crate) name: &'static str,
+    pub(crate) description: &'static str,
+    /// Shown with `-o wide` only.
+    pub(crate) wide: bool,
+}
+
+/// The headings of the kind's own columns, besides name and age.
+pub(crate) fn headings(resource: &Resource) -> impl Iterator<Item = Heading> + use<> {
+    columns_of(resource).iter().map(|c| Heading {
+        name: c.name,
+        description: c.description,
+        wide: c.wide,
+    })
+}
+
 /// `columnDefinitions`: name first, the narrow columns, age, then the wide ones.
 pub fn columns(resource: &Resource) -> Value {
     let define = |name: &str, format: &str, description: &str, priority: u8| {

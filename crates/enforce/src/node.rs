@@ -9,7 +9,6 @@ mod bind;
 mod drift;
 mod ebpf;
 mod far;
-mod ground;
 mod moves;
 mod nft;
 mod worker;

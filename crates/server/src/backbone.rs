@@ -20,6 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::status::{StatusSink, StatusWriter};
 use crate::tls::{self, ClientCertificates};
 use crate::upstream::Upstream;
+use crate::upstream::account::AgentAccount;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +75,12 @@ impl Backbone {
             life: life()?,
         };
         Ok((backbone, Parts { controller, status, upstream: upstream.cloned() }))
+    }
+
+    /// Lets agents join as pods of a service account, too.
+    pub fn admit(mut self, upstream: &Upstream, account: &AgentAccount) -> Self {
+        self.join = self.join.admitting(upstream.clone(), account.clone());
+        self
     }
 
     /// Starts the controller, the status writer and the node port.

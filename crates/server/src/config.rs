@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::upstream::account::{AgentAccount, NoAccount};
 use crate::upstream::connect::Source;
 
 /// Bulkhead's control plane: the Kubernetes API over an embedded store, and the node stream.
@@ -30,6 +31,10 @@ pub struct RawConfig {
     /// the service account of the pod that the server runs in
     #[arg(long, value_name = "FILE|in-cluster")]
     pub kubeconfig: Option<String>,
+    /// Agents may join with the token of this service account of the cluster; its namespace gets a
+    /// ConfigMap `bulkhead-ca` with the certificate that they trust
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "kubeconfig")]
+    pub agent_account: Option<String>,
     /// Changes that watches and paged lists can look back on
     #[arg(long, value_name = "N", default_value_t = bulkhead_store::Limits::default().log_events_max)]
     pub history_events: usize,
@@ -45,6 +50,7 @@ pub struct Config {
     pub store_limits: bulkhead_store::Limits,
     /// Where the objects are kept, if not here.
     pub upstream: Option<Source>,
+    pub agent_account: Option<AgentAccount>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,8 @@ pub enum ConfigError {
     Threads { value: usize },
     #[error("`--history-events {value}` must be at least 1")]
     History { value: usize },
+    #[error("`--agent-account {value}` {source}")]
+    AgentAccount { value: String, source: NoAccount },
     #[error("`--tls-san {value}` is neither a DNS name nor an IP address")]
     TlsSan { value: String },
 }
@@ -90,9 +98,14 @@ impl Config {
                 ..bulkhead_store::Limits::default()
             },
             data_dir: raw.data_dir,
+            agent_account: raw.agent_account.as_deref().map(agent_account).transpose()?,
             upstream: raw.kubeconfig.as_deref().map(Source::parse),
         })
     }
+}
+
+fn agent_account(text: &str) -> Result<AgentAccount, ConfigError> {
+    text.parse().map_err(|source| ConfigError::AgentAccount { value: text.to_owned(), source })
 }
 
 fn is_name_or_address(text: &str) -> bool {

@@ -19,6 +19,8 @@ use tonic::Status;
 
 use crate::objects::{Objects, SERVER_MANAGER, WriteOptions};
 use crate::pki::Pki;
+use crate::upstream::Upstream;
+use crate::upstream::account::{AgentAccount, ReviewError};
 
 const RESOURCE: &str = "jointokens.bulkhead.dev";
 const TTL_DEFAULT_S: i64 = 3_600;
@@ -37,6 +39,8 @@ pub struct JoinDesk {
     /// Tokens are no objects of the API: nobody may list or read them.
     store: Arc<dyn Store>,
     pki: Arc<Pki>,
+    /// Whose pods may join with their own tokens, and who knows these.
+    account: Option<(Upstream, AgentAccount)>,
 }
 
 /// A token as its maker gets it; it cannot be shown again.
@@ -66,7 +70,12 @@ pub enum TokenError {
 
 impl JoinDesk {
     pub fn new(objects: Option<Objects>, store: Arc<dyn Store>, pki: Arc<Pki>) -> Self {
-        Self { objects, store, pki }
+        Self { objects, store, pki, account: None }
+    }
+
+    /// Also lets in the pods of a service account of the cluster.
+    pub fn admitting(self, upstream: Upstream, account: AgentAccount) -> Self {
+        Self { account: Some((upstream, account)), ..self }
     }
 
     /// Whether tokens can be kept.
@@ -121,7 +130,12 @@ impl JoinDesk {
 
     /// Exchanges a token for a certificate. What is wrong with a token is logged, not told.
     pub async fn join(&self, request: &JoinRequest) -> Result<JoinResponse, Status> {
-        let node = self.redeem(request, Timestamp::now()).await?;
+        let node = match &self.account {
+            Some((upstream, account)) if !request.token.starts_with(TOKEN_PREFIX) => {
+                admitted(upstream, account, request).await?
+            }
+            _ => self.redeem(request, Timestamp::now()).await?,
+        };
         let certificate = self
             .pki
             .sign_node(&node, &request.certificate_request)
@@ -176,6 +190,29 @@ impl JoinDesk {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The node, if the token is one of a pod there that may join.
+async fn admitted(
+    upstream: &Upstream,
+    account: &AgentAccount,
+    request: &JoinRequest,
+) -> Result<String, Status> {
+    let node = &request.node;
+    if !is_node_name(node) {
+        return Err(Status::invalid_argument("the node's name is none"));
+    }
+    match upstream.review(&request.token, account, node).await {
+        Ok(()) => Ok(node.clone()),
+        Err(ReviewError::Refused(why)) => {
+            tracing::warn!(%node, %why, "a join is refused");
+            Err(Status::unauthenticated(
+                "the service account token is not valid for this node: it must be one of the agents' \
+                 account, for the audience `bulkhead`, of a pod on this very node",
+            ))
+        }
+        Err(error @ ReviewError::Unavailable(_)) => Err(Status::unavailable(error.to_string())),
     }
 }
 

@@ -86,6 +86,17 @@ async fn start(state: &AppState, parts: Parts) -> anyhow::Result<JoinSet<anyhow:
         tasks.spawn(background::namespaces::run(state.clone()));
         tasks.spawn(background::garbage::run(state.clone()));
     }
+    if let (Some(upstream), Some(account)) = (&state.upstream, &config.agent_account) {
+        let (upstream, account) = (upstream.clone(), account.clone());
+        let (pki, shutdown) = (Arc::clone(&state.pki), state.shutdown.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = upstream.publish_ca(&account, pki.ca_pem()) => shutdown.wait().await,
+                () = shutdown.wait() => {}
+            }
+            Ok(())
+        });
+    }
     state.backbone.start(parts, &state.pki, nodes, &mut tasks)?;
     tasks.spawn(http::serve(api, api_tls, state.clone()));
 

@@ -44,6 +44,10 @@ impl AppState {
         let pki = Arc::new(pki);
         let (backbone, parts) =
             Backbone::new(&own, upstream.as_ref(), Arc::clone(&pki), shutdown.clone())?;
+        let backbone = match (&upstream, &config.agent_account) {
+            (Some(upstream), Some(account)) => backbone.admit(upstream, account),
+            _ => backbone,
+        };
         let store = upstream.as_ref().map_or(own, |upstream| Arc::clone(upstream.mirror()) as _);
         let objects = Objects::new(Arc::clone(&store));
         let watches = Arc::new(Semaphore::new(WATCHES_MAX));

@@ -14,6 +14,7 @@
 //! * After a cut all kinds are taken over together, so that no program is made of old policies and
 //!   new pods.
 
+pub mod account;
 pub mod assemble;
 mod backoff;
 pub mod connect;

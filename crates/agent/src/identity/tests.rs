@@ -42,3 +42,15 @@ fn an_identity_is_private_and_of_one_node() {
     let error = NodeIdentity::load(&state_dir, "n1").expect_err("is damaged");
     assert!(error.to_string().contains("join again"), "{error}");
 }
+
+#[test]
+fn a_token_of_somebody_else_comes_with_the_authority_to_trust() {
+    let made = rcgen::generate_simple_self_signed(["server".to_owned()]).expect("a certificate");
+    let token = JoinToken::with_authority("e30.e30.sig", &made.cert.pem()).expect("is whole");
+    assert_eq!(token.as_str(), "e30.e30.sig");
+    assert!(token.names_authority(made.cert.der()));
+    let other = rcgen::generate_simple_self_signed(["server".to_owned()]).expect("a certificate");
+    assert!(!token.names_authority(other.cert.der()));
+    let error = JoinToken::with_authority("e30.e30.sig", "no PEM").expect_err("is none");
+    assert_eq!(error, TokenError::Authority);
+}

@@ -33,6 +33,8 @@ struct Served {
     lists: BTreeMap<String, usize>,
     patches: Vec<(String, Value)>,
     patch_code: Option<u16>,
+    /// What a review of a token says.
+    review: Value,
 }
 
 #[derive(Clone, Default)]
@@ -117,6 +119,9 @@ async fn answer(
         };
     }
     let mut served = fake.0.lock().unwrap();
+    if path == "/apis/authentication.k8s.io/v1/tokenreviews" {
+        return axum::Json(json!({"status": served.review.clone()})).into_response();
+    }
     if path == "/apis/networking.k8s.io/v1" {
         return axum::Json(json!({"resources": [{"name": "networkpolicies"}]})).into_response();
     }
@@ -305,4 +310,60 @@ async fn a_status_is_patched_where_it_differs_and_never_where_it_is_not_kept() {
     assert_eq!(patches().len(), 3, "a kind without a status is not asked again");
     let kinds = upstream.report().state().kinds;
     assert!(kinds.iter().any(|kind| kind.kind == "NetworkPolicy" && !kind.status.is_empty()));
+}
+
+#[tokio::test]
+async fn a_pod_of_the_agents_account_joins_as_the_node_that_it_runs_on_and_as_no_other() {
+    let fake = Fake::default();
+    let pod = json!({"metadata": {"namespace": "bulkhead", "name": "agent-x", "uid": "u1"},
+        "spec": {"nodeName": "n2"}});
+    fake.put(PODS, &[pod]);
+    let (upstream, _switch) = fake.start().await;
+    upstream.known().await;
+    let account: account::AgentAccount = "bulkhead/bulkhead-agent".parse().unwrap();
+    let said = |user: &str, audience: &str, extra: &[(&str, &str)]| {
+        let extra: serde_json::Map<String, Value> = extra
+            .iter()
+            .map(|(key, value)| (format!("authentication.kubernetes.io/{key}"), json!([value])))
+            .collect();
+        json!({"authenticated": true, "audiences": [audience],
+            "user": {"username": user, "extra": extra}})
+    };
+    let review = async |answer: Value, node: &str| {
+        fake.with(|served| served.review = answer);
+        upstream.review("token", &account, node).await.map_err(|error| error.to_string())
+    };
+    let user = "system:serviceaccount:bulkhead:bulkhead-agent";
+    let on_n1 = said(user, "bulkhead", &[("node-name", "n1")]);
+    assert_eq!(review(on_n1.clone(), "n1").await, Ok(()));
+    assert!(review(on_n1, "n2").await.unwrap_err().contains("on node `n1`"));
+    // an older API server names the pod only
+    let by_pod = said(user, "bulkhead", &[("pod-name", "agent-x"), ("pod-uid", "u1")]);
+    assert_eq!(review(by_pod.clone(), "n2").await, Ok(()));
+    assert!(review(by_pod, "n1").await.is_err());
+    let other_pod = said(user, "bulkhead", &[("pod-name", "agent-x"), ("pod-uid", "u2")]);
+    assert!(review(other_pod, "n2").await.is_err());
+
+    let other = said("system:serviceaccount:app:web", "bulkhead", &[("node-name", "n1")]);
+    assert!(review(other, "n1").await.unwrap_err().contains("app:web"));
+    let elsewhere = said(user, "https://kubernetes.default.svc", &[("node-name", "n1")]);
+    assert!(review(elsewhere, "n1").await.unwrap_err().contains("not meant for"));
+    let unknown = json!({"authenticated": false, "error": "expired"});
+    assert!(review(unknown, "n1").await.unwrap_err().contains("expired"));
+}
+
+#[tokio::test]
+async fn the_authority_is_told_beside_the_agents() {
+    let fake = Fake::default();
+    let (upstream, _switch) = fake.start().await;
+    let account = "bulkhead/bulkhead-agent".parse().unwrap();
+    fake.with(|served| served.patch_code = Some(503));
+    let mended = async {
+        becomes("a second attempt", || fake.0.lock().unwrap().patches.len() > 1).await;
+        fake.with(|served| served.patch_code = None);
+    };
+    tokio::join!(upstream.publish_ca(&account, "PEM"), mended);
+    let (path, map) = fake.0.lock().unwrap().patches.last().cloned().unwrap();
+    assert_eq!(path, "/api/v1/namespaces/bulkhead/configmaps/bulkhead-ca");
+    assert_eq!(map["data"]["ca.crt"], "PEM");
 }
