@@ -1,9 +1,12 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* Bulkhead's kernel programs: what may pass the interface of a workload.
  *
  * Reading order: abi (shapes) - packet (header facts) - endpoints (who) - classes, names, rows,
  * judge (by which rule) - flows, fragments (what is remembered) - events, dns (what is told) - workload
- * (all of it, for one packet). Policy has no order here that NodeProgram::decide does not define. */
+ * (all of it, for one packet) - hosts, wire (the early stages of a host) - netfilter (where routing has
+ * been done). Policy has no order here that NodeProgram::decide does not define. */
+#include "src/netfilter.h"
+#include "src/wire.h"
 #include "src/workload.h"
 
 /* tcx ingress of the host side: the workload sends. */
@@ -18,4 +21,23 @@ SEC("classifier") int to_workload(struct __sk_buff *skb)
 	return judge_packet(skb, 0);
 }
 
-char bulkhead_license[] SEC("license") = "Apache-2.0";
+/* tcx ingress of an interface of the node itself. */
+SEC("classifier") int from_wire(struct __sk_buff *skb)
+{
+	return judge_wire(skb, 0);
+}
+
+/* tcx egress of an interface of the node itself. */
+SEC("classifier") int to_wire(struct __sk_buff *skb)
+{
+	return judge_wire(skb, 1);
+}
+
+/* The hooks for local, forwarded and sent packets. Not a classifier: the loader of netfilter programs
+ * takes it by name, aya knows no section for them. */
+SEC("classifier") int at_hook(struct bpf_nf_ctx *context)
+{
+	return judge_hook(context);
+}
+
+char bulkhead_license[] SEC("license") = "Dual MIT/GPL";

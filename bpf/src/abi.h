@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* What the kernel programs and the agent agree on: the shape of every key, value and event.
  *
  * The Rust twin is crates/enforce/abi; both sides assert the same sizes and offsets at compile time.
@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define BULKHEAD_LAYOUT 3
+#define BULKHEAD_LAYOUT 4
 
 #define ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has moved")
 #define ASSERT_AT(type, field, at)                                                                 \
@@ -51,6 +51,57 @@ ASSERT_AT(struct endpoint, mac, 16);
 /* `lane` is a bit. Another one says that rules by DNS name judge what this endpoint sends. */
 #define ENDPOINT_LANE 1u
 #define ENDPOINT_NAMES 2u
+
+/* And one, for host endpoints, that the programs are not known beforehand: `ingress` and `egress` are
+ * tables of programs by the near address, see `locals`. */
+#define ENDPOINT_BY_NEAR 4u
+
+/* An interface of workloads. `mac` is where a workload sends what the node shall route: the address of
+ * the interface itself or of the bridge that it is a port of. */
+struct interface {
+	__u32 flags;
+	__u8 mac[6];
+	__u16 zero;
+};
+ASSERT_SIZE(struct interface, 12);
+
+#define INTERFACE_JUDGED 1u /* some endpoint is on it */
+#define INTERFACE_ROUTED 2u /* what goes to `mac` comes by the hooks of netfilter */
+#define INTERFACE_BRIDGE 4u /* not an interface of one workload, but the bridge over several */
+
+/* A host endpoint, by interface; key 0 is every interface that no other key and no workload has.
+ * `locals` 0: the stage has no say in that direction. `failsafe` 0: no ports. */
+enum stage { STAGE_UNTRACKED, STAGE_PRE_DNAT, STAGE_NORMAL, STAGE_FORWARD, STAGES };
+
+struct host {
+	__u32 slots[STAGES];
+	__u32 locals[STAGES][2]; /* [0] ingress, [1] egress */
+	__u32 failsafe[2];
+	__u32 lane;
+	__u32 zero;
+};
+ASSERT_SIZE(struct host, 64);
+ASSERT_AT(struct host, locals, 16);
+ASSERT_AT(struct host, failsafe, 48);
+ASSERT_AT(struct host, lane, 56);
+
+struct local_key {
+	__u32 length; /* 32 and the prefix's length */
+	__u32 locals;
+	struct address address;
+};
+ASSERT_SIZE(struct local_key, 24);
+
+struct failsafe_key {
+	__u32 length; /* 64 and the prefix's length */
+	__u32 set;
+	__u8 protocol;
+	__u8 zero;
+	__u16 port;
+	struct address address;
+};
+ASSERT_SIZE(struct failsafe_key, 28);
+ASSERT_AT(struct failsafe_key, port, 10);
 
 /* -- what they are judged by -------------------------------------------------------------------- */
 
@@ -107,8 +158,16 @@ ASSERT_SIZE(struct name_entry_key, 12);
 
 /* A leaf: the decision in the top bit, the rule's slot in the others. */
 #define LEAF_ALLOW 0x80000000u
+/* An allow that only means: ask the next stage. */
+#define LEAF_NO_SAY 0x40000000u
 /* Fail-closed: nothing could say. */
 #define LEAF_UNKNOWN 0u
+
+/* Slots of what decides where no written rule does. */
+#define RULE_FAILSAFE 0x3ffffff1u
+#define RULE_STAGE_DEFAULT 0x3ffffff2u
+#define RULE_WORKLOAD_TO_HOST 0x3ffffff3u
+#define RULE_HOST_TO_WORKLOAD 0x3ffffff4u
 
 enum part {
 	PART_TCP,
@@ -179,7 +238,9 @@ ASSERT_AT(struct flow_key, lane, 41);
 #define STATE_SYN 32u       /* TCP: seen from its first packet */
 
 /* `judged` is the epoch in the upper half and the leaf in the lower one, so that both are read and
- * replaced at once. Counters: [0] from the opener, [1] to it. Times are CLOCK_BOOTTIME. */
+ * replaced at once. Counters: [0] from the opener, [1] to it. Times are CLOCK_BOOTTIME. Where the node
+ * has translated the destination, `real` is the one that policy judged; the key has the one that the
+ * workload sees. */
 struct flow {
 	__u64 judged;
 	__u64 revision;
@@ -191,12 +252,17 @@ struct flow {
 	__u8 opener;
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 zero;
+	__u8 is_translated;
+	struct address real;
+	__u16 real_port;
+	__u16 zero;
+	__u32 zero2;
 };
-ASSERT_SIZE(struct flow, 72);
+ASSERT_SIZE(struct flow, 96);
 ASSERT_AT(struct flow, packets, 32);
 ASSERT_AT(struct flow, state, 64);
 ASSERT_AT(struct flow, opener, 68);
+ASSERT_AT(struct flow, real, 72);
 
 struct fragment_key {
 	__u32 endpoint;
@@ -240,6 +306,8 @@ enum reason {
 	REASON_LOST_EVENT,   /* not a drop: the ring buffer was full */
 	REASON_FLOWS_FULL,   /* not a drop: judged, but not remembered */
 	REASON_NOT_ITS_MAC,
+	REASON_NO_TRANSLATION, /* not a drop: conntrack's own tuple could not be understood */
+	REASON_BUSY, /* too many contexts at work on one CPU */
 	REASONS = 16,
 };
 
@@ -253,7 +321,7 @@ struct event {
 	__u32 zero2;
 	struct flow flow;
 };
-ASSERT_SIZE(struct event, 128);
+ASSERT_SIZE(struct event, 152);
 ASSERT_AT(struct event, key, 8);
 ASSERT_AT(struct event, flow, 56);
 
@@ -298,14 +366,25 @@ enum dns_count {
 /* So long after its last sign the agent is taken for dead. */
 #define LISTENED_MAX_NS 2000000000ull
 
+/* Contexts that may be at work on one CPU at the same time. */
+#define CLAIMS_MAX 4
+
+/* Bits of a packet's mark, which never leave the node: the sender's side has been judged at its
+ * interface; and an early stage of the host endpoint by which it came had the last word. */
+#define MARK_JUDGED 0x10000000u
+#define MARK_EARLY 0x20000000u
+
 /* Elements of the map `config`. The epoch counts changes of what is enforced on this node; flows that
  * were judged at another epoch are judged again. */
 enum config_index {
 	CONFIG_EPOCH,
 	CONFIG_REVISION,
 	CONFIG_NEXT_SLOT, /* one for each slot kind */
-	CONFIG_LISTENED = 15, /* when the agent last gave a sign that it listens to resolvers */
-	CONFIGS = 16,
+	CONFIG_LISTENED = 23, /* when the agent last gave a sign that it listens to resolvers */
+	CONFIG_NETFILTER, /* 1: the hooks of netfilter are in place */
+	CONFIG_TO_HOST,	  /* 1: what workloads send to their own host is denied */
+	CONFIG_HOSTS,	  /* 1: there are host endpoints */
+	CONFIGS = 32,
 };
 
 struct slot_key {

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* ARP from a workload speaks of the workload alone: whoever may claim another's address on a shared
  * link gets that address's packets. */
 #pragma once

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* Node-wide numbers, see enum config_index; and `slots`, which no kernel program reads: it keeps the
  * content id behind every slot, exactly as long as the maps that use the slot live. */
 #pragma once

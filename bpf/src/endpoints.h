@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* (interface, local address) to who is judged and by which programs. Absence is the default-closed
  * state and the anti-spoofing in one. `interfaces` tells the two apart for the evidence only. */
 #pragma once
@@ -17,7 +17,7 @@ struct {
 struct {
 	MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
 	MAP_TYPE(key, __u32);
-	MAP_TYPE(value, __u32);
+	MAP_TYPE(value, struct interface);
 	MAP_NUMBER(max_entries, 1024);
 	MAP_NUMBER(pinning, PINNED);
 } interfaces SEC(".maps");

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* The flow table. A flow keeps its verdict, who opened it, and the epoch at which it was judged; when
  * the node's epoch has moved, its next packet is judged again by the flow's own first packet.
  *
@@ -10,6 +10,7 @@
 #include "abi.h"
 #include "config.h"
 #include "events.h"
+#include "hosts.h"
 #include "judge.h"
 #include "kernel.h"
 #include "packet.h"
@@ -57,16 +58,49 @@ INLINE int is_closed(const struct flow *flow)
 	return flow->state & STATE_RESET || (flow->state & fins) == fins;
 }
 
+#define RULE_MASK 0x3fffffffu
+
 INLINE __u32 leaf_of(__u64 judged)
 {
 	return (__u32)judged;
+}
+
+/* A new flow is made here, for want of stack. Hooks of local processes may be interrupted by others on
+ * the same CPU, so a place is claimed first; there are more than contexts that nest. */
+struct fresh_flow {
+	__u32 is_claimed;
+	__u32 zero;
+	struct flow flow;
+};
+
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct fresh_flow);
+	MAP_NUMBER(max_entries, CLAIMS_MAX);
+	MAP_NUMBER(pinning, PINNED);
+} fresh_flows SEC(".maps");
+
+INLINE struct fresh_flow *claim_fresh(void)
+{
+	for (__u32 i = 0; i < CLAIMS_MAX; i++) {
+		__u32 place = i;
+		struct fresh_flow *fresh = map_lookup(&fresh_flows, &place);
+
+		if (fresh && !__sync_lock_test_and_set(&fresh->is_claimed, 1))
+			return fresh;
+	}
+	count(REASON_BUSY);
+	return 0;
 }
 
 /* A packet on its way into the flow table. */
 struct passage {
 	struct flow_key key;
 	struct judges endpoint;
+	__u32 failsafe[2];
 	struct occasion occasion;
+	struct address real;
 	__u64 epoch;
 	__u64 bytes;
 	__u32 packets;
@@ -76,28 +110,47 @@ struct passage {
 	__u8 icmp_code;
 	__u8 tcp_flags;
 	__u8 is_answer;
+	__u16 real_port;
+	__u8 is_translated;
+	__u8 is_from_host; /* a process of this node has sent it to a workload */
+	__u8 is_deferred;  /* a new flow is judged by netfilter's hooks, behind translation */
 };
 
 /* The verdict about the flow whose first packet `opener` sent. */
 INLINE __u32 judge_flow(const struct passage *passage, __u8 opener, __u8 icmp_type, __u8 icmp_code)
 {
 	const struct flow_key *key = &passage->key;
+	__u16 remote_port = passage->is_translated ? passage->real_port : key->remote_port;
+	int is_sent = opener == OPENER_LOCAL;
 	struct question question = {
-		.remote = key->remote,
-		.program = opener == OPENER_LOCAL ? passage->endpoint.egress
-						  : passage->endpoint.ingress,
+		.remote = passage->is_translated ? passage->real : key->remote,
+		.program = is_sent ? passage->endpoint.egress : passage->endpoint.ingress,
 		.lane = passage->endpoint.lane,
-		.looker = opener == OPENER_LOCAL && passage->endpoint.lane & ENDPOINT_NAMES
-				  ? passage->endpoint.slot
-				  : 0,
-		.src_port = opener == OPENER_LOCAL ? key->local_port : key->remote_port,
-		.dst_port = opener == OPENER_LOCAL ? key->remote_port : key->local_port,
+		.src_port = is_sent ? key->local_port : remote_port,
+		.dst_port = is_sent ? remote_port : key->local_port,
 		.protocol = key->protocol,
 		.icmp_type = icmp_type,
 		.icmp_code = icmp_code,
 		.is_ipv4 = passage->is_ipv4,
 	};
 
+	if (passage->is_from_host && !is_sent && config_at(CONFIG_NETFILTER))
+		return LEAF_ALLOW | RULE_HOST_TO_WORKLOAD;
+	if (passage->endpoint.lane & ENDPOINT_BY_NEAR) {
+		__u32 set = passage->failsafe[is_sent];
+
+		if (set && is_failsafe(set, key->protocol, question.dst_port, &question.remote))
+			return LEAF_ALLOW | RULE_FAILSAFE;
+		if (!question.program)
+			return LEAF_ALLOW | LEAF_NO_SAY | RULE_STAGE_DEFAULT;
+		question.program = program_near(question.program, &key->local);
+		if (!question.program)
+			return LEAF_UNKNOWN;
+	}
+	/* Names belong to the address that was looked up, which is the one that was dialled. */
+	if (is_sent && passage->endpoint.lane & ENDPOINT_NAMES)
+		question.set = name_set_of(passage->endpoint.slot, question.program, &key->remote,
+					   question.lane);
 	return judge(&question);
 }
 
@@ -112,12 +165,24 @@ INLINE void flow_init(struct flow *flow, const struct passage *passage, __u32 le
 	flow->opener = passage->sender;
 	flow->icmp_type = passage->icmp_type;
 	flow->icmp_code = passage->icmp_code;
+	if (passage->is_translated) {
+		flow->is_translated = 1;
+		flow->real = passage->real;
+		flow->real_port = passage->real_port;
+	}
 	if (passage->tcp_flags & TCP_SYN)
 		flow->state |= STATE_SYN;
 	if (passage->tcp_flags & TCP_FIN)
 		flow->state |= STATE_OPENER_FIN;
 	if (passage->tcp_flags & TCP_RST)
 		flow->state |= STATE_RESET;
+}
+
+/* Where nobody had a say there is nothing to tell. */
+INLINE void report_flow(__u8 kind, const struct passage *passage, const struct flow *flow)
+{
+	if (!((__u32)flow->judged & LEAF_NO_SAY))
+		report(kind, &passage->occasion, &passage->key, flow);
 }
 
 INLINE void flow_mark(struct flow *flow, __u32 bits)
@@ -158,9 +223,17 @@ INLINE int verdict_of(__u32 leaf)
 }
 
 /* Holds the flow to what is enforced now. Returns the leaf that answers for this packet. */
-INLINE __u32 flow_rejudge(struct flow *flow, const struct passage *passage)
+INLINE __u32 flow_rejudge(struct flow *flow, struct passage *passage)
 {
 	__u64 before = *(volatile __u64 *)&flow->judged;
+
+	if (flow->is_translated) {
+		passage->is_translated = 1;
+		passage->real = flow->real;
+		passage->real_port = flow->real_port;
+	}
+	/* Who opened it is a matter of its first packet. */
+	passage->is_from_host = (leaf_of(before) & RULE_MASK) == RULE_HOST_TO_WORKLOAD;
 	__u32 leaf = judge_flow(passage, flow->opener, flow->icmp_type, flow->icmp_code);
 	__u64 after = passage->epoch << 32 | leaf;
 
@@ -170,9 +243,9 @@ INLINE __u32 flow_rejudge(struct flow *flow, const struct passage *passage)
 	if (passage->key.lane >= LANE_DENIED(0))
 		return leaf;
 	if (leaf_of(before) & LEAF_ALLOW && !(leaf & LEAF_ALLOW))
-		report(EVENT_LATE_DENIED, &passage->occasion, &passage->key, flow);
+		report_flow(EVENT_LATE_DENIED, passage, flow);
 	else if (!(leaf_of(before) & LEAF_ALLOW) && leaf & LEAF_ALLOW)
-		report(EVENT_NEW, &passage->occasion, &passage->key, flow);
+		report_flow(EVENT_NEW, passage, flow);
 	return leaf;
 }
 
@@ -181,7 +254,6 @@ INLINE __u32 flow_rejudge(struct flow *flow, const struct passage *passage)
 SUBPROGRAM int flow_denied(struct passage *passage, __u32 leaf)
 {
 	__u8 lane = passage->key.lane;
-	struct flow fresh;
 
 	if (passage->key.protocol == PROTOCOL_TCP && passage->tcp_flags & TCP_RST) {
 		count(REASON_STRAY_RESET);
@@ -196,32 +268,28 @@ SUBPROGRAM int flow_denied(struct passage *passage, __u32 leaf)
 		flow->judged = passage->epoch << 32 | leaf;
 		if (leaf_of(before) != leaf) {
 			flow->revision = config_at(CONFIG_REVISION);
-			report(EVENT_DENIED, &passage->occasion, &passage->key, flow);
+			report_flow(EVENT_DENIED, passage, flow);
 		}
 	} else {
-		flow_init(&fresh, passage, leaf);
-		if (map_update(&flows, &passage->key, &fresh, BPF_ANY))
+		struct fresh_flow *fresh = claim_fresh();
+
+		if (!fresh)
+			return VERDICT_DROP;
+		flow_init(&fresh->flow, passage, leaf);
+		if (map_update(&flows, &passage->key, &fresh->flow, BPF_ANY))
 			count(REASON_FLOWS_FULL);
-		report(EVENT_DENIED, &passage->occasion, &passage->key, &fresh);
+		report_flow(EVENT_DENIED, passage, &fresh->flow);
+		fresh->is_claimed = 0;
 	}
 	passage->key.lane = lane;
 	return VERDICT_DROP;
 }
 
-/* The first packet of a flow, or of one that takes the place of `old`. */
-INLINE int flow_open(struct passage *passage, struct flow *old)
+/* Remembers an allowed flow, in the place of `old` if there is one. */
+INLINE int flow_remember(struct passage *passage, struct flow *old, struct flow *fresh, __u32 leaf)
 {
-	__u32 leaf = judge_flow(passage, passage->sender, passage->icmp_type, passage->icmp_code);
-	struct flow fresh;
-
-	if (!(leaf & LEAF_ALLOW))
-		return flow_denied(passage, leaf);
-	if (passage->key.protocol == PROTOCOL_TCP && passage->tcp_flags & TCP_RST && !old)
-		return VERDICT_NEXT;
-	if (old && leaf_of(old->judged) & LEAF_ALLOW)
-		report(EVENT_ENDED, &passage->occasion, &passage->key, old);
-	flow_init(&fresh, passage, leaf);
-	if (map_update(&flows, &passage->key, &fresh, old ? BPF_ANY : BPF_NOEXIST)) {
+	flow_init(fresh, passage, leaf);
+	if (map_update(&flows, &passage->key, fresh, old ? BPF_ANY : BPF_NOEXIST)) {
 		/* Another CPU may have opened the same flow just now. */
 		struct flow *twin = map_lookup(&flows, &passage->key);
 
@@ -231,8 +299,29 @@ INLINE int flow_open(struct passage *passage, struct flow *old)
 		}
 		count(REASON_FLOWS_FULL);
 	}
-	report(EVENT_NEW, &passage->occasion, &passage->key, &fresh);
+	report_flow(EVENT_NEW, passage, fresh);
 	return VERDICT_NEXT;
+}
+
+/* The first packet of a flow, or of one that takes the place of `old`. */
+INLINE int flow_open(struct passage *passage, struct flow *old)
+{
+	if (passage->is_deferred)
+		return VERDICT_DEFER;
+	__u32 leaf = judge_flow(passage, passage->sender, passage->icmp_type, passage->icmp_code);
+
+	if (!(leaf & LEAF_ALLOW))
+		return flow_denied(passage, leaf);
+	if (passage->key.protocol == PROTOCOL_TCP && passage->tcp_flags & TCP_RST && !old)
+		return VERDICT_NEXT;
+	if (old && leaf_of(old->judged) & LEAF_ALLOW)
+		report_flow(EVENT_ENDED, passage, old);
+	struct fresh_flow *fresh = claim_fresh();
+	if (!fresh)
+		return VERDICT_DROP;
+	int verdict = flow_remember(passage, old, &fresh->flow, leaf);
+	fresh->is_claimed = 0;
+	return verdict;
 }
 
 /* Whether the packet begins a new flow although there is an entry for its addresses and ports. */
@@ -250,8 +339,10 @@ INLINE int supersedes(const struct passage *passage, const struct flow *flow)
 	       flow->state & STATE_CONFIRMED || !(flow->state & STATE_SYN);
 }
 
-SUBPROGRAM int flow_pass(struct passage *passage)
+GLOBAL int flow_pass(struct passage *passage)
 {
+	if (!passage)
+		return VERDICT_DROP;
 	int is_syn = (passage->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	struct flow *flow = map_lookup(&flows, &passage->key);
 
@@ -267,14 +358,15 @@ SUBPROGRAM int flow_pass(struct passage *passage)
 }
 
 /* Whether the packet that an ICMP error quotes belongs to a flow that is allowed now. */
-SUBPROGRAM int flow_is_allowed(const struct passage *passage)
+GLOBAL int flow_is_allowed(struct passage *passage)
 {
+	if (!passage)
+		return 0;
 	struct flow *flow = map_lookup(&flows, &passage->key);
 
 	if (!flow)
 		return 0;
 	if (flow->judged >> 32 == passage->epoch)
 		return (leaf_of(flow->judged) & LEAF_ALLOW) != 0;
-	return (judge_flow(passage, flow->opener, flow->icmp_type, flow->icmp_code) &
-		LEAF_ALLOW) != 0;
+	return (flow_rejudge(flow, passage) & LEAF_ALLOW) != 0;
 }

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* The first fragment of a packet speaks for the later ones, which have no ports. A later fragment
  * whose first one was not seen does not pass. */
 #pragma once

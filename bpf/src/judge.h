@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* The verdict about the first packet of a flow: the kernel's twin of NodeProgram::decide. */
 #pragma once
 
@@ -19,7 +19,7 @@ struct question {
 	struct address remote;
 	__u32 program;
 	__u32 lane;
-	__u32 looker; /* the endpoint's slot where names count, else 0 */
+	__u32 set; /* what the program sees of the names of the remote address */
 	__u16 src_port;
 	__u16 dst_port;
 	__u8 protocol;
@@ -62,13 +62,9 @@ SUBPROGRAM __u32 judge(const struct question *question)
 		.program = question->program,
 		.class = class_of(&question->remote, question->is_ipv4, question->lane),
 	};
-	__u32 set = NAME_SET_NONE;
-	if (question->looker)
-		set = name_set_of(question->looker, question->program, &question->remote,
-				  question->lane);
 	__u32 *row;
-	if (set != NAME_SET_NONE) {
-		row = name_row(entry.program, entry.class, set);
+	if (question->set != NAME_SET_NONE) {
+		row = name_row(entry.program, entry.class, question->set);
 	} else {
 		row = map_lookup(&entries, &entry);
 		if (!row && entry.class != CLASS_OUTSIDE) {

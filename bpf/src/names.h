@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* What an endpoint knows an address by: (endpoint, program, address) to name set, and (program, class,
  * name set) to row. The kernel's twin of NameTables. */
 #pragma once

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* Header facts of one packet. Every loop is bounded; whatever does not parse is malformed. */
 #pragma once
 
@@ -38,6 +38,24 @@ struct packet {
 #define ETHERTYPE_VLAN 0x8100
 #define ETHERTYPE_QINQ 0x88a8
 #define ETHERTYPE_IPV6 0x86dd
+
+/* Where a packet's bytes are read from: a buffer of traffic control, or the linear part of one of
+ * netfilter. The constant that is not used costs nothing: everything here is inlined. */
+struct bytes {
+	const struct __sk_buff *skb;
+	const unsigned char *linear;
+	__u32 linear_length;
+	__u32 length;
+};
+
+INLINE long read_bytes(const struct bytes *bytes, __u32 at, void *to, __u32 n)
+{
+	if (bytes->skb)
+		return load_bytes(bytes->skb, at, to, n);
+	if (at > 0xffff || at + n > bytes->linear_length)
+		return -1;
+	return read_kernel(to, n, bytes->linear + at);
+}
 
 #define VLAN_TAGS_MAX 2
 #define EXTENSION_HEADERS_MAX 8
@@ -98,18 +116,18 @@ INLINE __u16 link_header(const struct __sk_buff *skb, __u32 *l3, __u64 *sender)
 }
 
 /* `quoted`: the packet stands inside an ICMP error and may be cut short. */
-INLINE int parse_ipv4(const struct __sk_buff *skb, struct packet *packet, int quoted)
+INLINE int parse_ipv4(const struct bytes *bytes, struct packet *packet, int quoted)
 {
 	struct ipv4_header ip;
 
-	if (load_bytes(skb, packet->l3, &ip, sizeof(ip)))
+	if (read_bytes(bytes, packet->l3, &ip, sizeof(ip)))
 		return REASON_MALFORMED;
 	__u32 header = (ip.version_length & 0x0f) * 4;
 	__u32 total = HOST16(ip.total);
 	if (ip.version_length >> 4 != 4 || header < sizeof(ip))
 		return REASON_MALFORMED;
 	/* A super-packet of segmentation offload may say 0. */
-	if (!quoted && total && (total < header || packet->l3 + total > skb->len))
+	if (!quoted && total && (total < header || packet->l3 + total > bytes->length))
 		return REASON_MALFORMED;
 	packet->src.words[2] = packet->dst.words[2] = HOST32(0xffff);
 	packet->src.words[3] = ip.src;
@@ -137,16 +155,16 @@ INLINE int is_mapped(const struct address *address)
 #define IPV6_AUTHENTICATION 51
 #define IPV6_DESTINATION 60
 
-INLINE int parse_ipv6(const struct __sk_buff *skb, struct packet *packet, int quoted)
+INLINE int parse_ipv6(const struct bytes *bytes, struct packet *packet, int quoted)
 {
 	struct ipv6_header ip;
 
-	if (load_bytes(skb, packet->l3, &ip, sizeof(ip)))
+	if (read_bytes(bytes, packet->l3, &ip, sizeof(ip)))
 		return REASON_MALFORMED;
 	if ((HOST32(ip.version_flow) >> 28) != 6)
 		return REASON_MALFORMED;
 	__u32 payload = HOST16(ip.payload);
-	if (!quoted && payload && packet->l3 + sizeof(ip) + payload > skb->len)
+	if (!quoted && payload && packet->l3 + sizeof(ip) + payload > bytes->length)
 		return REASON_MALFORMED;
 	/* Mapped addresses stand for IPv4 in the maps and have no business on a wire. */
 	if (is_mapped(&ip.src) || is_mapped(&ip.dst))
@@ -163,7 +181,7 @@ INLINE int parse_ipv6(const struct __sk_buff *skb, struct packet *packet, int qu
 		if (next != IPV6_HOP_BY_HOP && next != IPV6_ROUTING && next != IPV6_FRAGMENT &&
 		    next != IPV6_AUTHENTICATION && next != IPV6_DESTINATION)
 			break;
-		if (load_bytes(skb, at, extension, sizeof(extension)))
+		if (read_bytes(bytes, at, extension, sizeof(extension)))
 			return REASON_MALFORMED;
 		if (next == IPV6_FRAGMENT) {
 			__u16 offset = (__u16)extension[2] << 8 | extension[3];
@@ -231,7 +249,7 @@ INLINE int is_icmp_error(const struct packet *packet)
 }
 
 /* Needs 8 bytes of the transport header, which is also what an ICMP error quotes at least. */
-INLINE int parse_transport(const struct __sk_buff *skb, struct packet *packet, int quoted)
+INLINE int parse_transport(const struct bytes *bytes, struct packet *packet, int quoted)
 {
 	__u8 first[16] = {};
 	int has_ports = packet->protocol == PROTOCOL_TCP || packet->protocol == PROTOCOL_UDP ||
@@ -241,13 +259,13 @@ INLINE int parse_transport(const struct __sk_buff *skb, struct packet *packet, i
 	if (packet->fragment == FRAGMENT_LATER || (!has_ports && !is_icmp))
 		return REASON_NONE;
 	if (packet->protocol == PROTOCOL_TCP && !quoted) {
-		if (load_bytes(skb, packet->l4, first, 16))
+		if (read_bytes(bytes, packet->l4, first, 16))
 			return REASON_MALFORMED;
 		packet->l4_header = (first[12] >> 4) * 4;
-		if (packet->l4_header < 20 || packet->l4 + packet->l4_header > skb->len)
+		if (packet->l4_header < 20 || packet->l4 + packet->l4_header > bytes->length)
 			return REASON_MALFORMED;
 		packet->tcp_flags = first[13];
-	} else if (load_bytes(skb, packet->l4, first, 8)) {
+	} else if (read_bytes(bytes, packet->l4, first, 8)) {
 		return REASON_MALFORMED;
 	}
 	if (has_ports) {
@@ -262,11 +280,11 @@ INLINE int parse_transport(const struct __sk_buff *skb, struct packet *packet, i
 }
 
 /* `packet` is zeroed but for `l3`. */
-INLINE int parse_ip(const struct __sk_buff *skb, struct packet *packet, int is_ipv4, int quoted)
+INLINE int parse_ip(const struct bytes *bytes, struct packet *packet, int is_ipv4, int quoted)
 {
-	int reason = is_ipv4 ? parse_ipv4(skb, packet, quoted) : parse_ipv6(skb, packet, quoted);
+	int reason = is_ipv4 ? parse_ipv4(bytes, packet, quoted) : parse_ipv6(bytes, packet, quoted);
 
-	return reason ? reason : parse_transport(skb, packet, quoted);
+	return reason ? reason : parse_transport(bytes, packet, quoted);
 }
 
 /* ND never crosses a router: hop limit 255. */

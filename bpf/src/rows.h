@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* (program, class) to row, row and port to leaf. The cost is the same for 1 rule and 100,000: three
  * lookups and a search of at most SPAN_STEPS_MAX steps. */
 #pragma once

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
 /* One packet at the host side of a workload's interface, either way. */
 #pragma once
 
@@ -49,23 +49,45 @@ INLINE int is_same(const struct address *a, const struct address *b)
 	       a->words[2] == b->words[2] && a->words[3] == b->words[3];
 }
 
+/* `packet` is zeroed but for `l3`. */
+GLOBAL int read_packet(struct __sk_buff *skb, struct packet *packet, int is_ipv4, int quoted)
+{
+	if (!packet)
+		return REASON_MALFORMED;
+	struct bytes bytes = {.skb = skb, .length = skb->len};
+
+	return parse_ip(&bytes, packet, is_ipv4, quoted);
+}
+
 /* Whether the error speaks of a flow that is allowed: then the stack needs it, whatever the rules say
  * about ICMP. The quoted packet went the other way, and must be of the very address that the error
  * comes from or goes to. Overwrites both arguments, for want of stack. */
-SUBPROGRAM int quoted_is_allowed(const struct __sk_buff *skb, struct packet *packet,
-				 struct passage *passage)
+INLINE int quoted_is_allowed(struct __sk_buff *skb, struct packet *packet,
+			     struct passage *passage)
 {
-	struct address local = passage->key.local;
 	int is_ipv4 = packet->is_ipv4, from_local = !passage->occasion.from_workload;
 	__u32 at = packet->l4 + 8;
 
 	__builtin_memset(packet, 0, sizeof(*packet));
 	packet->l3 = at;
-	if (parse_ip(skb, packet, is_ipv4, 1) || packet->fragment == FRAGMENT_LATER)
+	if (read_packet(skb, packet, is_ipv4, 1) || packet->fragment == FRAGMENT_LATER)
+		return 0;
+	if (!is_same(&passage->key.local, from_local ? &packet->src : &packet->dst))
 		return 0;
 	orient(passage, packet, from_local);
-	return is_same(&passage->key.local, &local) && flow_is_allowed(passage);
+	return flow_is_allowed(passage);
 }
+
+/* What an error changes in the passage that it shares with the packet it quotes. */
+struct error {
+	struct address remote;
+	__u32 l4;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 protocol;
+	__u8 lane;
+	__u8 zero[2];
+};
 
 /* Bytes and packets as they are on a wire: a super-packet counts as its segments. */
 INLINE void measure(const struct __sk_buff *skb, const struct packet *packet,
@@ -80,6 +102,45 @@ INLINE void measure(const struct __sk_buff *skb, const struct packet *packet,
 		passage->bytes += (__u64)(segments - 1) * header;
 }
 
+/* Whether the node's own IP stack takes the packet from here on, so that the hooks of netfilter will
+ * see it, and behind any translation of its destination. Makes its headers readable there. */
+INLINE int goes_to_the_stack(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u32 ifindex = skb->ifindex;
+	struct interface *interface = map_lookup(&interfaces, &ifindex);
+	__u8 to[6];
+
+	if (!interface || !(interface->flags & INTERFACE_ROUTED) || !config_at(CONFIG_NETFILTER))
+		return 0;
+	if (load_bytes(skb, 0, to, sizeof(to)))
+		return 0;
+	for (int i = 0; i < 6; i++)
+		if (to[i] != interface->mac[i])
+			return 0;
+	return !pull_data(skb, packet->l4 + 20 < skb->len ? packet->l4 + 20 : skb->len);
+}
+
+/* The sender's side is done with: the hooks of netfilter need not look. */
+INLINE int settled(struct __sk_buff *skb, const struct passage *passage, int verdict)
+{
+	if (verdict == VERDICT_NEXT && passage->occasion.from_workload)
+		skb->mark |= MARK_JUDGED;
+	return verdict;
+}
+
+/* A new flow of a workload is judged here only if the hooks of netfilter will not see it. */
+INLINE int pass(struct __sk_buff *skb, const struct packet *packet, struct passage *passage)
+{
+	int verdict = flow_pass(passage);
+
+	if (verdict != VERDICT_DEFER)
+		return hear(skb, packet, passage, settled(skb, passage, verdict));
+	if (goes_to_the_stack(skb, packet))
+		return hear(skb, packet, passage, VERDICT_NEXT);
+	passage->is_deferred = 0;
+	return hear(skb, packet, passage, settled(skb, passage, flow_pass(passage)));
+}
+
 INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 {
 	struct packet packet = {};
@@ -92,6 +153,8 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 	occasion->from_workload = from_workload;
 	/* Before anything that decides, so that a flow is never marked newer than it was judged. */
 	passage.epoch = config_at(CONFIG_EPOCH);
+	if (from_workload)
+		skb->mark &= ~(MARK_JUDGED | MARK_EARLY);
 
 	__u64 sender_mac;
 	__u16 type = link_header(skb, &packet.l3, &sender_mac);
@@ -101,11 +164,11 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 	}
 	if (type != ETHERTYPE_IPV4 && type != ETHERTYPE_IPV6)
 		return drop(REASON_NOT_IP, occasion, &packet);
-	reason = parse_ip(skb, &packet, type == ETHERTYPE_IPV4, 0);
+	reason = read_packet(skb, &packet, type == ETHERTYPE_IPV4, 0);
 	if (reason)
 		return drop(reason, occasion, &packet);
 	if (is_neighbour_discovery(&packet))
-		return VERDICT_NEXT;
+		return settled(skb, &passage, VERDICT_NEXT);
 	if (is_link_noise(&packet))
 		return drop(REASON_LINK_NOISE, occasion, &packet);
 
@@ -115,8 +178,10 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 	};
 	struct endpoint *endpoint = map_lookup(&endpoints, &key);
 	if (!endpoint) {
-		reason = map_lookup(&interfaces, &key.ifindex) ? REASON_NOT_ITS_ADDRESS
-							       : REASON_NO_PROGRAM;
+		struct interface *known = map_lookup(&interfaces, &key.ifindex);
+
+		reason = known && known->flags & INTERFACE_JUDGED ? REASON_NOT_ITS_ADDRESS
+								  : REASON_NO_PROGRAM;
 		return drop(reason, occasion, &packet);
 	}
 	if (from_workload && endpoint->mac && endpoint->mac != sender_mac)
@@ -127,19 +192,35 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 		if (reason)
 			return drop(reason, occasion, &packet);
 	}
+	passage.is_deferred = from_workload;
+	passage.is_from_host = !from_workload && !skb->ingress_ifindex;
 	orient(&passage, &packet, from_workload);
 	measure(skb, &packet, &passage);
 	if (!is_icmp_error(&packet))
-		return hear(skb, &packet, &passage, flow_pass(&passage));
-	struct flow_key own = passage.key;
+		return pass(skb, &packet, &passage);
+	struct error error = {
+		.remote = passage.key.remote,
+		.l4 = packet.l4,
+		.local_port = passage.key.local_port,
+		.remote_port = passage.key.remote_port,
+		.protocol = passage.key.protocol,
+		.lane = passage.key.lane,
+	};
 	if (quoted_is_allowed(skb, &packet, &passage))
-		return VERDICT_NEXT;
+		return settled(skb, &passage, VERDICT_NEXT);
 	/* An error about nothing that we know is a packet like any other. */
-	passage.icmp_type = own.remote_port >> 8;
-	passage.icmp_code = own.remote_port & 0xff;
-	passage.key = own;
+	passage.key.remote = error.remote;
+	passage.key.local_port = error.local_port;
+	passage.key.remote_port = error.remote_port;
+	passage.key.protocol = error.protocol;
+	passage.key.lane = error.lane;
+	passage.icmp_type = error.remote_port >> 8;
+	passage.icmp_code = error.remote_port & 0xff;
 	passage.sender = from_workload ? OPENER_LOCAL : OPENER_REMOTE;
 	passage.tcp_flags = 0;
 	passage.is_answer = 0;
-	return flow_pass(&passage);
+	passage.is_translated = 0;
+	passage.is_from_host = !from_workload && !skb->ingress_ifindex;
+	packet.l4 = error.l4;
+	return pass(skb, &packet, &passage);
 }

@@ -4,4 +4,4 @@ pub mod encode;
 pub mod extents;
 pub mod plan;
 
-pub use plan::{Bindings, Place, plan, plan_named};
+pub use plan::{Bindings, Ground, Place, plan, plan_on};

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bulkhead_enforce_abi as abi;
-use bulkhead_enforce_abi::{Event, Flow, FlowKey, LEAF_ALLOW, OPENER_LOCAL};
+use bulkhead_enforce_abi::{Event, Flow, FlowKey, LEAF_ALLOW, OPENER_LOCAL, RULE_MASK};
 use bulkhead_types::{
-    Decision, Direction, EndpointId, Labels, Packet, Protocol, Revision, RuleRef, Verdict,
+    Decision, Direction, EndpointId, HostStage, Labels, Packet, Protocol, Revision, RuleRef,
+    Verdict,
 };
 use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::ebpf::plan::endpoint_content;
+use crate::ebpf::plan::hosts::stage_content;
 use crate::limits::RETIRED_MAX;
 use crate::realized::{SlotKind, Tables, unmapped};
 
@@ -82,6 +84,29 @@ impl Names {
         }
     }
 
+    /// Learns which flows are those of host endpoints.
+    pub fn learn_hosts(
+        &mut self,
+        program: &NodeProgram,
+        tables: &Tables,
+        standing: &BTreeMap<u32, EndpointId>,
+    ) {
+        for (ifindex, id) in standing {
+            let Some(host) = program.hosts.get(id) else { continue };
+            let labels = Arc::new(host.labels.clone());
+            let owner = Arc::new(Owner { id: id.clone(), labels });
+            for stage in HostStage::ALL {
+                if let Some(slot) = tables.slots.of(SlotKind::Endpoint, stage_content(id, stage)) {
+                    self.endpoints.insert(slot, Arc::clone(&owner));
+                }
+            }
+            self.by_interface.insert(*ifindex, Arc::clone(&owner));
+            for address in &host.addresses {
+                self.by_address.entry(*address).or_insert_with(|| Arc::clone(&owner));
+            }
+        }
+    }
+
     /// `None` where nobody's interface is concerned, or the event says nothing new.
     pub fn record(&self, event: &Event, clock: &Clock) -> Option<FlowRecord> {
         let kind = match event.kind {
@@ -106,7 +131,8 @@ impl Names {
         flow: &Flow,
         clock: &Clock,
     ) -> Option<FlowRecord> {
-        let owner = self.endpoints.get(&key.endpoint)?;
+        // Where nobody had a say there is nothing to tell.
+        let owner = self.endpoints.get(&key.endpoint).filter(|_| !flow.is_unsaid())?;
         Some(self.make(kind, owner, key, flow, clock))
     }
 
@@ -121,8 +147,7 @@ impl Names {
         let packet = first_packet(key, flow);
         let leaf = flow.leaf();
         let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
-        let rule = self.rules.get(&(leaf & !LEAF_ALLOW));
-        let rule = rule.map_or(RuleRef::Unknown, |rule| RuleRef::clone(rule));
+        let rule = self.rule(leaf & RULE_MASK);
         let direction =
             if flow.opener == OPENER_LOCAL { Direction::Egress } else { Direction::Ingress };
         FlowRecord {
@@ -144,18 +169,32 @@ impl Names {
         }
     }
 
+    fn rule(&self, slot: u32) -> RuleRef {
+        match slot {
+            abi::RULE_FAILSAFE => RuleRef::Failsafe,
+            abi::RULE_STAGE_DEFAULT => RuleRef::StageDefault,
+            abi::RULE_WORKLOAD_TO_HOST => RuleRef::WorkloadToHost,
+            abi::RULE_HOST_TO_WORKLOAD => RuleRef::HostToWorkload,
+            _ => self.rules.get(&slot).map_or(RuleRef::Unknown, |rule| RuleRef::clone(rule)),
+        }
+    }
+
     fn peer(&self, address: IpAddr) -> Option<Peer> {
         let owner = self.by_address.get(&address)?;
         Some(Peer { id: owner.id.clone(), labels: Labels::clone(&owner.labels) })
     }
 }
 
+/// As policy judged it: to the end that the node's own translation has led to.
 fn first_packet(key: &FlowKey, flow: &Flow) -> Packet {
-    let (local, remote) = (unmapped(key.local), unmapped(key.remote));
+    let is_translated = flow.is_translated != 0;
+    let remote = if is_translated { flow.real } else { key.remote };
+    let remote_port = if is_translated { flow.real_port } else { key.remote_port };
+    let (local, remote) = (unmapped(key.local), unmapped(remote));
     let from_local = flow.opener == OPENER_LOCAL;
     let protocol = Protocol(key.protocol);
     let (local_port, remote_port) =
-        if protocol.has_ports() { (key.local_port, key.remote_port) } else { (0, 0) };
+        if protocol.has_ports() { (key.local_port, remote_port) } else { (0, 0) };
     Packet {
         src: if from_local { local } else { remote },
         dst: if from_local { remote } else { local },

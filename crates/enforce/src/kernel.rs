@@ -4,7 +4,8 @@ pub mod fake;
 pub mod linux;
 
 use bulkhead_enforce_abi::{
-    ClassValue, Endpoint, EndpointKey, EntryKey, NameEntryKey, NameKey, NameValue, Row, Span,
+    ClassValue, Endpoint, EndpointKey, EntryKey, FailsafeKey, Host, Interface, LocalKey,
+    NameEntryKey, NameKey, NameValue, Row, Span,
 };
 use ipnet::IpNet;
 
@@ -31,10 +32,18 @@ pub enum KernelOp {
     UnsetNames(Vec<NameKey>),
     SetClasses(Vec<(IpNet, ClassValue)>),
     UnsetClasses(Vec<IpNet>),
-    SetInterfaces(Vec<u32>),
+    SetInterfaces(Vec<(u32, Interface)>),
     UnsetInterfaces(Vec<u32>),
     SetEndpoints(Vec<(EndpointKey, Endpoint)>),
     UnsetEndpoints(Vec<EndpointKey>),
+    SetLocals(Vec<(LocalKey, u32)>),
+    UnsetLocals(Vec<LocalKey>),
+    SetFailsafes(Vec<FailsafeKey>),
+    UnsetFailsafes(Vec<FailsafeKey>),
+    SetHosts(Vec<(u32, Host)>),
+    UnsetHosts(Vec<u32>),
+    /// Whether what workloads send to their own host is denied.
+    SetToHost(bool),
     SetRevision(u64),
     SetEpoch(u64),
     /// What follows frees what packets may still be looking at: let those that are under way finish.

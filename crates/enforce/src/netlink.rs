@@ -5,6 +5,7 @@
 //! cannot drift, and a node has hundreds of interfaces, not millions.
 
 pub mod far;
+pub mod links;
 mod message;
 mod option;
 
@@ -20,12 +21,13 @@ use nix::sys::socket::{
 
 use crate::node::EnforceError;
 use far::Peer;
+use links::Link;
 use message::{Listed, Part, RTM_GETLINK, RTM_GETROUTE};
 
 pub use message::FarEnd;
 
-/// RTMGRP_LINK, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_ROUTE.
-const GROUPS: u32 = 0x1 | 0x40 | 0x400;
+/// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE.
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 const RECEIVE_BYTES: usize = 64 << 10;
 
 /// What the kernel knows about where workloads are.
@@ -39,6 +41,8 @@ pub struct Topology {
     pub far: BTreeMap<u32, FarEnd>,
     /// What is there; filled in by [`far::FarEnds`].
     pub peers: BTreeMap<u32, Peer>,
+    /// Every link of the node, those of workloads included.
+    pub links: BTreeMap<u32, Link>,
 }
 
 /// Becomes readable when links or routes have moved.
@@ -109,6 +113,7 @@ pub fn topology(prefixes: &[String], known: &BTreeSet<u32>) -> Result<Topology, 
             }
         }
     }
+    topology.links = links::links().map_err(|error| failed("list links and addresses", error))?;
     for (address, ifindex, priority) in routes {
         if !topology.interfaces.contains_key(&ifindex) {
             continue;
@@ -154,4 +159,33 @@ fn exchange(socket: &OwnedFd, request: &[u8]) -> io::Result<Part> {
             return Ok(whole);
         }
     }
+}
+
+/// As [`dump`], the messages of one kind as they came.
+fn raw_dump(request: u16, wanted: u16) -> io::Result<Vec<Vec<u8>>> {
+    const ATTEMPTS: usize = 5;
+    let mut found = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let socket = open(SockFlag::empty(), 0)?;
+        send(socket.as_raw_fd(), &message::request(request), MsgFlags::empty())?;
+        found.clear();
+        let mut is_whole = true;
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        loop {
+            let n = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            let (bodies, part) = message::bodies(buffer.get(..n).unwrap_or_default(), wanted);
+            is_whole &= !part.interrupted;
+            found.extend(bodies);
+            if let Some(error) = part.error {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            if part.done || n == 0 {
+                break;
+            }
+        }
+        if is_whole {
+            break;
+        }
+    }
+    Ok(found)
 }

@@ -9,6 +9,7 @@ mod bind;
 mod drift;
 mod ebpf;
 mod far;
+mod ground;
 mod moves;
 mod nft;
 mod worker;

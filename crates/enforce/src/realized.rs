@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 use bulkhead_enforce_abi::{
-    Address, ClassValue, Endpoint, EndpointKey, EntryKey, NameEntryKey, NameKey, NameValue, PARTS,
-    Row,
+    Address, ClassValue, Endpoint, EndpointKey, EntryKey, FailsafeKey, Host, INTERFACE_JUDGED,
+    Interface, LocalKey, NameEntryKey, NameKey, NameValue, PARTS, Row,
 };
 use ipnet::IpNet;
 
@@ -25,11 +25,23 @@ pub enum SlotKind {
     Rule = 4,
     Endpoint = 5,
     NameSet = 6,
+    /// A table of programs by near address.
+    Locals = 7,
+    /// A list of fail-safe ports.
+    Failsafes = 8,
 }
 
 impl SlotKind {
-    pub const ALL: [SlotKind; 6] =
-        [Self::Program, Self::Class, Self::Row, Self::Rule, Self::Endpoint, Self::NameSet];
+    pub const ALL: [SlotKind; 8] = [
+        Self::Program,
+        Self::Class,
+        Self::Row,
+        Self::Rule,
+        Self::Endpoint,
+        Self::NameSet,
+        Self::Locals,
+        Self::Failsafes,
+    ];
 
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u32 == number)
@@ -100,7 +112,12 @@ impl Slots {
 pub struct Tables {
     pub slots: Slots,
     pub endpoints: BTreeMap<EndpointKey, Endpoint>,
-    pub interfaces: BTreeSet<u32>,
+    pub interfaces: BTreeMap<u32, Interface>,
+    pub hosts: BTreeMap<u32, Host>,
+    pub locals: BTreeMap<LocalKey, u32>,
+    pub failsafes: BTreeSet<FailsafeKey>,
+    /// What workloads send to their own host is denied.
+    pub closes_host: bool,
     pub classes: BTreeMap<IpNet, ClassValue>,
     pub entries: BTreeMap<EntryKey, u32>,
     pub names: BTreeMap<NameKey, NameValue>,
@@ -164,12 +181,33 @@ impl Tables {
                     self.classes.remove(prefix);
                 }
             }
-            KernelOp::SetInterfaces(interfaces) => self.interfaces.extend(interfaces),
+            KernelOp::SetInterfaces(interfaces) => {
+                self.interfaces.extend(interfaces.iter().copied())
+            }
             KernelOp::UnsetInterfaces(interfaces) => {
                 for interface in interfaces {
                     self.interfaces.remove(interface);
                 }
             }
+            KernelOp::SetHosts(hosts) => self.hosts.extend(hosts.iter().copied()),
+            KernelOp::UnsetHosts(keys) => {
+                for key in keys {
+                    self.hosts.remove(key);
+                }
+            }
+            KernelOp::SetLocals(locals) => self.locals.extend(locals.iter().copied()),
+            KernelOp::UnsetLocals(keys) => {
+                for key in keys {
+                    self.locals.remove(key);
+                }
+            }
+            KernelOp::SetFailsafes(keys) => self.failsafes.extend(keys.iter().copied()),
+            KernelOp::UnsetFailsafes(keys) => {
+                for key in keys {
+                    self.failsafes.remove(key);
+                }
+            }
+            KernelOp::SetToHost(closes) => self.closes_host = *closes,
             KernelOp::SetEndpoints(endpoints) => self.endpoints.extend(endpoints.iter().copied()),
             KernelOp::UnsetEndpoints(keys) => {
                 for key in keys {
@@ -180,6 +218,12 @@ impl Tables {
             KernelOp::SetEpoch(epoch) => self.epoch = *epoch,
             KernelOp::Grace => {}
         }
+    }
+
+    /// Whether some endpoint is judged on the interface.
+    pub fn is_judged(&self, ifindex: u32) -> bool {
+        let known = self.interfaces.get(&ifindex);
+        known.is_some_and(|interface| interface.flags & INTERFACE_JUDGED != 0)
     }
 
     /// Longest prefix at most as long as `prefix`, in `lane`.

@@ -9,12 +9,12 @@
 use core::mem::{offset_of, size_of};
 
 /// `BULKHEAD_LAYOUT` of the header.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// The first layout whose `Flow`, `FlowKey` and `SlotKey` have today's shape and meaning. From there on
 /// an upgrade carries flows over; from older layouts they are learnt again. Whoever changes one of
 /// these three sets this to the new [`LAYOUT`].
-pub const FLOWS_SINCE: u32 = 1;
+pub const FLOWS_SINCE: u32 = 4;
 
 /// May be read from and written as bytes.
 ///
@@ -89,6 +89,61 @@ pub fn mac_word([a, b, c, d, e, f]: [u8; 6]) -> u64 {
 pub const ENDPOINT_LANE: u32 = 1;
 pub const ENDPOINT_NAMES: u32 = 2;
 
+/// An interface of workloads.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    pub flags: u32,
+    pub mac: [u8; 6],
+    pub zero: u16,
+}
+plain!(Interface, 12, mac at 4);
+
+pub const INTERFACE_JUDGED: u32 = 1;
+pub const INTERFACE_ROUTED: u32 = 2;
+pub const INTERFACE_BRIDGE: u32 = 4;
+
+pub const STAGE_UNTRACKED: usize = 0;
+pub const STAGE_PRE_DNAT: usize = 1;
+pub const STAGE_NORMAL: usize = 2;
+pub const STAGE_FORWARD: usize = 3;
+pub const STAGES: usize = 4;
+
+/// A host endpoint at an interface; at interface 0, wherever no other is. `[0]` is ingress.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    pub slots: [u32; STAGES],
+    pub locals: [[u32; 2]; STAGES],
+    pub failsafe: [u32; 2],
+    pub lane: u32,
+    pub zero: u32,
+}
+plain!(Host, 64, locals at 16, failsafe at 48, lane at 56);
+
+/// `length` counts the 32 bits of the table too.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LocalKey {
+    pub length: u32,
+    pub locals: u32,
+    pub address: Address,
+}
+plain!(LocalKey, 24, address at 8);
+
+/// `length` counts the 64 bits of set, protocol and port too.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FailsafeKey {
+    pub length: u32,
+    pub set: u32,
+    pub protocol: u8,
+    pub zero: u8,
+    pub port: u16,
+    pub address: Address,
+}
+plain!(FailsafeKey, 28, port at 10, address at 12);
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix4 {
@@ -155,7 +210,18 @@ pub struct NameEntryKey {
 plain!(NameEntryKey, 12);
 
 pub const LEAF_ALLOW: u32 = 0x8000_0000;
+/// Only beside [`LEAF_ALLOW`]: the next stage is asked.
+pub const LEAF_NO_SAY: u32 = 0x4000_0000;
 pub const LEAF_UNKNOWN: u32 = 0;
+/// The rule's slot in a leaf.
+pub const RULE_MASK: u32 = 0x3fff_ffff;
+
+/// From here on a slot stands for what decides where no written rule does.
+pub const RULE_FIXED: u32 = 0x3fff_fff0;
+pub const RULE_FAILSAFE: u32 = 0x3fff_fff1;
+pub const RULE_STAGE_DEFAULT: u32 = 0x3fff_fff2;
+pub const RULE_WORKLOAD_TO_HOST: u32 = 0x3fff_fff3;
+pub const RULE_HOST_TO_WORKLOAD: u32 = 0x3fff_fff4;
 
 pub const PART_TCP: usize = 0;
 pub const PART_UDP: usize = 1;
@@ -232,9 +298,14 @@ pub struct Flow {
     pub opener: u8,
     pub icmp_type: u8,
     pub icmp_code: u8,
-    pub zero: u8,
+    /// The node has translated the destination: `real` and `real_port` were judged.
+    pub is_translated: u8,
+    pub real: Address,
+    pub real_port: u16,
+    pub zero: u16,
+    pub zero2: u32,
 }
-plain!(Flow, 72, packets at 32, state at 64, opener at 68);
+plain!(Flow, 96, packets at 32, state at 64, opener at 68, real at 72);
 
 pub const EVENT_NEW: u8 = 1;
 pub const EVENT_DENIED: u8 = 2;
@@ -252,6 +323,8 @@ pub const REASON_STRAY_RESET: u8 = 7;
 pub const REASON_LOST_EVENT: u8 = 8;
 pub const REASON_FLOWS_FULL: u8 = 9;
 pub const REASON_NOT_ITS_MAC: u8 = 10;
+pub const REASON_NO_TRANSLATION: u8 = 11;
+pub const REASON_BUSY: u8 = 12;
 pub const REASONS: usize = 16;
 
 #[repr(C)]
@@ -266,7 +339,7 @@ pub struct Event {
     pub zero2: u32,
     pub flow: Flow,
 }
-plain!(Event, 128, key at 8, flow at 56);
+plain!(Event, 152, key at 8, flow at 56);
 
 pub const HEARD_QUESTION: u8 = 1;
 pub const HEARD_OPENED: u8 = 2;
@@ -302,8 +375,11 @@ pub const LISTENED_MAX_NS: u64 = 2_000_000_000;
 pub const CONFIG_EPOCH: u32 = 0;
 pub const CONFIG_REVISION: u32 = 1;
 pub const CONFIG_NEXT_SLOT: u32 = 2;
-pub const CONFIG_LISTENED: u32 = 15;
-pub const CONFIGS: u32 = 16;
+pub const CONFIG_LISTENED: u32 = 23;
+pub const CONFIG_NETFILTER: u32 = 24;
+pub const CONFIG_TO_HOST: u32 = 25;
+pub const CONFIG_HOSTS: u32 = 26;
+pub const CONFIGS: u32 = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -316,6 +392,11 @@ plain!(SlotKey, 8);
 impl Flow {
     pub fn leaf(&self) -> u32 {
         (self.judged & 0xffff_ffff) as u32
+    }
+
+    /// Whether nobody had a say about it.
+    pub fn is_unsaid(&self) -> bool {
+        self.leaf() & LEAF_NO_SAY != 0
     }
 
     pub fn is_allowed(&self) -> bool {

@@ -9,6 +9,7 @@
 //! new slot, so the slots of old programs keep their meaning until nothing uses them.
 
 mod classes;
+pub mod hosts;
 pub mod names;
 mod programs;
 mod rows;
@@ -16,8 +17,10 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use bulkhead_enforce_abi::{CLASS_OUTSIDE, ENDPOINT_NAMES, Endpoint, EndpointKey, mac_word};
-use bulkhead_types::{EndpointId, EndpointKind, Mac};
+use bulkhead_enforce_abi::{
+    CLASS_OUTSIDE, ENDPOINT_NAMES, Endpoint, EndpointKey, INTERFACE_JUDGED, Interface, mac_word,
+};
+use bulkhead_types::{EndpointId, EndpointKind, Mac, ToHost};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::{ClassId, NodeProgram};
 
@@ -56,6 +59,17 @@ pub fn endpoint_content(id: &EndpointId, ifindex: u32) -> u64 {
     content_hash([kind, id.namespace.as_bytes(), id.name.as_bytes(), &ifindex[..]])
 }
 
+/// What the node has besides the addresses of its endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// Interfaces of workloads, and bridges over several of them.
+    pub interfaces: BTreeMap<u32, Interface>,
+    /// The bridge that an interface of a workload is a port of: what is routed comes by it.
+    pub bridges: BTreeMap<u32, u32>,
+    /// The host endpoint that stands at an interface of the node's own; at 0, wherever no other does.
+    pub hosts: BTreeMap<u32, EndpointId>,
+}
+
 /// Slots as they will be: the known ones and the ones that this plan adds.
 struct NewSlots {
     slots: Slots,
@@ -90,6 +104,13 @@ impl NewSlots {
     }
 }
 
+/// Whether an address that stays is judged by other programs.
+fn judges_move(now: &Tables, wanted: &BTreeMap<EndpointKey, Endpoint>) -> bool {
+    now.endpoints.iter().any(|(key, old)| {
+        wanted.get(key).is_some_and(|new| (new.ingress, new.egress) != (old.ingress, old.egress))
+    })
+}
+
 /// What leads from `now` to `program` on these `bindings`. Empty where nothing changes but names.
 /// Nothing is planned where it would not fit.
 pub fn plan(
@@ -98,14 +119,15 @@ pub fn plan(
     bindings: &Bindings,
     sizes: &MapSizes,
 ) -> Result<Vec<KernelOp>, EnforceError> {
-    plan_named(now, program, bindings, sizes, &Cache::default())
+    plan_on(now, program, bindings, &Ground::default(), sizes, &Cache::default())
 }
 
-/// As [`plan`], where endpoints have looked names up.
-pub fn plan_named(
+/// As [`plan`], where the node has more than its endpoints and these have looked names up.
+pub fn plan_on(
     now: &Tables,
     program: &NodeProgram,
     bindings: &Bindings,
+    ground: &Ground,
     sizes: &MapSizes,
     cache: &Cache,
 ) -> Result<Vec<KernelOp>, EnforceError> {
@@ -126,10 +148,9 @@ pub fn plan_named(
     }
     let rows = rows::plan(now, program, &mut slots, sizes)?;
     let entries = programs::plan(now, program, &mut slots)?;
-    let wanted = wanted_endpoints(program, bindings, &mut slots)?;
-    let judges_move = now.endpoints.iter().any(|(key, old)| {
-        wanted.get(key).is_some_and(|new| (new.ingress, new.egress) != (old.ingress, old.egress))
-    });
+    let wanted = wanted_endpoints(program, bindings, ground, &mut slots)?;
+    let hosts = hosts::plan(now, program, &ground.hosts, &mut slots)?;
+    let judges_move = hosts.moves || judges_move(now, &wanted);
     let classes = classes::moves(now, program, &slots)?;
     let names = names::moves(now, program, bindings, &slots, cache);
     // What moves alone is old or new by nature; what moves together needs the other lane.
@@ -139,7 +160,7 @@ pub fn plan_named(
     let rejudge = n_moving > 0 || !entries.set.is_empty() || !entries.named.set.is_empty();
     let classes = classes.laid_out(now, program, &slots, is_flip);
     let names = names.laid_out(classes::lane_of(now), is_flip);
-    let endpoints = EndpointChange::between(now, wanted, lane);
+    let endpoints = EndpointChange::between(now, wanted, ground, lane);
     capacity(now, program, sizes, &slots, &rows, &entries, &classes, &names, &endpoints)?;
 
     let mut ops = Vec::new();
@@ -157,6 +178,8 @@ pub fn plan_named(
     push(&mut ops, row_slots, KernelOp::SetSlots);
     push(&mut ops, entries.set, KernelOp::SetEntries);
     push(&mut ops, entries.named.set, KernelOp::SetNameEntries);
+    push(&mut ops, hosts.locals_set.clone(), KernelOp::SetLocals);
+    push(&mut ops, hosts.failsafes_set.clone(), KernelOp::SetFailsafes);
     // Who goes goes first: the programs of the gone know nothing of new classes.
     push(&mut ops, endpoints.unset, KernelOp::UnsetEndpoints);
     push(&mut ops, classes.set, KernelOp::SetClasses);
@@ -165,9 +188,15 @@ pub fn plan_named(
         push(&mut ops, classes.unset.clone(), KernelOp::UnsetClasses);
         push(&mut ops, names.unset.clone(), KernelOp::UnsetNames);
     }
+    push(&mut ops, hosts.unset(now), KernelOp::UnsetHosts);
+    push(&mut ops, hosts.set(now, lane), KernelOp::SetHosts);
     push(&mut ops, endpoints.interfaces_set, KernelOp::SetInterfaces);
     push(&mut ops, endpoints.set, KernelOp::SetEndpoints);
     push(&mut ops, endpoints.interfaces_unset, KernelOp::UnsetInterfaces);
+    let closes_host = program.to_host == ToHost::Drop;
+    if now.closes_host != closes_host {
+        ops.push(KernelOp::SetToHost(closes_host));
+    }
     if now.revision != program.revision.0 {
         ops.push(KernelOp::SetRevision(program.revision.0));
     }
@@ -186,7 +215,9 @@ pub fn plan_named(
     push(&mut frees, entries.unset, KernelOp::UnsetEntries);
     push(&mut frees, entries.named.unset, KernelOp::UnsetNameEntries);
     push(&mut frees, rows.unset, KernelOp::UnsetRows);
-    push(&mut frees, stale_slots(program, &slots, &endpoints.live), KernelOp::UnsetSlots);
+    push(&mut frees, hosts.locals_unset.clone(), KernelOp::UnsetLocals);
+    push(&mut frees, hosts.failsafes_unset.clone(), KernelOp::UnsetFailsafes);
+    push(&mut frees, stale_slots(program, &slots, &endpoints.live, &hosts), KernelOp::UnsetSlots);
     if !frees.is_empty() {
         ops.push(KernelOp::Grace);
         ops.extend(frees);
@@ -208,6 +239,7 @@ fn dangling(program: &NodeProgram, what: String) -> EnforceError {
 fn wanted_endpoints(
     program: &NodeProgram,
     bindings: &Bindings,
+    ground: &Ground,
     slots: &mut NewSlots,
 ) -> Result<BTreeMap<EndpointKey, Endpoint>, EnforceError> {
     let mut wanted = BTreeMap::new();
@@ -229,7 +261,11 @@ fn wanted_endpoints(
                 lane: if sees_names { ENDPOINT_NAMES } else { 0 },
                 mac: mac.map_or(0, |mac| mac_word(mac.octets())),
             };
-            wanted.insert(EndpointKey { ifindex, local: mapped(*address) }, value);
+            let local = mapped(*address);
+            wanted.insert(EndpointKey { ifindex, local }, value);
+            if let Some(bridge) = ground.bridges.get(&ifindex) {
+                wanted.insert(EndpointKey { ifindex: *bridge, local }, value);
+            }
         }
     }
     Ok(wanted)
@@ -238,7 +274,7 @@ fn wanted_endpoints(
 struct EndpointChange {
     set: Vec<(EndpointKey, Endpoint)>,
     unset: Vec<EndpointKey>,
-    interfaces_set: Vec<u32>,
+    interfaces_set: Vec<(u32, Interface)>,
     interfaces_unset: Vec<u32>,
     /// Endpoint slots that stay in use.
     live: BTreeSet<u32>,
@@ -247,9 +283,17 @@ struct EndpointChange {
 }
 
 impl EndpointChange {
-    fn between(now: &Tables, wanted: BTreeMap<EndpointKey, Endpoint>, lane: u32) -> Self {
+    fn between(
+        now: &Tables,
+        wanted: BTreeMap<EndpointKey, Endpoint>,
+        ground: &Ground,
+        lane: u32,
+    ) -> Self {
         let live = wanted.values().map(|endpoint| endpoint.slot).collect();
-        let interfaces: BTreeSet<u32> = wanted.keys().map(|key| key.ifindex).collect();
+        let mut interfaces = ground.interfaces.clone();
+        for key in wanted.keys() {
+            interfaces.entry(key.ifindex).or_default().flags |= INTERFACE_JUDGED;
+        }
         let unset = now.endpoints.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
         let n_added = wanted.keys().filter(|key| !now.endpoints.contains_key(key)).count();
         let set = wanted
@@ -257,9 +301,14 @@ impl EndpointChange {
             .map(|(key, endpoint)| (key, Endpoint { lane: lane | endpoint.lane, ..endpoint }))
             .filter(|(key, endpoint)| now.endpoints.get(key) != Some(endpoint))
             .collect();
-        let interfaces_set: Vec<u32> = interfaces.difference(&now.interfaces).copied().collect();
-        let interfaces_unset = now.interfaces.difference(&interfaces).copied().collect();
-        let n_interfaces_added = interfaces_set.len();
+        let interfaces_unset =
+            now.interfaces.keys().filter(|key| !interfaces.contains_key(key)).copied().collect();
+        let n_interfaces_added =
+            interfaces.keys().filter(|key| !now.interfaces.contains_key(key)).count();
+        let interfaces_set: Vec<(u32, Interface)> = interfaces
+            .into_iter()
+            .filter(|(key, interface)| now.interfaces.get(key) != Some(interface))
+            .collect();
         Self { set, unset, interfaces_set, interfaces_unset, live, n_added, n_interfaces_added }
     }
 }
@@ -269,6 +318,7 @@ fn stale_slots(
     program: &NodeProgram,
     slots: &NewSlots,
     live_endpoints: &BTreeSet<u32>,
+    hosts: &hosts::HostChange,
 ) -> Vec<(SlotKind, u32)> {
     let programs: BTreeSet<u64> = program.entries.keys().map(|(id, _)| id.0).collect();
     let classes: BTreeSet<u64> = program
@@ -289,8 +339,10 @@ fn stale_slots(
                 SlotKind::Class => classes.contains(&content),
                 SlotKind::Row => rows.contains(&content),
                 SlotKind::Rule => program.rules.contains_key(&bulkhead_wire::RuleId(content)),
-                SlotKind::Endpoint => live_endpoints.contains(&slot),
+                SlotKind::Endpoint => live_endpoints.contains(&slot) || hosts.live.contains(&slot),
                 SlotKind::NameSet => sets.contains(&content),
+                SlotKind::Locals => hosts.live_tables.contains(&slot),
+                SlotKind::Failsafes => hosts.live_lists.contains(&slot),
             };
             // An older slot of the same content is a program that was replaced.
             if !used || slots.of(kind, content) != Some(slot) {

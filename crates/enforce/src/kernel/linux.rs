@@ -14,6 +14,7 @@ pub mod bpf;
 mod bpf_link;
 mod links;
 pub mod map;
+mod netfilter;
 mod pins;
 pub mod poll;
 mod read;
@@ -27,8 +28,9 @@ use aya::maps::{MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader};
 use bulkhead_enforce_abi::{
-    Address, CONFIG_LISTENED, ClassValue, Endpoint, EndpointKey, EntryKey, Flow, FlowKey, LAYOUT,
-    NameEntryKey, NameKey, NameValue, Prefix4, Prefix6, Row, SlotKey, Span,
+    Address, CONFIG_LISTENED, CONFIG_NETFILTER, ClassValue, Endpoint, EndpointKey, EntryKey,
+    FailsafeKey, Flow, FlowKey, Host, Interface, LAYOUT, LocalKey, NameEntryKey, NameKey,
+    NameValue, Prefix4, Prefix6, Row, SlotKey, Span,
 };
 
 use crate::kernel::{Kernel, KernelOp};
@@ -43,6 +45,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bu
 /// The programs' names in the object.
 pub const FROM_WORKLOAD: &str = "from_workload";
 pub const TO_WORKLOAD: &str = "to_workload";
+pub const FROM_WIRE: &str = "from_wire";
+pub const TO_WIRE: &str = "to_wire";
 
 pub use links::LinkDrift;
 
@@ -52,13 +56,17 @@ pub struct Linux {
     sizes: MapSizes,
     ebpf: Ebpf,
     links: links::Links,
+    hooks: Option<netfilter::Hooks>,
     earlier: takeover::Earlier,
     /// Every map by its pin, so that a removed pin can be made again.
     pinned: BTreeMap<String, MapData>,
     config: Map<u32, u64>,
     slots: Map<SlotKey, u64>,
     endpoints: Map<EndpointKey, Endpoint>,
-    interfaces: Map<u32, u32>,
+    interfaces: Map<u32, Interface>,
+    hosts: Map<u32, Host>,
+    locals: Map<LocalKey, u32>,
+    failsafes: Map<FailsafeKey, u32>,
     classes4: Map<[u8; 4], ClassValue>,
     classes6: Map<Address, ClassValue>,
     prefixes4: Map<Prefix4, ClassValue>,
@@ -109,12 +117,16 @@ impl Linux {
             sizes,
             ebpf,
             links: links::Links::new(),
+            hooks: None,
             earlier: takeover::Earlier::find(pin_dir, &folder),
             pinned,
             config: Map::open(&folder, "config")?,
             slots: Map::open(&folder, "slots")?,
             endpoints: Map::open(&folder, "endpoints")?,
             interfaces: Map::open(&folder, "interfaces")?,
+            hosts: Map::open(&folder, "hosts")?,
+            locals: Map::open(&folder, "locals")?,
+            failsafes: Map::open(&folder, "failsafes")?,
             classes4: Map::open(&folder, "classes4")?,
             classes6: Map::open(&folder, "classes6")?,
             prefixes4: Map::open(&folder, "prefixes4")?,
@@ -128,6 +140,19 @@ impl Linux {
             flows: Map::open(&folder, "flows")?,
             drops,
         })
+    }
+
+    /// Puts the program at netfilter's hooks of this network namespace; from then on new flows of
+    /// workloads are judged there.
+    pub fn attach_hooks(&mut self) -> Result<(), EnforceError> {
+        let maps = self.pin_dir.join(format!("maps-{}", self.layout));
+        self.hooks = Some(netfilter::Hooks::attach(&self.pin_dir, &maps)?);
+        self.config.set(&CONFIG_NETFILTER, &1)
+    }
+
+    /// Puts back what somebody removed from the hooks, and names it.
+    pub fn check_hooks(&mut self) -> Result<Vec<String>, EnforceError> {
+        self.hooks.as_mut().map_or(Ok(Vec::new()), netfilter::Hooks::check)
     }
 
     pub fn sizes(&self) -> &MapSizes {
@@ -213,7 +238,7 @@ fn load(folder: &Path, wanted: MapSizes) -> Result<(Ebpf, MapSizes), EnforceErro
         loader.map_max_entries(name, size);
     }
     let mut ebpf = loader.load(OBJECT).map_err(|error| kernel("load the programs", &error))?;
-    for name in [FROM_WORKLOAD, TO_WORKLOAD] {
+    for name in [FROM_WORKLOAD, TO_WORKLOAD, FROM_WIRE, TO_WIRE] {
         let program = program(&mut ebpf, name)?;
         program.load().map_err(|error| {
             kernel(&format!("load the program `{name}` (needs Linux 6.6 with tcx)"), &error)

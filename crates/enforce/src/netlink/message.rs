@@ -19,7 +19,7 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLM_F_DUMP: u16 = 0x300;
 
 const HEADER: usize = 16;
-const IFINFO: usize = 16;
+pub(super) const IFINFO: usize = 16;
 const IFADDR: usize = 8;
 const RTMSG: usize = 12;
 const IFLA_ADDRESS: u16 = 1;
@@ -111,7 +111,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
@@ -136,7 +136,7 @@ pub fn parse(mut bytes: &[u8]) -> Part {
     part
 }
 
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
         let kind = u16_at(bytes, 2)? & TYPE_MASK;
@@ -209,15 +209,40 @@ fn host_route(body: &[u8]) -> Option<Listed> {
 }
 
 fn parse_address(family: i32, length: u8, value: &[u8]) -> Option<IpAddr> {
-    match (family, length) {
-        (libc::AF_INET, 32) => {
+    matches!((family, length), (libc::AF_INET, 32) | (libc::AF_INET6, 128))
+        .then(|| whole_address(family, value))
+        .flatten()
+}
+
+pub(super) fn whole_address(family: i32, value: &[u8]) -> Option<IpAddr> {
+    match family {
+        libc::AF_INET => {
             <[u8; 4]>::try_from(value).ok().map(|octets| Ipv4Addr::from(octets).into())
         }
-        (libc::AF_INET6, 128) => {
+        libc::AF_INET6 => {
             <[u8; 16]>::try_from(value).ok().map(|octets| Ipv6Addr::from(octets).into())
         }
         _ => None,
     }
+}
+
+/// The bodies of all messages of one kind.
+pub(super) fn bodies(mut bytes: &[u8], wanted: u16) -> (Vec<Vec<u8>>, Part) {
+    let (mut found, mut part) = (Vec::new(), Part::default());
+    while let (Some(length), Some(kind), Some(flags)) =
+        (u32_at(bytes, 0), u16_at(bytes, 4), u16_at(bytes, 6))
+    {
+        let Some(body) = bytes.get(HEADER..length as usize) else { break };
+        part.interrupted |= flags & NLM_F_DUMP_INTR != 0;
+        match kind {
+            NLMSG_DONE => part.done = true,
+            NLMSG_ERROR => part.error = u32_at(body, 0).map(|code| -(code as i32)),
+            kind if kind == wanted => found.push(body.to_vec()),
+            _ => {}
+        }
+        bytes = bytes.get((length as usize).next_multiple_of(4)..).unwrap_or_default();
+    }
+    (found, part)
 }
 
 #[cfg(test)]

@@ -76,6 +76,9 @@ impl Watch {
             };
             self.tell(format!("the link {ifindex}-{side} {what}; put back"));
         }
+        for what in kernel.check_hooks()? {
+            self.tell(format!("the hook {what}; put back"));
+        }
         for name in kernel.check_map_pins()? {
             self.tell(format!("the map `{name}` lost its pin; put back"));
         }
@@ -197,12 +200,16 @@ pub fn way_back(meant: &Tables, found: &Tables, part: Part) -> (Vec<KernelOp>, u
                 KernelOp::SetEndpoints,
                 KernelOp::UnsetEndpoints,
             );
-            let missing = meant.interfaces.difference(&found.interfaces).copied().collect();
-            let extra = found.interfaces.difference(&meant.interfaces).copied().collect();
-            let (more, n_more) =
-                both(missing, extra, KernelOp::SetInterfaces, KernelOp::UnsetInterfaces);
+            let (more, n_more) = both(
+                changed(&meant.interfaces, &found.interfaces),
+                added(&meant.interfaces, &found.interfaces),
+                KernelOp::SetInterfaces,
+                KernelOp::UnsetInterfaces,
+            );
             ops.extend(more);
-            (ops, n + n_more)
+            let (more, n_hosts) = hosts(meant, found);
+            ops.extend(more);
+            (ops, n + n_more + n_hosts)
         }
     }
 }
@@ -229,6 +236,37 @@ fn both<S, U>(
     let set = (!set.is_empty()).then(|| make_set(set));
     let unset = (!unset.is_empty()).then(|| make_unset(unset));
     (set.into_iter().chain(unset).collect(), n)
+}
+
+fn hosts(meant: &Tables, found: &Tables) -> (Vec<KernelOp>, usize) {
+    let missing: Vec<_> = meant.failsafes.difference(&found.failsafes).copied().collect();
+    let extra: Vec<_> = found.failsafes.difference(&meant.failsafes).copied().collect();
+    let parts = [
+        both(
+            changed(&meant.locals, &found.locals),
+            added(&meant.locals, &found.locals),
+            KernelOp::SetLocals,
+            KernelOp::UnsetLocals,
+        ),
+        both(missing, extra, KernelOp::SetFailsafes, KernelOp::UnsetFailsafes),
+        both(
+            changed(&meant.hosts, &found.hosts),
+            added(&meant.hosts, &found.hosts),
+            KernelOp::SetHosts,
+            KernelOp::UnsetHosts,
+        ),
+    ];
+    let mut ops = Vec::new();
+    let mut n = 0;
+    for (part, n_part) in parts {
+        ops.extend(part);
+        n += n_part;
+    }
+    if meant.closes_host != found.closes_host {
+        ops.push(KernelOp::SetToHost(meant.closes_host));
+        n += 1;
+    }
+    (ops, n)
 }
 
 fn slots(meant: &Tables, found: &Tables) -> (Vec<KernelOp>, usize) {

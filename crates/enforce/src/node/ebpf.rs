@@ -10,7 +10,8 @@ use bulkhead_enforce_abi::{Event, Plain, REASON_LOST_EVENT};
 use bulkhead_types::Revision;
 use bulkhead_wire::NodeProgram;
 
-use crate::ebpf::{Bindings, plan};
+use crate::dns::Cache;
+use crate::ebpf::{Bindings, Ground, plan_on};
 use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, KernelOp};
@@ -18,6 +19,7 @@ use crate::netlink::Topology;
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::{Held, held};
 use crate::node::drift::Watch;
+use crate::node::ground::ground;
 use crate::node::{EnforceError, NodeOptions};
 use crate::realized::{SlotKind, Tables};
 
@@ -37,6 +39,7 @@ pub struct Ebpf {
     frees: Vec<KernelOp>,
     freed_from: Instant,
     attached: BTreeSet<u32>,
+    topology: Topology,
     names: Names,
     flow_sweep: Sweep,
     watch: Watch,
@@ -52,6 +55,10 @@ impl Ebpf {
         let ring = kernel.take_events()?;
         let mut watch = Watch::default();
         watch.trust(&kernel);
+        // Where earlier programs still judge, by other maps, ours come with theirs.
+        if !kernel.is_staged() {
+            kernel.attach_hooks()?;
+        }
         Ok(Self {
             kernel,
             ring,
@@ -60,11 +67,25 @@ impl Ebpf {
             frees: Vec::new(),
             freed_from: Instant::now(),
             attached: BTreeSet::new(),
+            topology: Topology::default(),
             names: Names::new(&options.node_name),
             flow_sweep: Sweep::new(options.update_ms, boot_now_ns()),
             watch,
             n_lost_before,
         })
+    }
+
+    /// The programs of early stages on the node's own interfaces, where a host endpoint has such
+    /// stages: there before the host endpoint is, and gone only with the interface.
+    fn watch_wires(&mut self, program: &NodeProgram, ground: &Ground) -> Result<(), EnforceError> {
+        for (ifindex, id) in &ground.hosts {
+            let host = program.hosts.get(id);
+            let is_early = host.is_some_and(|host| host.stages.keys().any(|(s, _)| s.is_early()));
+            if let Some(link) = self.topology.links.get(ifindex).filter(|_| is_early) {
+                self.kernel.attach_wire(*ifindex, &link.name)?;
+            }
+        }
+        Ok(())
     }
 
     /// What leads back to the tables. New flows may have been judged without what was missing, so all
@@ -137,7 +158,8 @@ impl Backend for Ebpf {
                 Err(error) => tracing::warn!(%error, interface = name, "not attached"),
             }
         }
-        self.kernel.prune_links(&alive)?;
+        self.kernel.prune_links(&topology.links.keys().copied().collect())?;
+        self.topology = topology.clone();
         Ok(self.attached.clone())
     }
 
@@ -156,7 +178,16 @@ impl Backend for Ebpf {
             self.is_stale = false;
         }
         self.mend_tables()?;
-        let ops = plan(&self.tables, program, bindings, self.kernel.sizes())?;
+        let ground = ground(program, &self.topology, &self.attached);
+        let ops = plan_on(
+            &self.tables,
+            program,
+            bindings,
+            &ground,
+            self.kernel.sizes(),
+            &Cache::default(),
+        )?;
+        self.watch_wires(program, &ground)?;
         let mut ops = ops.into_iter();
         for op in ops.by_ref() {
             if op == KernelOp::Grace {
@@ -171,6 +202,7 @@ impl Backend for Ebpf {
             self.kernel.take_over(&self.tables)?;
         }
         self.names.learn(program, &self.tables, bindings);
+        self.names.learn_hosts(program, &self.tables, &ground.hosts);
         Ok(())
     }
 
@@ -179,7 +211,7 @@ impl Backend for Ebpf {
     }
 
     fn is_open(&self, ifindex: u32) -> bool {
-        self.tables.interfaces.contains(&ifindex)
+        self.tables.is_judged(ifindex)
     }
 
     fn settles_in(&self) -> Option<Duration> {

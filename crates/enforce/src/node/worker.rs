@@ -125,7 +125,7 @@ async fn serve(
 }
 
 /// What the kernel programs do not judge yet, which must not go unsaid: rules by name, of which no
-/// packet shows anything (an Allow lets nothing through and a Deny stops nothing), and host endpoints.
+/// packet shows anything (an Allow lets nothing through and a Deny stops nothing).
 fn unheeded(program: &NodeProgram) -> Vec<String> {
     let rules = program.rules_by_name();
     let named = rules.iter().take(UNHEEDED_NAMED_MAX).map(|rule| match rule {
@@ -136,12 +136,10 @@ fn unheeded(program: &NodeProgram) -> Vec<String> {
     });
     let rest = rules.len().saturating_sub(UNHEEDED_NAMED_MAX);
     let more = (rest > 0).then(|| format!("{rest} more rules are by DNS name"));
-    let hosts = program.hosts.keys().take(UNHEEDED_NAMED_MAX);
-    let hosts = hosts.map(|host| format!("host endpoint {host} is not enforced by eBPF yet"));
-    named.chain(more).chain(hosts).collect()
+    named.chain(more).collect()
 }
 
-/// Rules by name that a report names, and host endpoints.
+/// Rules by name that a report names.
 const UNHEEDED_NAMED_MAX: usize = 16;
 
 struct Worker {
@@ -192,7 +190,8 @@ impl Worker {
     fn look_around(&mut self) -> Result<(), EnforceError> {
         let mut topology = topology(&self.options.interface_prefixes, &self.known)?;
         let is_new = !topology.interfaces.keys().eq(&self.attached);
-        if is_new {
+        // What the interfaces stand on counts too: bridges, and the node's own links.
+        if is_new || topology.links != self.topology.links {
             self.attached = self.backend.follow(&topology)?;
             self.known.clone_from(&self.attached);
         }

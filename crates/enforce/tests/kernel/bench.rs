@@ -9,7 +9,7 @@ use aya::maps::{MapData, RingBuf};
 use aya::programs::TestRunOptions;
 use bulkhead_enforce::MapSizes;
 use bulkhead_enforce::dns::Cache;
-use bulkhead_enforce::ebpf::{Bindings, Place, plan_named};
+use bulkhead_enforce::ebpf::{Bindings, Ground, Place, plan_on};
 use bulkhead_enforce::events::{Clock, Names};
 use bulkhead_enforce::kernel::Kernel;
 use bulkhead_enforce::kernel::linux::{FROM_WORKLOAD, Linux, TO_WORKLOAD};
@@ -67,7 +67,15 @@ impl Bench {
                 (id.clone(), endpoint.addresses.keys().map(|a| (*a, place)).collect())
             })
             .collect();
-        let ops = plan_named(&self.tables, program, &bindings, self.kernel.sizes(), cache).unwrap();
+        let ops = plan_on(
+            &self.tables,
+            program,
+            &bindings,
+            &Ground::default(),
+            self.kernel.sizes(),
+            cache,
+        )
+        .unwrap();
         for op in &ops {
             self.kernel.apply(op).unwrap();
             self.tables.apply(op);

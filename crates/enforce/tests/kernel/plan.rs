@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::programs::Maker;
 use bulkhead_enforce::dns::Cache;
 use bulkhead_enforce::ebpf::plan::endpoint_content;
-use bulkhead_enforce::ebpf::{Bindings, plan, plan_named};
+use bulkhead_enforce::ebpf::{Bindings, Ground, plan, plan_on};
 use bulkhead_enforce::kernel::fake::Fake;
 use bulkhead_enforce::kernel::{Kernel, KernelOp};
 use bulkhead_enforce::realized::{SlotKind, Tables};
@@ -30,7 +30,7 @@ fn mk_plan(now: &Tables, program: &NodeProgram) -> Vec<KernelOp> {
 }
 
 fn mk_plan_named(now: &Tables, program: &NodeProgram, cache: &Cache) -> Vec<KernelOp> {
-    plan_named(now, program, &bind_all(program), &MapSizes::SMALL, cache).unwrap()
+    plan_on(now, program, &bind_all(program), &Ground::default(), &MapSizes::SMALL, cache).unwrap()
 }
 
 /// What the fake kernel answers, in the words of the program; `None`: not an endpoint's address.

@@ -30,13 +30,16 @@ pub struct ClassChange {
 
 /// The lane of the endpoints; 0 where there are none.
 pub fn lane_of(now: &Tables) -> u32 {
-    now.endpoints.values().next().map_or(0, |endpoint| endpoint.lane & ENDPOINT_LANE)
+    let endpoint = now.endpoints.values().next().map(|endpoint| endpoint.lane);
+    let host = || now.hosts.values().next().map(|host| host.lane);
+    endpoint.or_else(host).map_or(0, |lane| lane & ENDPOINT_LANE)
 }
 
 /// An update was cut short by the end of its process: lanes are not to be relied on.
 pub fn is_torn(now: &Tables) -> bool {
     let lane = lane_of(now);
     now.endpoints.values().any(|endpoint| endpoint.lane & ENDPOINT_LANE != lane)
+        || now.hosts.values().any(|host| host.lane & ENDPOINT_LANE != lane)
         || now.classes.values().any(|value| value.lane[0] != value.lane[1])
         || now.names.values().any(|value| value.lane[0] != value.lane[1])
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use bulkhead_wire::{NodeProgram, RowId};
+use bulkhead_enforce_abi::{LEAF_NO_SAY, RULE_STAGE_DEFAULT};
+use bulkhead_types::RuleRef;
+use bulkhead_wire::{NodeProgram, RowId, RuleId};
 
 use super::{NewSlots, dangling};
 use crate::ebpf::encode::{encode, n_spans};
@@ -45,7 +47,7 @@ pub fn plan(
         })?;
         let start = extents.find(n);
         extents.take(start, n);
-        let (value, spans) = encode(row, start, &|rule| slots.of(SlotKind::Rule, rule.0))
+        let (value, spans) = encode(row, start, &|rule| leaf_slot(program, slots, rule))
             .ok_or_else(|| dangling(program, format!("a rule in row {id}")))?;
         let slot = slots.add(SlotKind::Row, free.next(), id.0);
         // Past the end of the map nothing is encoded any more, only counted.
@@ -64,6 +66,14 @@ pub fn plan(
         .collect();
     let unset = now.rows.keys().filter(|slot| !kept.contains(slot)).copied().collect();
     Ok(RowChange { set, unset, slots_end: free.end, spans_end: extents.end() })
+}
+
+/// What stands for a rule in a leaf.
+fn leaf_slot(program: &NodeProgram, slots: &NewSlots, rule: RuleId) -> Option<u32> {
+    match program.rules.get(&rule).map(AsRef::as_ref) {
+        Some(RuleRef::StageDefault) => Some(RULE_STAGE_DEFAULT | LEAF_NO_SAY),
+        _ => slots.of(SlotKind::Rule, rule.0),
+    }
 }
 
 /// Row slots that may be used, lowest first.

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use bulkhead_enforce_abi::{
-    Address, CONFIG_EPOCH, CONFIG_NEXT_SLOT, CONFIG_REVISION, ClassValue, Prefix4, Prefix6,
-    SlotKey, Span,
+    Address, CONFIG_EPOCH, CONFIG_HOSTS, CONFIG_NEXT_SLOT, CONFIG_REVISION, CONFIG_TO_HOST,
+    ClassValue, FailsafeKey, Prefix4, Prefix6, SlotKey, Span,
 };
 use ipnet::IpNet;
 
@@ -47,12 +47,27 @@ impl Linux {
             KernelOp::UnsetNames(keys) => self.names.unset_all(keys),
             KernelOp::SetClasses(classes) => self.set_classes(classes),
             KernelOp::UnsetClasses(prefixes) => self.unset_classes(prefixes),
-            KernelOp::SetInterfaces(interfaces) => {
-                interfaces.iter().try_for_each(|interface| self.interfaces.set(interface, &1))
-            }
+            KernelOp::SetInterfaces(interfaces) => self.interfaces.set_all(interfaces),
             KernelOp::UnsetInterfaces(interfaces) => self.interfaces.unset_all(interfaces),
             KernelOp::SetEndpoints(endpoints) => self.endpoints.set_all(endpoints),
             KernelOp::UnsetEndpoints(keys) => self.endpoints.unset_all(keys),
+            KernelOp::SetLocals(locals) => self.locals.set_all(locals),
+            KernelOp::UnsetLocals(keys) => self.locals.unset_all(keys),
+            KernelOp::SetFailsafes(keys) => {
+                let elements: Vec<(FailsafeKey, u32)> = keys.iter().map(|key| (*key, 1)).collect();
+                self.failsafes.set_all(&elements)
+            }
+            KernelOp::UnsetFailsafes(keys) => self.failsafes.unset_all(keys),
+            KernelOp::SetHosts(hosts) => {
+                self.hosts.set_all(hosts)?;
+                self.config.set(&CONFIG_HOSTS, &1)
+            }
+            KernelOp::UnsetHosts(keys) => {
+                self.hosts.unset_all(keys)?;
+                let is_left = !self.hosts.all()?.is_empty();
+                self.config.set(&CONFIG_HOSTS, &u64::from(is_left))
+            }
+            KernelOp::SetToHost(closes) => self.config.set(&CONFIG_TO_HOST, &u64::from(*closes)),
             KernelOp::SetRevision(revision) => self.config.set(&CONFIG_REVISION, revision),
             KernelOp::SetEpoch(epoch) => self.config.set(&CONFIG_EPOCH, epoch),
         }

@@ -4,12 +4,26 @@
 //! here against the map's own key and value sizes.
 #![expect(unsafe_code, reason = "bpf(2) takes pointers; this is the one wrapper around it")]
 
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use aya_obj::generated::bpf_insn;
 
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_DELETE_ELEM: libc::c_int = 3;
+const PROG_LOAD: libc::c_int = 5;
+const OBJ_PIN: libc::c_int = 6;
+const BTF_LOAD: libc::c_int = 18;
+const LINK_CREATE: libc::c_int = 28;
+const PROG_TYPE_NETFILTER: u32 = 32;
+const ATTACH_NETFILTER: u32 = 45;
+/// Fragments are put together before the hooks.
+const NETFILTER_IP_DEFRAG: u32 = 1;
+const VERIFIER_LOG_BYTES: usize = 1 << 20;
 const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_int = 21;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 const MAP_UPDATE_BATCH: libc::c_int = 26;
@@ -52,11 +66,15 @@ fn wrong_length() -> io::Error {
 }
 
 fn call<A>(command: libc::c_int, attr: &mut A) -> io::Result<()> {
+    call_for(command, attr).map(drop)
+}
+
+fn call_for<A>(command: libc::c_int, attr: &mut A) -> io::Result<libc::c_long> {
     let at = std::ptr::from_mut(attr);
     // SAFETY: `attr` is a `repr(C)` prefix of `union bpf_attr` of the given size, and every pointer
     // in it was made by the callers below from slices of checked length that outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, at, size_of::<A>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn address<T>(slice: &[T]) -> u64 {
@@ -196,4 +214,153 @@ fn batch(map: BorrowedFd<'_>, keys: &[u8], n: usize) -> BatchAttr {
         map_fd: map.as_raw_fd() as u32,
         ..BatchAttr::default()
     }
+}
+
+/// `union bpf_attr` for BPF_PROG_LOAD, up to what is needed.
+#[repr(C)]
+#[derive(Default)]
+struct LoadAttr {
+    program_type: u32,
+    n_instructions: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    ifindex: u32,
+    attach_type: u32,
+    btf: u32,
+    function_size: u32,
+    functions: u64,
+    n_functions: u32,
+    zero: u32,
+}
+
+/// `union bpf_attr` for BPF_BTF_LOAD.
+#[repr(C)]
+#[derive(Default)]
+struct BtfAttr {
+    btf: u64,
+    log: u64,
+    size: u32,
+    log_size: u32,
+    log_level: u32,
+    zero: u32,
+}
+
+/// `union bpf_attr` for BPF_LINK_CREATE with the fields of netfilter.
+#[repr(C)]
+#[derive(Default)]
+struct HookAttr {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    family: u32,
+    hook: u32,
+    priority: i32,
+    hook_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct PinAttr {
+    path: u64,
+    object: u32,
+    flags: u32,
+}
+
+fn owned(descriptor: libc::c_long) -> io::Result<OwnedFd> {
+    let descriptor = i32::try_from(descriptor).map_err(|_| wrong_length())?;
+    // SAFETY: bpf(2) has just returned this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A program as it is in an object file, relocated.
+#[derive(Debug)]
+pub struct Code<'a> {
+    pub instructions: &'a [bpf_insn],
+    pub license: &'a CStr,
+    /// The types of the object.
+    pub btf: BorrowedFd<'a>,
+    /// Which of them is the type of which function: records of `function_size` bytes.
+    pub functions: &'a [u8],
+    pub function_size: usize,
+}
+
+/// Gives the kernel the types of an object.
+pub fn load_btf(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = BtfAttr { btf: address(bytes), size: bytes.len() as u32, ..BtfAttr::default() };
+    call_for(BTF_LOAD, &mut attr).and_then(owned)
+}
+
+/// Loads a program for netfilter's hooks. What the verifier said comes with the error.
+pub fn load_netfilter(code: &Code<'_>) -> Result<OwnedFd, (io::Error, String)> {
+    let Code { instructions, license, btf, functions, function_size } = code;
+    let n_functions = functions.len() / (*function_size).max(1);
+    let mut attr = LoadAttr {
+        btf: btf.as_raw_fd() as u32,
+        function_size: *function_size as u32,
+        functions: address(functions),
+        n_functions: n_functions as u32,
+        program_type: PROG_TYPE_NETFILTER,
+        n_instructions: u32::try_from(instructions.len()).unwrap_or(u32::MAX),
+        instructions: address(instructions),
+        license: address(license.to_bytes_with_nul()),
+        attach_type: ATTACH_NETFILTER,
+        ..LoadAttr::default()
+    };
+    for (to, from) in attr.name.iter_mut().zip(b"netfilter") {
+        *to = *from;
+    }
+    let error = match call_for(PROG_LOAD, &mut attr).and_then(owned) {
+        Ok(program) => return Ok(program),
+        Err(error) => error,
+    };
+    let mut log = vec![0u8; VERIFIER_LOG_BYTES];
+    attr.log = log.as_mut_ptr() as u64;
+    attr.log_size = VERIFIER_LOG_BYTES as u32;
+    attr.log_level = 1;
+    // Only for what it says.
+    let _ = call_for(PROG_LOAD, &mut attr).and_then(owned);
+    let end = log.iter().position(|byte| *byte == 0).unwrap_or(0);
+    let text = String::from_utf8_lossy(log.get(..end).unwrap_or_default()).into_owned();
+    let tail: Vec<&str> = text.lines().rev().take(12).collect();
+    Err((error, tail.into_iter().rev().collect::<Vec<_>>().join("; ")))
+}
+
+/// A hook of netfilter in the current network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// NFPROTO_IPV4 or NFPROTO_IPV6.
+    pub family: u32,
+    /// NF_INET_*.
+    pub hook: u32,
+    pub priority: i32,
+}
+
+pub fn attach_hook(program: BorrowedFd<'_>, hook: Hook) -> io::Result<OwnedFd> {
+    let mut attr = HookAttr {
+        program: program.as_raw_fd() as u32,
+        attach_type: ATTACH_NETFILTER,
+        family: hook.family,
+        hook: hook.hook,
+        priority: hook.priority,
+        hook_flags: NETFILTER_IP_DEFRAG,
+        ..HookAttr::default()
+    };
+    call_for(LINK_CREATE, &mut attr).and_then(owned)
+}
+
+pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = PinAttr {
+        path: address(path.as_bytes_with_nul()),
+        object: object.as_raw_fd() as u32,
+        ..PinAttr::default()
+    };
+    call(OBJ_PIN, &mut attr)
 }

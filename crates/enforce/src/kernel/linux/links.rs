@@ -10,12 +10,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::bpf_link::{self, Hook};
-use super::{FROM_WORKLOAD, Linux, TO_WORKLOAD, kernel};
+use super::{FROM_WIRE, FROM_WORKLOAD, Linux, TO_WIRE, TO_WORKLOAD, kernel};
 use crate::node::EnforceError;
 
-/// From the host side's view, what a workload sends comes in.
-const SIDES: [(&str, Hook, &str); 2] =
-    [("in", Hook::Ingress, FROM_WORKLOAD), ("out", Hook::Egress, TO_WORKLOAD)];
+type Side = (&'static str, Hook, &'static str);
+
+/// From the host side's view, what a workload sends comes in. The last two are those of the node's own
+/// interfaces.
+const SIDES: [Side; 4] = [
+    ("in", Hook::Ingress, FROM_WORKLOAD),
+    ("out", Hook::Egress, TO_WORKLOAD),
+    ("wire_in", Hook::Ingress, FROM_WIRE),
+    ("wire_out", Hook::Egress, TO_WIRE),
+];
+
+fn workload_sides() -> impl Iterator<Item = &'static Side> {
+    SIDES.iter().take(2)
+}
+
+fn wire_sides() -> impl Iterator<Item = &'static Side> {
+    SIDES.iter().skip(2)
+}
 
 /// Links by interface and side.
 pub type Links = BTreeMap<(u32, &'static str), OwnedFd>;
@@ -32,9 +47,23 @@ impl Linux {
     /// Puts both programs on the interface, or replaces the ones that an earlier process put there,
     /// without a gap. While the tables are not complete yet, the earlier ones go on judging.
     pub fn attach(&mut self, ifindex: u32, name: &str) -> Result<(), EnforceError> {
-        for (side, hook, program) in SIDES {
-            if !self.links.contains_key(&(ifindex, side)) {
-                self.attach_side(ifindex, (side, hook, program)).map_err(|error| {
+        self.attach_sides(ifindex, name, workload_sides())
+    }
+
+    /// As [`Linux::attach`], on an interface of the node's own.
+    pub fn attach_wire(&mut self, ifindex: u32, name: &str) -> Result<(), EnforceError> {
+        self.attach_sides(ifindex, name, wire_sides())
+    }
+
+    fn attach_sides(
+        &mut self,
+        ifindex: u32,
+        name: &str,
+        sides: impl Iterator<Item = &'static Side>,
+    ) -> Result<(), EnforceError> {
+        for (side, hook, program) in sides {
+            if !self.links.contains_key(&(ifindex, *side)) {
+                self.attach_side(ifindex, (side, *hook, program)).map_err(|error| {
                     kernel(&format!("attach `{program}` to the interface `{name}`"), &error)
                 })?;
             }
@@ -138,13 +167,16 @@ impl Linux {
 
     /// Interfaces that have both links.
     pub fn is_attached(&self, ifindex: u32) -> bool {
-        SIDES.iter().all(|(side, ..)| self.links.contains_key(&(ifindex, *side)))
+        workload_sides().all(|(side, ..)| self.links.contains_key(&(ifindex, *side)))
     }
 
     /// Interfaces that an earlier process put under enforcement, whatever they are called now.
     pub fn pinned_interfaces(&self) -> BTreeSet<u32> {
         let entries = fs::read_dir(self.pin_dir.join("links")).into_iter().flatten().flatten();
+        let is_workload = |name: &str| workload_sides().any(|(side, ..)| *side == name);
         let alive = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.split_once('-').filter(|(_, side)| is_workload(side))?;
             let link = bpf_link::open(&entry.path()).ok()?;
             bpf_link::info(link.as_fd()).ok().map(|info| info.ifindex)
         });

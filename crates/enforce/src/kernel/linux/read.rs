@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use bulkhead_enforce_abi::{CONFIG_EPOCH, CONFIG_NEXT_SLOT, CONFIG_REVISION};
+use bulkhead_enforce_abi::{CONFIG_EPOCH, CONFIG_NEXT_SLOT, CONFIG_REVISION, CONFIG_TO_HOST};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::kernel::linux::Linux;
@@ -25,7 +25,11 @@ impl Linux {
     pub fn read_endpoints(&mut self) -> Result<Tables, EnforceError> {
         Ok(Tables {
             endpoints: self.endpoints.all()?.into_iter().collect(),
-            interfaces: self.interfaces.all()?.into_iter().map(|(ifindex, _)| ifindex).collect(),
+            interfaces: self.interfaces.all()?.into_iter().collect(),
+            hosts: self.hosts.all()?.into_iter().collect(),
+            locals: self.locals.all()?.into_iter().collect(),
+            failsafes: self.failsafes.all()?.into_iter().map(|(key, _)| key).collect(),
+            closes_host: self.config.get(&CONFIG_TO_HOST)?.unwrap_or(0) != 0,
             ..Tables::default()
         })
     }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapInfo;
 use bulkhead_enforce_abi::{
-    CONFIG_REVISION, FLOWS_SINCE, Flow, FlowKey, LAYOUT, LEAF_ALLOW, SlotKey,
+    CONFIG_REVISION, FLOWS_SINCE, Flow, FlowKey, LAYOUT, LEAF_ALLOW, LEAF_NO_SAY, RULE_FIXED,
+    RULE_MASK, SlotKey,
 };
 
 use super::{Linux, kernel, pins};
@@ -80,6 +81,8 @@ impl Linux {
     /// Our maps say the whole of a program now, as in `tables`: our programs judge from here on.
     pub fn take_over(&mut self, tables: &Tables) -> Result<(), EnforceError> {
         let mut n_carried = self.carry_flows(tables)?;
+        // Before our programs leave new flows to them.
+        self.attach_hooks()?;
         self.replace_all()?;
         // What the earlier programs saw meanwhile.
         n_carried += self.carry_flows(tables)?;
@@ -123,8 +126,11 @@ impl Linux {
             let Some(endpoint) = slot(SlotKind::Endpoint, key.endpoint) else { continue };
             key.endpoint = endpoint;
             let leaf = flow.leaf();
-            let rule = slot(SlotKind::Rule, leaf & !LEAF_ALLOW).unwrap_or(0);
-            flow.judged = epoch | u64::from(leaf & LEAF_ALLOW | rule);
+            let rule = match leaf & RULE_MASK {
+                fixed if fixed >= RULE_FIXED => fixed,
+                of_rule => slot(SlotKind::Rule, of_rule).unwrap_or(0),
+            };
+            flow.judged = epoch | u64::from(leaf & (LEAF_ALLOW | LEAF_NO_SAY) | rule);
             n_carried += usize::from(self.flows.set_new(&key, &flow)?);
         }
         Ok(n_carried)

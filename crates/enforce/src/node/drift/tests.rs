@@ -1,4 +1,4 @@
-use bulkhead_enforce_abi::{Address, ClassValue, Endpoint, EndpointKey, EntryKey, Row};
+use bulkhead_enforce_abi::{Address, ClassValue, Endpoint, EndpointKey, EntryKey, Interface, Row};
 
 use super::*;
 use crate::kernel::fake::Fake;
@@ -13,7 +13,7 @@ fn mk_tables() -> Tables {
         tables.classes.insert(prefix, ClassValue { lane: [slot, slot] });
         let key = EndpointKey { ifindex: slot, local: Address([slot as u8; 16]) };
         tables.endpoints.insert(key, Endpoint { slot, ..Endpoint::default() });
-        tables.interfaces.insert(slot);
+        tables.interfaces.insert(slot, Interface::default());
     }
     tables
 }
@@ -61,7 +61,7 @@ fn added_elements_go() {
     let n = mend(|tables| {
         tables.entries.insert(EntryKey { program: 1, class: 77 }, 1);
         tables.classes.insert("0.0.0.0/0".parse().unwrap(), ClassValue { lane: [1, 1] });
-        tables.interfaces.insert(40);
+        tables.interfaces.insert(40, Interface::default());
     });
     assert_eq!(n, 3);
 }
