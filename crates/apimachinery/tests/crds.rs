@@ -1,5 +1,4 @@
 //! The definitions for other API servers: committed, up to date, and such as an API server takes.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panic")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

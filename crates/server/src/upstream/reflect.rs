@@ -26,8 +26,9 @@ use crate::random;
 pub const PAGE_ITEMS_MAX: u32 = 500;
 /// A request must be answered in this time; of a watch, its beginning.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-/// A watch is renewed after this: a connection that died silently is noticed then.
-pub const WATCH_LASTS: Duration = Duration::from_secs(120);
+/// A watch is renewed after this, before a balancer in between takes it for idle (60 s and more): a
+/// connection that died silently is noticed then.
+pub const WATCH_LASTS: Duration = Duration::from_secs(50);
 /// What a watch may end before or after its time.
 const WATCH_SLACK: Duration = Duration::from_secs(10);
 /// How often a kind that the server does not have is looked for.
