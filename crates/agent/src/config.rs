@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bulkhead_enforce::BackendChoice;
 use bulkhead_enforce::node::INTERFACE_PREFIXES;
 use clap::Parser;
 
@@ -42,14 +43,19 @@ pub struct RawConfig {
     /// Takes over as from an agent whose kernel maps have another layout; for tests of upgrades
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub map_layout: Option<u32>,
-    /// Removes everything that is pinned under --pin-dir: the node enforces nothing afterwards
+    /// What judges packets: `ebpf`, `nftables`, or `auto` for eBPF where the kernel can and nftables
+    /// where not
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub backend: BackendChoice,
+    /// Removes what enforcement has put into the kernel for --pin-dir and --netns: the node enforces
+    /// nothing afterwards
     #[arg(long)]
     pub teardown: bool,
 }
 
 #[derive(Clone, Debug)]
 pub enum Config {
-    Teardown { pin_dir: PathBuf },
+    Teardown { pin_dir: PathBuf, netns: Option<PathBuf> },
     Run(Box<RunConfig>),
 }
 
@@ -64,6 +70,7 @@ pub struct RunConfig {
     pub interface_prefixes: Vec<String>,
     pub pin_dir: PathBuf,
     pub map_layout: Option<u32>,
+    pub backend: BackendChoice,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +94,7 @@ pub enum ConfigError {
 impl Config {
     pub fn check(raw: RawConfig) -> Result<Self, ConfigError> {
         if raw.teardown {
-            return Ok(Self::Teardown { pin_dir: raw.pin_dir });
+            return Ok(Self::Teardown { pin_dir: raw.pin_dir, netns: raw.netns });
         }
         let node = raw.node.ok_or(ConfigError::Missing { flag: "node" })?;
         if !is_node_name(&node) {
@@ -128,6 +135,7 @@ impl Config {
             interface_prefixes: raw.interface_prefixes,
             pin_dir: raw.pin_dir,
             map_layout: raw.map_layout,
+            backend: raw.backend,
         })))
     }
 }

@@ -30,8 +30,8 @@ const FAREWELL_MAX: Duration = Duration::from_millis(500);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let config = match config {
         Config::Run(config) => config,
-        Config::Teardown { pin_dir } => {
-            Node::teardown(&pin_dir)?;
+        Config::Teardown { pin_dir, netns } => {
+            Node::teardown(&pin_dir, netns.as_deref())?;
             tracing::info!(pin_dir = %pin_dir.display(), "nothing is enforced here any more");
             return Ok(());
         }
@@ -43,6 +43,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         netns: config.netns.clone(),
         interface_prefixes: config.interface_prefixes.clone(),
         layout: config.map_layout.unwrap_or(usual.layout),
+        backend: config.backend,
         ..usual
     })
     .context("enforcement cannot be started")?;

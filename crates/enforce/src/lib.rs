@@ -24,4 +24,6 @@ pub mod node;
 pub mod realized;
 
 pub use limits::MapSizes;
-pub use node::{BackendChoice, EnforceError, EnforceReport, Node, NodeHandle, NodeOptions};
+pub use node::{
+    BackendChoice, BackendKind, EnforceError, EnforceReport, Node, NodeHandle, NodeOptions,
+};

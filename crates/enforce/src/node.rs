@@ -6,6 +6,7 @@
 
 mod backend;
 mod bind;
+mod choice;
 mod drift;
 mod ebpf;
 mod far;
@@ -14,15 +15,16 @@ mod moves;
 mod nft;
 mod worker;
 
+use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision};
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::kernel::linux::Linux;
 use crate::limits::MapSizes;
 
 /// Interface names that carry workloads unless the operator says otherwise.
@@ -67,6 +69,35 @@ pub enum BackendChoice {
     Nftables,
 }
 
+/// What judges packets now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    Ebpf,
+    Nftables,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ebpf => "ebpf",
+            Self::Nftables => "nftables",
+        })
+    }
+}
+
+impl FromStr for BackendChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "ebpf" => Ok(Self::Ebpf),
+            "nftables" => Ok(Self::Nftables),
+            _ => Err(format!("`{text}` is no back end: use auto, ebpf or nftables")),
+        }
+    }
+}
+
 /// What the kernel enforces now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EnforceReport {
@@ -87,6 +118,8 @@ pub struct EnforceReport {
     pub drift: Vec<String>,
     /// Flow records and kernel events that were lost since the start.
     pub lost_records: u64,
+    /// What judges; `None` only before the start is done.
+    pub backend: Option<BackendKind>,
 }
 
 /// Why a program could not be enforced. The last good one stays.
@@ -161,10 +194,10 @@ impl Node {
         Ok((NodeHandle { commands, report }, recorded))
     }
 
-    /// Detaches everything that is pinned under `pin_dir` and removes it: nothing is enforced there
-    /// any more. The node must not be running.
-    pub fn teardown(pin_dir: &Path) -> Result<(), EnforceError> {
-        Linux::teardown(pin_dir)
+    /// Removes what either back end has put under `pin_dir` and into the network namespace (the
+    /// current one where `None`): nothing is enforced there any more. The node must not be running.
+    pub fn teardown(pin_dir: &Path, netns: Option<&Path>) -> Result<(), EnforceError> {
+        choice::teardown(pin_dir, netns)
     }
 }
 

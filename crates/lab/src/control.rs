@@ -164,6 +164,7 @@ impl Agent {
             ("--netns", netns.path().to_string_lossy().into_owned()),
             ("--interface-prefix", "bhl".to_owned()),
             ("--pin-dir", pins.to_string_lossy().into_owned()),
+            ("--backend", programs.backend.clone()),
         ];
         let args: Vec<String> =
             args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();

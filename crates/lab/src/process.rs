@@ -23,6 +23,8 @@ pub struct Programs {
     pub server: PathBuf,
     pub agent: PathBuf,
     pub cli: PathBuf,
+    /// What the agents enforce with: `BULKHEAD_BACKEND`, or what they choose.
+    pub backend: String,
 }
 
 impl Programs {
@@ -54,6 +56,7 @@ impl Programs {
             server: find("bulkhead-server")?,
             agent: find("bulkhead-agent")?,
             cli: find("bulkhead")?,
+            backend: std::env::var("BULKHEAD_BACKEND").unwrap_or_else(|_| "auto".to_owned()),
         })
     }
 }

@@ -213,6 +213,16 @@ impl Linux {
         program(&mut self.ebpf, name)
     }
 
+    /// Whether programs can be put on interfaces as they are here.
+    pub fn has_tcx() -> Result<(), EnforceError> {
+        pins::has_tcx()
+    }
+
+    /// Whether an earlier process has left interfaces judged.
+    pub fn is_pinned(pin_dir: &Path) -> bool {
+        pin_dir.join("links").read_dir().is_ok_and(|mut links| links.next().is_some())
+    }
+
     /// Removes every pin, which detaches the programs and frees the maps.
     pub fn teardown(pin_dir: &Path) -> Result<(), EnforceError> {
         pins::remove(pin_dir)

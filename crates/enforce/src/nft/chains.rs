@@ -12,6 +12,11 @@
 //! every packet anew: so a new program holds from the next packet on, and nothing is left of an old
 //! verdict. Addresses are the real ones at these hooks, after any translation of destinations.
 //!
+//! A value that was looked up is itself looked up with in the same rule. The kernel does not mind; `nft`
+//! of many versions aborts when it lists such a rule, and with it whatever else on the node asks it. So
+//! such a value passes once through the packet's mark, which has its own value back before anything
+//! can end the rule: see [`plain`].
+//!
 //! INVARIANT(one-bank): all that one packet is judged by at a hook stands in one bank, because the
 //! rules that choose the bank are replaced at once.
 
@@ -285,6 +290,19 @@ fn local(rule: Rule, family: Family, side: Side, is_opener: bool, bank: u8, to: 
     rule.look_up(&banked(map.name, bank), r(0), to)
 }
 
+/// The packet's own mark stays here while a rule needs its place.
+const MARK: u32 = r(15);
+
+fn with_mark() -> Rule {
+    Rule::new().meta(Meta::Mark, MARK)
+}
+
+/// The same value in the same register, as one that `nft` can read a key from.
+fn plain(rule: Rule, register: u32) -> Rule {
+    let rule = rule.set_meta(Meta::Mark, register).meta(Meta::Mark, register);
+    rule.set_meta(Meta::Mark, MARK)
+}
+
 fn make_bank(change: &mut Change<'_>, bank: u8) {
     let judge =
         |family: Family, way: &WayIn| format!("judge{}-{}-{bank}", family.digit(), way.name);
@@ -358,19 +376,23 @@ impl Judge<'_> {
         self.remote(rule).look_up(&banked(map.name, self.bank), r(5), to)
     }
 
+    fn look_up(&self, rule: Rule, map: &str, key: u32, to: u32) -> Rule {
+        plain(rule.look_up(map, key, to), to)
+    }
+
     /// The row, into register 12.
     fn row(&self, source: Source) -> Rule {
         let Self { family, way, bank } = *self;
         let rule = match source {
-            Source::Exact => self.exact(Rule::new(), r(10)),
+            Source::Exact => self.exact(with_mark(), r(10)),
             Source::Net => {
                 let map = if family == Family::V4 { &NET4 } else { &NET6 };
-                self.remote(Rule::new()).look_up(&banked(map.name, bank), r(5), r(10))
+                self.remote(with_mark()).look_up(&banked(map.name, bank), r(5), r(10))
             }
-            Source::Outside => Rule::new().load(&OUTSIDE.to_ne_bytes(), r(10)),
+            Source::Outside => with_mark().load(&OUTSIDE.to_ne_bytes(), r(10)),
         };
-        let rule = local(rule, family, way.side, way.is_opener, bank, r(11));
-        rule.look_up(&banked(ENTRY.name, bank), r(10), r(12))
+        let rule = local(plain(rule, r(10)), family, way.side, way.is_opener, bank, r(11));
+        self.look_up(plain(rule, r(11)), &banked(ENTRY.name, bank), r(10), r(12))
     }
 
     fn protocol(&self, rule: Rule, to: u32) -> Rule {
@@ -383,20 +405,25 @@ impl Judge<'_> {
 
     /// The shape, into register 0.
     fn shape(&self, source: Source) -> Rule {
-        self.protocol(self.row(source), r(13)).look_up(PART.name, r(12), r(0))
+        let rule = self.protocol(self.row(source), r(13));
+        self.look_up(rule, PART.name, r(12), r(0))
     }
 
-    fn port(&self, rule: Rule, is_icmp: bool, is_source: bool, to: u32) -> Rule {
-        if !self.way.is_tracked {
+    /// The port, or the block of ports that it lies in, as part of a key.
+    fn port(&self, rule: Rule, is_icmp: bool, is_source: bool, is_block: bool, to: u32) -> Rule {
+        let rule = if !self.way.is_tracked {
             let offset = if is_icmp || is_source { 0 } else { 2 };
-            return rule.payload(Header::Transport, offset, 2, to);
-        }
-        match (is_icmp, is_source) {
-            // Type and code stand where others have their port.
-            (true, _) => rule.ct(Ct::PortDst, Some(Way::Original), to),
-            (false, true) => rule.ct(Ct::PortSrc, Some(Way::Original), to),
-            (false, false) => rule.ct(Ct::PortSrc, Some(Way::Reply), to),
-        }
+            rule.payload(Header::Transport, offset, 2, to)
+        } else {
+            match (is_icmp, is_source) {
+                // Type and code stand where others have their port.
+                (true, _) => rule.ct(Ct::PortDst, Some(Way::Original), to),
+                (false, true) => rule.ct(Ct::PortSrc, Some(Way::Original), to),
+                (false, false) => rule.ct(Ct::PortSrc, Some(Way::Reply), to),
+            }
+        };
+        let rule = plain(rule, to);
+        if is_block { rule.bits(to, to, &[0xff, 0, 0, 0], &[0, 0, BLOCK, 0]) } else { rule }
     }
 
     /// The rules for rows of one source of classes, where the row is known.
@@ -404,16 +431,12 @@ impl Judge<'_> {
         let icmp = [self.family.icmp()];
         let allowed = PORT_ALLOWED.to_ne_bytes();
         let mut rules = Vec::new();
-        let block = |rule: Rule, register: u32| {
-            rule.bits(register, register, &[0xff, 0, 0, 0], &[0, 0, BLOCK, 0])
-        };
         for is_icmp in [false, true] {
             let how = if is_icmp { Compare::Equal } else { Compare::Unequal };
             for is_block in [false, true] {
                 let rule = self.shape(source).compare(r(13), how, &icmp);
-                let rule = self.port(rule, is_icmp, false, r(1));
-                let rule = if is_block { block(rule, r(1)) } else { rule };
-                let rule = rule.look_up(PORT.name, r(0), r(2)).equals(r(2), &allowed);
+                let rule = self.port(rule, is_icmp, false, is_block, r(1));
+                let rule = self.look_up(rule, PORT.name, r(0), r(2)).equals(r(2), &allowed);
                 rules.push(rule.end(End::Return));
             }
         }
@@ -421,25 +444,20 @@ impl Judge<'_> {
         rules.insert(1, all.end(End::Return));
         for (to_block, from_block) in [(false, false), (false, true), (true, false), (true, true)] {
             let rule = self.shape(source).compare(r(13), Compare::Unequal, &icmp);
-            let rule = self.port(rule, false, false, r(1));
-            let rule = if to_block { block(rule, r(1)) } else { rule };
-            let rule = rule.look_up(PORT.name, r(0), r(2));
-            let rule = self.port(rule, false, true, r(3));
-            let rule = if from_block { block(rule, r(3)) } else { rule };
-            let rule = rule.look_up(PORT.name, r(2), r(4)).equals(r(4), &allowed);
+            let rule = self.port(rule, false, false, to_block, r(1));
+            let rule = self.look_up(rule, PORT.name, r(0), r(2));
+            let rule = self.port(rule, false, true, from_block, r(3));
+            let rule = self.look_up(rule, PORT.name, r(2), r(4)).equals(r(4), &allowed);
             rules.push(rule.end(End::Return));
         }
         // Protocols without ports: a part of their own, or the part of all others.
-        let mut other = self.row(source);
-        for (n, protocol) in [TCP, 17, 132, ICMP, ICMPV6].into_iter().enumerate() {
-            if n == 0 {
-                other = self.protocol(other, r(0));
-            }
+        let mut other = self.protocol(self.row(source), r(0));
+        for protocol in [TCP, 17, 132, ICMP, ICMPV6] {
             other = other.compare(r(0), Compare::Unequal, &[protocol]);
         }
-        let other = other.load(&OTHER_PROTOCOLS.to_ne_bytes(), r(13));
-        let other = other.look_up(PART.name, r(12), r(0)).equals(r(0), &SHAPE_ALL.to_ne_bytes());
-        rules.push(other.end(End::Return));
+        let other = plain(other.load(&OTHER_PROTOCOLS.to_ne_bytes(), r(13)), r(13));
+        let other = self.look_up(other, PART.name, r(12), r(0));
+        rules.push(other.equals(r(0), &SHAPE_ALL.to_ne_bytes()).end(End::Return));
         rules
     }
 }

@@ -24,7 +24,7 @@ const VERDICT_CHAIN: u16 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meta {
-    Protocol = 1,
+    Mark = 3,
     Iif = 4,
     Oif = 5,
     IifName = 6,
@@ -94,6 +94,10 @@ impl Rule {
 
     pub fn meta(self, key: Meta, to: u32) -> Self {
         self.push("meta", Attributes::new().be32(1, to).be32(2, key as u32))
+    }
+
+    pub fn set_meta(self, key: Meta, from: u32) -> Self {
+        self.push("meta", Attributes::new().be32(3, from).be32(2, key as u32))
     }
 
     pub fn ct(self, key: Ct, way: Option<Way>, to: u32) -> Self {

@@ -4,6 +4,7 @@ use super::expr::Rule;
 use super::message::{APPEND, Attributes, Batch, CREATE};
 
 pub const NEW_TABLE: u16 = 0;
+pub const GET_TABLE: u16 = 1;
 pub const DEL_TABLE: u16 = 2;
 pub const NEW_CHAIN: u16 = 3;
 pub const GET_CHAIN: u16 = 4;

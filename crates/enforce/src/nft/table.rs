@@ -10,8 +10,8 @@ use bulkhead_wire::NodeProgram;
 
 use super::banks::{Banks, Locals};
 use super::chains::{self, STATE, banked, choose_bank};
-use super::message::{Attributes, TABLES, attribute, attributes};
-use super::objects::{Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, INET};
+use super::message::{Attributes, TABLES, attribute, attributes, text};
+use super::objects::{Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, GET_TABLE, INET};
 use super::socket::Socket;
 use crate::limits::MapSizes;
 use crate::node::EnforceError;
@@ -55,38 +55,66 @@ pub fn table_name(pin_dir: &Path) -> String {
 }
 
 impl Table {
-    /// Finds the table that an earlier process left, or makes one that lets nothing through the
-    /// workloads' interfaces.
+    /// Finds the table that an earlier process left, if there is one, and changes nothing.
     pub fn open(
         name: &str,
         prefixes: &[String],
         log_group: u16,
         sizes: MapSizes,
     ) -> Result<Self, EnforceError> {
-        let mut table = Self {
+        let table = Self {
             name: name.to_owned(),
             socket: Socket::open()?,
             alarm: Socket::open()?,
             banks: Banks::default(),
             found: BTreeSet::new(),
-            is_foreign: false,
+            is_foreign: true,
             revision: Revision(0),
             prefixes: prefixes.to_vec(),
             log_group,
             sizes,
         };
         table.alarm.join(GROUP_TABLES)?;
-        let state = table.read(STATE.name)?;
+        Ok(table)
+    }
+
+    /// Lets nothing through the workloads' interfaces but what an earlier table allows.
+    pub fn close(&mut self) -> Result<(), EnforceError> {
+        let state = self.read(STATE.name)?;
         let of = |key: u32| state.get(&key.to_ne_bytes()[..]).copied();
         if of(STATE_LAYOUT).is_none() {
-            table.rebuild(None)?;
-            return Ok(table);
+            return self.rebuild(None);
         }
         let (low, high) = (of(STATE_REVISION_LOW), of(STATE_REVISION_HIGH));
-        table.revision = Revision(u64::from(low.unwrap_or(0)) | u64::from(high.unwrap_or(0)) << 32);
-        table.is_foreign = true;
-        table.find(u8::from(of(STATE_BANK) == Some(1)))?;
-        Ok(table)
+        self.revision = Revision(u64::from(low.unwrap_or(0)) | u64::from(high.unwrap_or(0)) << 32);
+        self.find(u8::from(of(STATE_BANK) == Some(1)))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn exists(name: &str) -> Result<bool, EnforceError> {
+        let mut found = false;
+        Socket::open()?.dump(
+            "list the tables",
+            (TABLES << 8 | GET_TABLE, INET),
+            &Attributes::new(),
+            |message| found |= message.find(1).map(text) == Some(name),
+        )?;
+        Ok(found)
+    }
+
+    /// Makes a table with all rules and maps and removes it again, in one transaction that leaves
+    /// nothing behind.
+    pub fn probe() -> Result<(), EnforceError> {
+        let name = format!("bulkhead-probe-{}", std::process::id());
+        let mut change = Change::new(&name, INET);
+        change.make_table();
+        chains::make(&mut change, &[], 0);
+        choose_bank(&mut change, 0);
+        change.delete_table();
+        Socket::open()?.commit("try nftables", &change.batch)
     }
 
     /// What stands open, and that new prefixes stand closed.

@@ -66,6 +66,9 @@ pub trait Backend {
 
     /// A pass over the flows. Returns how many events the kernel has lost since the back end began.
     fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError>;
+
+    /// Takes everything out of the kernel: nothing is judged any more.
+    fn remove(&mut self) -> Result<(), EnforceError>;
 }
 
 /// Where records go. What does not fit is counted.

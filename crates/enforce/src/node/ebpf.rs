@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ const GRACE: Duration = Duration::from_millis(10);
 const GRACE_MIN: Duration = Duration::from_millis(1);
 
 pub struct Ebpf {
+    pin_dir: PathBuf,
     kernel: Linux,
     ring: RingBuf<MapData>,
     tables: Tables,
@@ -60,6 +62,7 @@ impl Ebpf {
             kernel.attach_hooks()?;
         }
         Ok(Self {
+            pin_dir: options.pin_dir.clone(),
             kernel,
             ring,
             tables,
@@ -269,5 +272,9 @@ impl Backend for Ebpf {
         self.flow_sweep.done(now_ns);
         let n_lost = self.kernel.n_dropped(REASON_LOST_EVENT)?;
         Ok(n_lost.saturating_sub(self.n_lost_before))
+    }
+
+    fn remove(&mut self) -> Result<(), EnforceError> {
+        Linux::teardown(&self.pin_dir)
     }
 }

@@ -29,10 +29,23 @@ pub struct Nft {
 }
 
 impl Nft {
+    /// Closes the workloads' interfaces at once, where nothing of an earlier process judges them.
     pub fn open(options: &NodeOptions) -> Result<Self, EnforceError> {
+        let mut nft = Self::beside(options)?;
+        nft.table.close()?;
+        Ok(nft)
+    }
+
+    /// Touches nothing until it has a program, because another back end judges.
+    pub fn beside(options: &NodeOptions) -> Result<Self, EnforceError> {
         let name = table_name(&options.pin_dir);
         let table = Table::open(&name, &options.interface_prefixes, LOG_GROUP, options.sizes)?;
         Ok(Self { table, tracking: Socket::open()?, events: Socket::open()?, program: None })
+    }
+
+    /// Whether the kernel has what this back end takes: by a table that is never committed to.
+    pub fn probe() -> Result<(), EnforceError> {
+        Table::probe()
     }
 }
 
@@ -82,5 +95,9 @@ impl Backend for Nft {
 
     fn sweep(&mut self, _sink: &mut Sink) -> Result<u64, EnforceError> {
         Ok(0)
+    }
+
+    fn remove(&mut self) -> Result<(), EnforceError> {
+        Table::remove(self.table.name())
     }
 }

@@ -18,12 +18,11 @@ use crate::netlink::far::{FarEnds, FarMonitor};
 use crate::netlink::{Monitor, Topology, topology};
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::Held;
+use crate::node::choice::{Chosen, choose};
 use crate::node::drift::LOOK_EVERY;
-use crate::node::ebpf::Ebpf;
 use crate::node::far::FarLooks;
 use crate::node::moves::Moves;
-use crate::node::nft::Nft;
-use crate::node::{BackendChoice, Command, EnforceError, EnforceReport, NodeOptions};
+use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
@@ -145,6 +144,8 @@ const UNHEEDED_NAMED_MAX: usize = 16;
 struct Worker {
     options: NodeOptions,
     backend: Box<dyn Backend>,
+    /// Another back end, which judges until this one has its program.
+    retiring: Option<Box<dyn Backend>>,
     topology: Topology,
     far: FarEnds,
     attached: BTreeSet<u32>,
@@ -158,26 +159,36 @@ struct Worker {
     reports: watch::Sender<EnforceReport>,
 }
 
+/// The one that judges now.
+fn judging<'a>(
+    backend: &'a mut Box<dyn Backend>,
+    retiring: &'a mut Option<Box<dyn Backend>>,
+) -> &'a mut dyn Backend {
+    retiring.as_mut().unwrap_or(backend).as_mut()
+}
+
 impl Worker {
     fn open(
         options: NodeOptions,
         records: mpsc::Sender<FlowRecord>,
         reports: watch::Sender<EnforceReport>,
     ) -> Result<Self, EnforceError> {
-        let backend: Box<dyn Backend> = match options.backend {
-            BackendChoice::Nftables => Box::new(Nft::open(&options)?),
-            BackendChoice::Auto | BackendChoice::Ebpf => Box::new(Ebpf::open(&options)?),
-        };
-        reports.send_modify(|report| report.revision = backend.revision());
+        let Chosen { kind, backend, retiring } = choose(&options)?;
+        let judging = retiring.as_ref().unwrap_or(&backend);
+        reports.send_modify(|report| {
+            report.revision = judging.revision();
+            report.backend = Some(kind);
+        });
         Ok(Self {
             options,
             topology: Topology::default(),
             far: FarEnds::open()?,
             attached: BTreeSet::new(),
-            known: backend.inherited_interfaces(),
+            known: judging.inherited_interfaces(),
             program: None,
             moves: Moves::default(),
             backend,
+            retiring,
             bindings: Bindings::new(),
             doubts: Vec::new(),
             sink: Sink::new(records),
@@ -192,7 +203,7 @@ impl Worker {
         let is_new = !topology.interfaces.keys().eq(&self.attached);
         // What the interfaces stand on counts too: bridges, and the node's own links.
         if is_new || topology.links != self.topology.links {
-            self.attached = self.backend.follow(&topology)?;
+            self.attached = judging(&mut self.backend, &mut self.retiring).follow(&topology)?;
             self.known.clone_from(&self.attached);
         }
         topology.peers = self.far.look(&topology.far);
@@ -228,13 +239,28 @@ impl Worker {
         self.backend.realize(program, &found.bindings)?;
         self.bindings = found.bindings;
         self.doubts = found.doubts;
+        self.take_over()
+    }
+
+    /// Both judge for a moment, so that no packet meets neither; then the other one goes.
+    fn take_over(&mut self) -> Result<(), EnforceError> {
+        if let Some(mut retiring) = self.retiring.take() {
+            let taken = self.backend.follow(&self.topology).and_then(|attached| {
+                self.attached = attached;
+                retiring.remove()
+            });
+            if taken.is_err() {
+                self.retiring = Some(retiring);
+            }
+            return taken;
+        }
         Ok(())
     }
 
     /// What is bound now; after a start, what the kernel still has.
     fn held(&self, program: &NodeProgram) -> Held {
         if self.bindings.is_empty() {
-            return self.backend.held(program);
+            return self.retiring.as_ref().unwrap_or(&self.backend).held(program);
         }
         let bound = self.bindings.iter().flat_map(|(id, at)| at.values().map(move |p| (p, id)));
         bound.map(|(place, id)| (place.ifindex, id.clone())).collect()
@@ -242,7 +268,7 @@ impl Worker {
 
     /// Mends what somebody else changed, and binds what has waited long enough.
     fn look_after(&mut self) {
-        match self.backend.mend(&self.topology) {
+        match judging(&mut self.backend, &mut self.retiring).mend(&self.topology) {
             Ok(drift) => {
                 self.reports.send_if_modified(|report| {
                     std::mem::replace(&mut report.drift, drift.clone()) != drift

@@ -28,6 +28,8 @@ mod bpf_packet;
 #[cfg(test)]
 mod bpf_worlds;
 #[cfg(test)]
+mod netns_backends;
+#[cfg(test)]
 mod netns_bridge;
 #[cfg(test)]
 mod netns_drift;

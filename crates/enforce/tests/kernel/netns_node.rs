@@ -263,7 +263,7 @@ fn teardown_leaves_nothing() {
     let (handle, records) = world.start();
     assert!(world.pin_dir().join("links").read_dir().unwrap().count() == 2);
     drop((handle, records));
-    Node::teardown(&world.pin_dir()).unwrap();
+    Node::teardown(&world.pin_dir(), Some(&world.netns())).unwrap();
     assert!(!world.pin_dir().exists());
-    Node::teardown(&world.pin_dir()).unwrap();
+    Node::teardown(&world.pin_dir(), Some(&world.netns())).unwrap();
 }

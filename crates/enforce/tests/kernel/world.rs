@@ -90,6 +90,10 @@ impl World {
         format!("bhk-{}-node", self.tag)
     }
 
+    pub fn netns(&self) -> PathBuf {
+        netns_path(&self.node())
+    }
+
     pub fn pin_dir(&self) -> PathBuf {
         PathBuf::from(format!("/sys/fs/bpf/bhk-{}", self.tag))
     }
@@ -159,7 +163,7 @@ impl Pod {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = Node::teardown(&self.pin_dir());
+        let _ = Node::teardown(&self.pin_dir(), Some(&self.netns()));
         for pod in &self.pods {
             let _ = Command::new("ip").args(["netns", "del", &pod.netns]).output();
         }

@@ -34,6 +34,22 @@ fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
 }
 
+/// tcx came with Linux 6.6.
+pub fn has_tcx() -> Result<(), EnforceError> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.trim().parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= TCX_SINCE {
+        return Ok(());
+    }
+    Err(EnforceError::Kernel {
+        action: "attach BPF programs by tcx".to_owned(),
+        message: format!("it came with Linux 6.6, this is {}", release.trim()),
+    })
+}
+
+const TCX_SINCE: (u32, u32) = (6, 6);
+
 pub fn make_folder(path: &Path) -> Result<(), EnforceError> {
     fs::create_dir_all(path)
         .map_err(|error| kernel(&format!("make the folder `{}`", path.display()), &error))
