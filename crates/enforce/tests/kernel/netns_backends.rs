@@ -145,12 +145,14 @@ fn nft_can_list_what_is_enforced() {
     options.backend = BackendChoice::Nftables;
     let (handle, _records) = Node::start(options).unwrap();
     let mut program = mk_program(&world, 1, |maker| (maker.allow_ports(&[80]), maker.allow()));
-    for prefix in ["10.1.0.0/16", "10.1.2.0/24", "fd01::/16", "10.9.9.9/32"] {
-        Arc::make_mut(&mut program.classes).insert(prefix.parse().unwrap(), ClassId(5));
+    for (n, prefix) in ["10.1.0.0/16", "10.1.2.0/24", "fd01::/16"].into_iter().enumerate() {
+        Arc::make_mut(&mut program.classes).insert(prefix.parse().unwrap(), ClassId(5 + n as u64));
     }
     enforce(&handle, program);
     for format in [&["list", "ruleset"][..], &["-j", "list", "ruleset"]] {
         let listed = std::process::Command::new("nft").args(format).output_in(&world.node());
-        assert!(listed.contains("judge4-from-opener-0-x") && listed.contains("10.1.2.0"));
+        let has = |text: &str| assert!(listed.contains(text), "{text} is not in {listed}");
+        has("judge4-from-opener-0-x");
+        has("10.1.2.0");
     }
 }
