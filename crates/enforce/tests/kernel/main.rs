@@ -36,6 +36,8 @@ mod netns_drift;
 #[cfg(test)]
 mod netns_flows;
 #[cfg(test)]
+mod netns_hosts;
+#[cfg(test)]
 mod netns_node;
 #[cfg(test)]
 mod netns_takeover;

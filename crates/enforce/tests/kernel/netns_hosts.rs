@@ -1,0 +1,424 @@
+//! Host endpoints in their four stages, and what a node translates: real interfaces, real packets, a
+//! neighbour behind an interface of the node's own.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_types::{
+    Decision, Direction, EndpointId, FailsafePort, HostInterface, HostStage, Labels, Protocol,
+    RuleRef, ToHost,
+};
+use bulkhead_wire::row::{Outcome, Row, Span, Spans};
+use bulkhead_wire::{FlowEvent, HostProgram, Judges, NodeProgram, RuleId};
+
+use crate::netns_node::{connect, enforce, is_closed, listen, mk_allow_all, mk_program, talk};
+use crate::programs::Maker;
+use crate::world::{World, inside, sh, wait_for};
+
+const IN: Direction = Direction::Ingress;
+const OUT: Direction = Direction::Egress;
+const NODE: &str = "192.0.2.1";
+const NODE6: &str = "fd19::1";
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(8);
+
+/// A neighbour of the node, at an interface that is no workload's.
+struct Outside {
+    netns: String,
+}
+
+impl Outside {
+    fn new(world: &World) -> Self {
+        let node = world.node();
+        let netns = format!("{node}-out");
+        sh(&format!(
+            "set -e; ip netns add {netns}; ip -n {netns} link set lo up
+             ip -n {node} link add wan0 type veth peer name eth0 netns {netns}
+             ip -n {node} addr add {NODE}/24 dev wan0; ip -n {node} link set wan0 up
+             ip -n {node} addr add {NODE6}/64 dev wan0 nodad
+             ip -n {netns} addr add 192.0.2.9/24 dev eth0; ip -n {netns} link set eth0 up
+             ip -n {netns} addr add fd19::9/64 dev eth0 nodad
+             ip -n {netns} route add default via {NODE}
+             ip -n {netns} -6 route add default via {NODE6}"
+        ));
+        Self { netns }
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.netns]).output();
+    }
+}
+
+type Said<'a> = (HostStage, Direction, Row);
+
+/// The stage says nothing but to these ranges of ports of TCP and UDP, about which it decides.
+fn early(maker: &mut Maker, decision: Decision, ranges: &[(u16, u16)]) -> Row {
+    let id = RuleId::of(&RuleRef::StageDefault);
+    Arc::make_mut(&mut maker.program.rules).insert(id, RuleRef::StageDefault.into());
+    let silence = bulkhead_wire::row::Leaf { decision: Decision::Allow, rule: id };
+    // An early stage has the last word only by a rule that somebody wrote.
+    let said = maker.leaf(decision, "early");
+    let mut spans = vec![Span { start: 0, outcome: Outcome::Leaf(silence) }];
+    for (first, last) in ranges {
+        spans.push(Span { start: *first, outcome: Outcome::Leaf(said) });
+        spans.push(Span { start: last + 1, outcome: Outcome::Leaf(silence) });
+    }
+    let spans = Spans::new(spans).unwrap();
+    Row { tcp: spans.clone(), udp: spans, ..Row::uniform(silence) }
+}
+
+/// Adds a host endpoint that says this at these stages, to the program of `maker`.
+fn add_host(maker: &mut Maker, interface: HostInterface, said: Vec<Said<'_>>) {
+    let mut stages = bulkhead_wire::host::Stages::new();
+    for (stage, direction, row) in said {
+        let program = maker.judge(&row, &[]);
+        let everywhere = ["0.0.0.0/0", "::/0"].map(|net| (net.parse().unwrap(), program));
+        stages.insert((stage, direction), everywhere.into());
+    }
+    let id = EndpointId { kind: bulkhead_types::EndpointKind::Host, ..EndpointId::pod("", "node") };
+    let ssh = FailsafePort { protocol: Protocol::TCP, port: 22, net: None };
+    let host = HostProgram {
+        id: id.clone(),
+        labels: Labels::default(),
+        interface,
+        addresses: vec![NODE.parse().unwrap()],
+        stages,
+        staged: Default::default(),
+        failsafe_inbound: vec![ssh],
+        failsafe_outbound: vec![],
+    };
+    Arc::make_mut(&mut maker.program.hosts).insert(id, host.into());
+}
+
+/// Everything is allowed to the pods of the world; the host says `said`.
+fn mk_host_program(
+    world: &World,
+    revision: u64,
+    said: impl FnOnce(&mut Maker) -> Vec<Said<'static>>,
+) -> NodeProgram {
+    let mut maker = Maker { program: mk_allow_all(world, revision) };
+    let said = said(&mut maker);
+    add_host(&mut maker, HostInterface::All, said);
+    maker.program
+}
+
+fn at(address: &str, port: u16) -> SocketAddr {
+    (address.parse::<std::net::IpAddr>().unwrap(), port).into()
+}
+
+#[test]
+fn a_host_is_reached_where_its_rules_or_its_fail_safe_ports_say() {
+    let world = World::new(0);
+    let outside = Outside::new(&world);
+    let (handle, _records) = world.start();
+    let program = |revision, open: u16| {
+        mk_host_program(&world, revision, |maker| {
+            let inward = maker.allow_ports(&[open]);
+            let outward = maker.allow_ports(&[443]);
+            vec![(HostStage::Normal, IN, inward), (HostStage::Normal, OUT, outward)]
+        })
+    };
+    enforce(&handle, program(1, 80));
+    for node in [NODE, NODE6] {
+        let listeners = [22, 80, 81].map(|port| listen(&world.node(), at(node, port)));
+        connect(&outside.netns, at(node, 22)).expect("a fail-safe port");
+        let open = connect(&outside.netns, at(node, 80)).expect("a port that a rule opens");
+        let (served, _) = listeners[1].accept().unwrap();
+        talk(&open, &served).unwrap();
+        assert!(is_closed(&outside.netns, at(node, 81)), "a port that no rule opens");
+
+        // Tightened: the next packet is cut, also of what was open. Loosened: it goes on.
+        enforce(&handle, program(2, 81));
+        (&open).write_all(b"late").unwrap();
+        served.set_read_timeout(Some(SHORT)).unwrap();
+        (&served).read_exact(&mut [0; 4]).expect_err("a cut connection goes on");
+        connect(&outside.netns, at(node, 81)).expect("a port that is open now");
+        enforce(&handle, program(3, 80));
+    }
+    let far = ["192.0.2.9", "fd19::9"];
+    for address in far {
+        let _listeners = [443, 444].map(|port| listen(&outside.netns, at(address, port)));
+        connect(&world.node(), at(address, 443)).expect("what a rule lets out");
+        assert!(is_closed(&world.node(), at(address, 444)), "what no rule lets out");
+    }
+    // Neighbours still find one another, and the host itself.
+    sh(&format!("ip netns exec {} ip neigh flush all", world.node()));
+    let _local = listen(&world.node(), at("127.0.0.1", 9));
+    connect(&world.node(), at("127.0.0.1", 9)).unwrap();
+}
+
+#[test]
+fn what_a_host_forwards_meets_its_forward_stage_only() {
+    let world = World::new(2);
+    let outside = Outside::new(&world);
+    let (handle, _records) = world.start();
+    enforce(
+        &handle,
+        mk_host_program(&world, 1, |maker| {
+            let (closed, some) = (maker.deny(), maker.allow_ports(&[80]));
+            vec![(HostStage::Normal, IN, closed), (HostStage::Forward, IN, some)]
+        }),
+    );
+    let [pod, other] = [0, 1].map(|n: usize| &world.pods[n]);
+    let listeners = [pod.v4_port(80), pod.v6_port(80), pod.v4_port(81)];
+    let listeners = listeners.map(|at| listen(&pod.netns, at));
+    for (n, target) in [pod.v4_port(80), pod.v6_port(80)].into_iter().enumerate() {
+        let client = connect(&outside.netns, target).expect("what is forwarded");
+        let (served, _) = listeners[n].accept().unwrap();
+        talk(&client, &served).unwrap();
+    }
+    assert!(is_closed(&outside.netns, pod.v4_port(81)), "what is not forwarded");
+    connect(&other.netns, pod.v4_port(81)).expect("workloads of one node meet no host endpoint");
+    // What goes out has no say against it, and its answers come back.
+    let far = listen(&outside.netns, at("192.0.2.9", 7));
+    let client = connect(&pod.netns, at("192.0.2.9", 7)).unwrap();
+    let (served, _) = far.accept().unwrap();
+    talk(&client, &served).unwrap();
+}
+
+#[test]
+fn before_translation_a_node_port_can_be_closed_and_answers_are_not_new() {
+    let world = World::new(1);
+    let outside = Outside::new(&world);
+    let (handle, _records) = world.start();
+    let pod = &world.pods[0];
+    translate(&world, &format!("{NODE} tcp dport 30080"), pod.v4, 80);
+    translate(&world, &format!("{NODE} tcp dport 30081"), pod.v4, 80);
+    enforce(
+        &handle,
+        mk_host_program(&world, 1, |maker| {
+            let closed = [(30_080, 30_080), (32_768, 60_999)];
+            vec![(HostStage::PreDnat, IN, early(maker, Decision::Deny, &closed))]
+        }),
+    );
+    let _listener = listen(&pod.netns, pod.v4_port(80));
+    assert!(is_closed(&outside.netns, at(NODE, 30080)), "a node port that is closed");
+    connect(&outside.netns, at(NODE, 30081)).expect("a node port that nobody speaks of");
+    // Answers go to ports that are closed to what is new.
+    let _far = listen(&outside.netns, at("192.0.2.9", 7));
+    connect(&world.node(), at("192.0.2.9", 7)).expect("an answer was taken for something new");
+    connect(&pod.netns, at("192.0.2.9", 7)).expect("an answer to a workload");
+}
+
+#[test]
+fn an_early_allow_is_the_hosts_last_word_and_an_early_deny_needs_no_memory() {
+    let world = World::new(1);
+    let outside = Outside::new(&world);
+    let (handle, mut records) = world.start();
+    enforce(
+        &handle,
+        mk_host_program(&world, 1, |maker| {
+            let (denied, closed) = (early(maker, Decision::Deny, &[(82, 82)]), maker.deny());
+            let mut first = denied;
+            let allowed = early(maker, Decision::Allow, &[(81, 81)]);
+            first.udp = allowed.udp;
+            vec![(HostStage::Untracked, IN, first), (HostStage::Normal, IN, closed)]
+        }),
+    );
+    let receive = |port: u16| {
+        let socket = inside(&world.node(), || UdpSocket::bind(at(NODE, port)).unwrap());
+        socket.set_read_timeout(Some(SHORT)).unwrap();
+        let sender = inside(&outside.netns, || UdpSocket::bind("0.0.0.0:0").unwrap());
+        sender.send_to(b"hello", at(NODE, port)).unwrap();
+        socket.recv(&mut [0; 8]).is_ok()
+    };
+    assert!(receive(81), "the untracked stage has the last word");
+    assert!(!receive(83), "it says nothing, and the normal stage denies");
+    let _listener = listen(&world.node(), at(NODE, 82));
+    assert!(is_closed(&outside.netns, at(NODE, 82)));
+    wait_for("the denial of the untracked stage", || {
+        let record = records.try_recv().ok()?;
+        (record.event == FlowEvent::Denied && record.packet.dst_port == 82).then_some(())
+    });
+}
+
+#[test]
+fn an_endpoint_of_one_interface_says_nothing_about_others() {
+    let world = World::new(0);
+    let outside = Outside::new(&world);
+    let (handle, _records) = world.start();
+    let of = |interface: HostInterface, revision| {
+        let mut maker = Maker::new(revision);
+        let closed = maker.deny();
+        add_host(&mut maker, interface, vec![(HostStage::Normal, IN, closed)]);
+        maker.program
+    };
+    let _listener = listen(&world.node(), at(NODE, 80));
+    enforce(&handle, of(HostInterface::Named("wan9".to_owned()), 1));
+    connect(&outside.netns, at(NODE, 80)).expect("an interface that nobody stands for");
+    enforce(&handle, of(HostInterface::Named("wan0".to_owned()), 2));
+    assert!(is_closed(&outside.netns, at(NODE, 80)), "by name");
+    enforce(&handle, of(HostInterface::ByAddress, 3));
+    assert!(is_closed(&outside.netns, at(NODE, 80)), "by address");
+    enforce(&handle, Maker::new(4).program);
+    connect(&outside.netns, at(NODE, 80)).expect("nobody stands there any more");
+}
+
+#[test]
+fn a_workload_reaches_its_host_where_the_setting_allows_and_is_always_reached() {
+    let world = World::new(1);
+    let (handle, mut records) = world.start();
+    let pod = &world.pods[0];
+    let program = |revision, to_host| {
+        let mut program = mk_program(&world, revision, |maker| (maker.deny(), maker.allow()));
+        program.to_host = to_host;
+        program
+    };
+    sh(&format!("ip -n {} addr add {NODE}/32 dev lo", world.node()));
+    let host = listen(&world.node(), at(NODE, 80));
+    enforce(&handle, program(1, ToHost::Accept));
+    let client = connect(&pod.netns, at(NODE, 80)).unwrap();
+    let (served, _) = host.accept().unwrap();
+    talk(&client, &served).unwrap();
+    enforce(&handle, program(2, ToHost::Drop));
+    assert!(is_closed(&pod.netns, at(NODE, 80)), "the setting says drop");
+    (&client).write_all(b"late").unwrap();
+    served.set_read_timeout(Some(SHORT)).unwrap();
+    (&served).read_exact(&mut [0; 4]).expect_err("what was open goes on");
+    wait_for("the denial by the setting", || {
+        (records.try_recv().ok()?.verdict.rule == RuleRef::WorkloadToHost).then_some(())
+    });
+    let listener = listen(&pod.netns, pod.v4_port(80));
+    let client = connect(&world.node(), pod.v4_port(80)).expect("a host reaches its workloads");
+    let (served, _) = listener.accept().unwrap();
+    talk(&client, &served).unwrap();
+}
+
+/// As a Service is translated on a node: what goes to `matched` goes to a pod.
+fn translate(world: &World, matched: &str, to: std::net::Ipv4Addr, port: u16) {
+    let node = world.node();
+    sh(&format!(
+        "nsenter --net=/var/run/netns/{node} nft -f - <<'E'
+         add table ip services
+         add chain ip services pre {{ type nat hook prerouting priority -100 ; }}
+         add chain ip services out {{ type nat hook output priority -100 ; }}
+         add rule ip services pre ip daddr {matched} dnat to {to}:{port}
+         add rule ip services out ip daddr {matched} dnat to {to}:{port}
+E"
+    ));
+}
+
+#[test]
+fn a_service_is_judged_by_the_back_end_that_it_leads_to() {
+    let world = World::new(3);
+    let (handle, mut records) = world.start();
+    let [client, open, shut] = [0, 1, 2].map(|n: usize| &world.pods[n]);
+    translate(&world, "10.96.0.1 tcp dport 80", open.v4, 8080);
+    translate(&world, "10.96.0.2 tcp dport 80", shut.v4, 8080);
+    let class = bulkhead_wire::ClassId(7);
+    let program = |revision, port: u16| {
+        let mut maker = Maker::new(revision);
+        maker.class(&format!("{}/32", open.v4), class);
+        let (all, none, some) = (maker.allow(), maker.deny(), maker.allow_ports(&[port]));
+        let free = maker.judge(&all, &[]);
+        let bound = Judges { ingress: free, egress: maker.judge(&none, &[(class, &some)]) };
+        maker.endpoint("client", &client.addresses(), bound);
+        for pod in [open, shut] {
+            let judges = Judges { ingress: free, egress: free };
+            maker.endpoint(&pod.name, &pod.addresses(), judges);
+        }
+        maker.program
+    };
+    enforce(&handle, program(1, 8080));
+    let listeners = [open, shut].map(|pod| listen(&pod.netns, pod.v4_port(8080)));
+    let through = connect(&client.netns, at("10.96.0.1", 80)).expect("the back end is allowed");
+    let (served, _) = listeners[0].accept().unwrap();
+    talk(&through, &served).unwrap();
+    assert!(is_closed(&client.netns, at("10.96.0.2", 80)), "the back end is denied");
+    let direct = connect(&client.netns, open.v4_port(8080)).expect("and so without a Service");
+    drop(direct);
+    let record = wait_for("what is told about it", || {
+        let record = records.try_recv().ok()?;
+        (record.event == FlowEvent::New && record.direction == OUT).then_some(record)
+    });
+    assert_eq!((record.packet.dst, record.packet.dst_port), (open.v4.into(), 8080));
+
+    // Both ways: what is not allowed any more is cut, what still is goes on.
+    enforce(&handle, program(2, 8080));
+    talk(&through, &served).unwrap();
+    enforce(&handle, program(3, 8081));
+    (&served).write_all(b"late").unwrap();
+    through.set_read_timeout(Some(SHORT)).unwrap();
+    (&through).read_exact(&mut [0; 4]).expect_err("a cut connection goes on");
+    assert!(is_closed(&client.netns, at("10.96.0.1", 80)));
+}
+
+#[test]
+fn fragments_of_a_new_flow_pass_together_or_not_at_all() {
+    let world = World::new(2);
+    let (handle, _records) = world.start();
+    enforce(&handle, mk_program(&world, 1, |maker| (maker.allow_ports(&[80]), maker.allow())));
+    for (port, passes) in [(80, true), (81, false)] {
+        for target in [world.pods[1].v4_port(port), world.pods[1].v6_port(port)] {
+            let server = inside(&world.pods[1].netns, || UdpSocket::bind(target).unwrap());
+            server.set_read_timeout(Some(if passes { LONG } else { SHORT })).unwrap();
+            let any: SocketAddr = if target.is_ipv4() { at("0.0.0.0", 0) } else { at("::", 0) };
+            let client = inside(&world.pods[0].netns, || UdpSocket::bind(any).unwrap());
+            client.send_to(&[7; 9_000], target).unwrap();
+            let mut buffer = [0; 9_001];
+            assert_eq!(server.recv(&mut buffer).ok(), passes.then_some(9_000), "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_bridge_is_no_way_around_translation() {
+    let world = World::new(0);
+    let node = world.node();
+    let pods = ["a", "b"].map(|name| format!("{node}-{name}"));
+    sh(&format!(
+        "set -e; ip -n {node} link add br0 type bridge; ip -n {node} addr add 10.66.0.254/24 dev br0
+         ip -n {node} link set br0 up"
+    ));
+    for (n, pod) in pods.iter().enumerate() {
+        let address = format!("10.66.0.{}", n + 1);
+        sh(&format!(
+            "set -e; ip netns add {pod}; ip -n {pod} link set lo up
+             ip -n {node} link add bhl{n} type veth peer name eth0 netns {pod}
+             ip -n {node} link set bhl{n} master br0 up
+             ip -n {pod} addr add {address}/24 dev eth0; ip -n {pod} link set eth0 up
+             ip -n {pod} route add default via 10.66.0.254"
+        ));
+    }
+    struct Gone<'a>(&'a [String; 2]);
+    impl Drop for Gone<'_> {
+        fn drop(&mut self) {
+            for pod in self.0 {
+                let _ = Command::new("ip").args(["netns", "del", pod]).output();
+            }
+        }
+    }
+    let _gone = Gone(&pods);
+    let outside = Outside::new(&world);
+    translate(&world, "10.96.0.1 tcp dport 80", "192.0.2.9".parse().unwrap(), 8080);
+    let (handle, _records) = world.start();
+    let class = bulkhead_wire::ClassId(9);
+    let program = |revision, open: bool| {
+        let mut maker = Maker::new(revision);
+        maker.class("192.0.2.9/32", class);
+        let (all, none) = (maker.allow(), maker.deny());
+        let free = maker.judge(&all, &[]);
+        let row = if open { &all } else { &none };
+        let egress = maker.judge(&none, &[(class, row)]);
+        for (n, name) in ["a", "b"].iter().enumerate() {
+            let address = format!("10.66.0.{}", n + 1).parse().unwrap();
+            maker.endpoint(name, &[address], Judges { ingress: free, egress });
+        }
+        maker.program
+    };
+    enforce(&handle, program(1, true));
+    wait_for("both pods", || (handle.report().borrow().attached.len() == 2).then_some(()));
+    let far = listen(&outside.netns, at("192.0.2.9", 8080));
+    let client: TcpStream = connect(&pods[0], at("10.96.0.1", 80)).expect("by the bridge");
+    let (served, _) = far.accept().unwrap();
+    talk(&client, &served).unwrap();
+    let _other = listen(&pods[1], at("10.66.0.2", 8080));
+    assert!(is_closed(&pods[0], at("10.66.0.2", 8080)), "what the bridge itself switches");
+    enforce(&handle, program(2, false));
+    assert!(is_closed(&pods[0], at("10.96.0.1", 80)), "what goes by the bridge");
+}
