@@ -4,7 +4,7 @@
 //! thread and because nothing may be written to the maps by two hands at once.
 //! INVARIANT(one-writer): only that thread writes the maps.
 
-mod backend;
+pub(crate) mod backend;
 mod bind;
 mod choice;
 mod drift;

@@ -34,6 +34,7 @@ const ICMPV6: u8 = 58;
 
 const STATE_INVALID: u32 = 1;
 const STATE_UNTRACKED: u32 = 64;
+const STATUS_CONFIRMED: u32 = 8;
 
 /// Every port is allowed. Other shapes are looked up by port.
 pub const SHAPE_ALL: u32 = 1;
@@ -165,18 +166,31 @@ const WAYS: [WayIn; 6] = [FROM_OPENER, FROM_REPLIER, FROM_ITSELF, TO_OPENER, TO_
 pub const STRANGER_FROM: &str = "stranger-from";
 pub const STRANGER_TO: &str = "stranger-to";
 
-/// Whether a told packet was sent by the one who opened the flow, and whether the judged workload is
-/// its sender.
-pub fn told_way(name: &str) -> Option<(bool, bool)> {
-    if name == STRANGER_FROM {
-        return Some((true, true));
-    }
-    if name == STRANGER_TO {
-        return Some((true, false));
+/// What a told packet's prefix says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldWay {
+    pub from_workload: bool,
+    pub from_opener: bool,
+    pub is_late: bool,
+    pub is_stranger: bool,
+}
+
+/// Before the name of the way: the flow had been allowed.
+const LATE: &str = "late-";
+
+pub fn told_way(prefix: &str) -> Option<ToldWay> {
+    let (is_late, name) = match prefix.strip_prefix(LATE) {
+        Some(name) => (true, name),
+        None => (false, prefix),
+    };
+    if name == STRANGER_FROM || name == STRANGER_TO {
+        let from_workload = name == STRANGER_FROM;
+        return Some(ToldWay { from_workload, from_opener: true, is_late, is_stranger: true });
     }
     let way = WAYS.iter().find(|way| way.name == name)?;
     let from_workload = way.side == Side::From;
-    Some((from_workload == way.is_opener, from_workload))
+    let from_opener = from_workload == way.is_opener;
+    Some(ToldWay { from_workload, from_opener, is_late, is_stranger: false })
 }
 
 /// Chains that no program changes, and the maps.
@@ -190,11 +204,7 @@ pub fn make(change: &mut Change<'_>, prefixes: &[String], log_group: u16) {
         }
     }
     for name in WAYS.map(|way| way.name).into_iter().chain([STRANGER_FROM, STRANGER_TO]) {
-        let chain = format!("deny-{name}");
-        change.make_chain(&chain);
-        let told = Rule::new().limit(TOLD_PER_SECOND, TOLD_BURST);
-        change.add_rule(&chain, told.log(log_group, name, TOLD_BYTES));
-        change.add_rule(&chain, Rule::new().end(End::Drop));
+        make_deny(change, name, log_group);
     }
     for side in ["from", "to"] {
         change.make_chain(side);
@@ -206,6 +216,23 @@ pub fn make(change: &mut Change<'_>, prefixes: &[String], log_group: u16) {
         change.make_base_chain(chain, hook, 0, None);
     }
     choose_interfaces(change, prefixes);
+}
+
+fn make_deny(change: &mut Change<'_>, name: &str, log_group: u16) {
+    let (deny, late) = (format!("deny-{name}"), format!("{LATE}{name}"));
+    for chain in [&deny, &late] {
+        change.make_chain(chain);
+    }
+    // A flow is confirmed when a packet of it has left the node.
+    let confirmed = Rule::new().ct(Ct::Status, None, r(0));
+    let confirmed = confirmed.bits(r(0), r(0), &STATUS_CONFIRMED.to_ne_bytes(), &[0; 4]);
+    let confirmed = confirmed.compare(r(0), Compare::Unequal, &[0; 4]);
+    change.add_rule(&deny, confirmed.end(End::Goto(&late)));
+    for (chain, prefix) in [(&deny, name), (&late, late.as_str())] {
+        let told = Rule::new().limit(TOLD_PER_SECOND, TOLD_BURST);
+        change.add_rule(chain, told.log(log_group, prefix, TOLD_BYTES));
+        change.add_rule(chain, Rule::new().end(End::Drop));
+    }
 }
 
 type Look = (Meta, &'static str);

@@ -37,6 +37,7 @@ pub enum Meta {
 pub enum Ct {
     State = 0,
     Direction = 1,
+    Status = 2,
     Protocol = 10,
     PortSrc = 11,
     PortDst = 12,

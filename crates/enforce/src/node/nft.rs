@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bulkhead_types::Revision;
 use bulkhead_wire::NodeProgram;
@@ -11,7 +11,10 @@ use bulkhead_wire::NodeProgram;
 use crate::ebpf::Bindings;
 use crate::netlink::Topology;
 use crate::nft::banks::locals;
-use crate::nft::conntrack;
+use crate::nft::conntrack::{self, Tracked};
+use crate::nft::log;
+use crate::nft::message::CONNTRACK;
+use crate::nft::records::Records;
 use crate::nft::socket::Socket;
 use crate::nft::table::{Table, table_name};
 use crate::node::backend::{Backend, Sink};
@@ -25,8 +28,20 @@ pub struct Nft {
     /// For questions about tracked flows.
     tracking: Socket,
     events: Socket,
+    /// The group of dropped packets is ours.
+    hears_drops: bool,
+    n_lost: u64,
+    records: Records,
+    /// Listing all flows takes time that grows with them: a small part of all time is spent so.
+    next_list: Instant,
     program: Option<(Arc<NodeProgram>, Bindings)>,
 }
+
+/// Connection tracking counts and keeps times only where it is told to.
+const SWITCHES: [&str; 2] =
+    ["/proc/sys/net/netfilter/nf_conntrack_acct", "/proc/sys/net/netfilter/nf_conntrack_timestamp"];
+/// Of the time, the part that is not spent on listing flows.
+const LIST_REST: u32 = 30;
 
 impl Nft {
     /// Closes the workloads' interfaces at once, where nothing of an earlier process judges them.
@@ -40,7 +55,38 @@ impl Nft {
     pub fn beside(options: &NodeOptions) -> Result<Self, EnforceError> {
         let name = table_name(&options.pin_dir);
         let table = Table::open(&name, &options.interface_prefixes, LOG_GROUP, options.sizes)?;
-        Ok(Self { table, tracking: Socket::open()?, events: Socket::open()?, program: None })
+        let events = Socket::open()?;
+        for group in [conntrack::GROUP_NEW, conntrack::GROUP_DESTROY] {
+            events.join(group)?;
+        }
+        for switch in SWITCHES {
+            if let Err(error) = std::fs::write(switch, "1") {
+                tracing::warn!(%error, switch, "flow records will lack counters or times");
+            }
+        }
+        let mut nft = Self {
+            table,
+            tracking: Socket::open()?,
+            events,
+            hears_drops: false,
+            n_lost: 0,
+            records: Records::new(&options.node_name, options.update_ms),
+            next_list: Instant::now(),
+            program: None,
+        };
+        nft.listen();
+        Ok(nft)
+    }
+
+    /// An agent that has just ended may have the group a little longer.
+    fn listen(&mut self) {
+        if self.hears_drops {
+            return;
+        }
+        match log::listen(&mut self.events, LOG_GROUP) {
+            Ok(()) => self.hears_drops = true,
+            Err(error) => tracing::warn!(%error, "denied packets are not told; trying again"),
+        }
     }
 
     /// Whether the kernel has what this back end takes: by a table that is never committed to.
@@ -71,6 +117,7 @@ impl Backend for Nft {
             conntrack::forget(&mut self.tracking, &newcomers)?;
         }
         self.table.enforce(program, locals)?;
+        self.records.learn(program, bindings);
         self.program = Some((Arc::clone(program), bindings.clone()));
         Ok(())
     }
@@ -89,12 +136,29 @@ impl Backend for Nft {
         self.events.as_fd()
     }
 
-    fn drain(&mut self, _sink: &mut Sink) {
-        self.events.take(|_| {});
+    fn drain(&mut self, sink: &mut Sink) {
+        let records = &mut self.records;
+        let is_complete = self.events.take(|message| {
+            if let Some(told) = log::read(&message) {
+                records.dropped(&told, sink);
+            } else if message.kind == CONNTRACK << 8 | conntrack::NEW {
+                Tracked::read(&message).iter().for_each(|flow| records.began(flow, sink));
+            } else if message.kind == CONNTRACK << 8 | conntrack::DELETE {
+                Tracked::read(&message).iter().for_each(|flow| records.ended(flow, sink));
+            }
+        });
+        self.n_lost += u64::from(!is_complete);
     }
 
-    fn sweep(&mut self, _sink: &mut Sink) -> Result<u64, EnforceError> {
-        Ok(0)
+    fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError> {
+        self.listen();
+        let began = Instant::now();
+        if began >= self.next_list {
+            let flows = conntrack::all(&mut self.tracking)?;
+            self.records.sweep(&flows, sink);
+            self.next_list = Instant::now() + began.elapsed() * LIST_REST;
+        }
+        Ok(self.n_lost)
     }
 
     fn remove(&mut self) -> Result<(), EnforceError> {

@@ -172,7 +172,7 @@ impl Drop for World {
 }
 
 /// The back end under test: `BULKHEAD_BACKEND=nftables` runs every test of real interfaces on it.
-fn backend() -> BackendChoice {
+pub fn backend() -> BackendChoice {
     match std::env::var("BULKHEAD_BACKEND").as_deref() {
         Ok("nftables") => BackendChoice::Nftables,
         _ => BackendChoice::Ebpf,
