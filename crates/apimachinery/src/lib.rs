@@ -15,6 +15,7 @@ pub mod crd;
 pub mod defaulting;
 pub mod discovery;
 pub mod field;
+pub mod foreign;
 pub mod kinds;
 pub mod meta;
 pub mod openapi;

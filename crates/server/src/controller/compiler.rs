@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bulkhead_api::{Object, ObjectKey};
+use bulkhead_apimachinery::foreign;
 use bulkhead_policy::engine::Event;
 use bulkhead_policy::reach::Open;
 use bulkhead_policy::rule::Moment;
@@ -25,6 +26,8 @@ pub struct Compiler {
     generations: BTreeMap<PolicyRef, i64>,
     /// Policies that were written since the last time.
     written: BTreeSet<PolicyRef>,
+    /// What another API server let in and we do not understand, by policy.
+    foreign: BTreeMap<PolicyRef, Vec<String>>,
     /// When policies end, for those that do.
     expiries: BTreeMap<PolicyRef, Moment>,
     owners: Owners,
@@ -61,6 +64,7 @@ impl Compiler {
             engine: Engine::after(revision),
             generations: BTreeMap::new(),
             written: BTreeSet::new(),
+            foreign: BTreeMap::new(),
             expiries: BTreeMap::new(),
             owners: Owners::default(),
             reachability: Reachability::default(),
@@ -71,6 +75,11 @@ impl Compiler {
         if let Some(policy) = object.key().policy() {
             let generation = object.metadata().generation.unwrap_or_default();
             self.generations.insert(policy.clone(), generation);
+            let foreign = foreign::not_understood(object.metadata().annotations.as_ref());
+            match foreign.is_empty() {
+                true => self.foreign.remove(&policy),
+                false => self.foreign.insert(policy.clone(), foreign),
+            };
             match lower::expires(&object) {
                 Some(moment) => self.expiries.insert(policy.clone(), moment),
                 None => self.expiries.remove(&policy),
@@ -85,6 +94,7 @@ impl Compiler {
     pub fn delete(&mut self, key: ObjectKey) {
         if let Some(policy) = key.policy() {
             self.generations.remove(&policy);
+            self.foreign.remove(&policy);
             self.expiries.remove(&policy);
             self.written.insert(policy);
         }
@@ -140,8 +150,9 @@ impl Compiler {
         let said = self.engine.diagnostics(&ObjectKey::from(policy)).iter();
         let errors = said
             .filter(|diagnostic| diagnostic.severity == Severity::Error)
-            .map(ToString::to_string)
-            .collect();
+            .map(ToString::to_string);
+        let foreign = self.foreign.get(policy).into_iter().flatten().cloned();
+        let errors = foreign.chain(errors).collect();
         let nodes = self.engine.nodes_of(policy).map(str::to_owned).collect();
         let expired = self.expiries.get(policy).copied().filter(|moment| *moment <= now);
         let standing = match (policy.kind.enforced_twin(), expired) {

@@ -246,3 +246,16 @@ async fn what_happens_while_the_model_without_requests_is_made_is_not_missed() {
     twin.take(None, Moment::default());
     assert!(matches!(twin, Twin::Unknown));
 }
+
+#[tokio::test]
+async fn what_was_not_understood_of_a_policy_makes_it_invalid() {
+    let world = mk_world();
+    let mut policy = mk_policy("foreign", "db", 1);
+    let note = json!({"bulkhead.dev/not-understood": "[\"`spec.x` is unknown\"]"});
+    policy["metadata"]["annotations"] = note;
+    let written = world.put("networkpolicies.networking.k8s.io", policy).await;
+    world.reached(written).await;
+    let state = world.registry.snapshot();
+    let errors: Vec<_> = state.policies.values().flat_map(|placed| placed.errors.clone()).collect();
+    assert_eq!(errors, ["`spec.x` is unknown"]);
+}

@@ -1,6 +1,8 @@
-//! What of an object is kept: not what no verdict, no report and no status of ours is made of.
+//! How an object is taken in: without what no verdict, no report and no status of ours is made of, and
+//! without what we do not understand of it.
 
 use bulkhead_api::object::Kind;
+use bulkhead_apimachinery::foreign;
 use bulkhead_apimachinery::kinds::Resource;
 use bulkhead_store::Key;
 use serde_json::{Map, Value};
@@ -18,7 +20,8 @@ pub fn lean(resource: &Resource, mut object: Value) -> Option<(Key, Value)> {
         Kind::Node => drop_all(fields, "status", &["images", "volumesInUse", "volumesAttached"]),
         _ => {}
     }
-    let metadata = fields.get_mut("metadata")?.as_object_mut()?;
+    foreign::read_as_denying(resource, &mut object);
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
     metadata.remove("managedFields");
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.remove(LAST_APPLIED);

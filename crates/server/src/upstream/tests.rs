@@ -367,3 +367,46 @@ async fn the_authority_is_told_beside_the_agents() {
     assert_eq!(path, "/api/v1/namespaces/bulkhead/configmaps/bulkhead-ca");
     assert_eq!(map["data"]["ca.crt"], "PEM");
 }
+
+#[tokio::test]
+async fn a_join_by_the_token_of_a_pod_gives_a_certificate_of_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Arc::new(crate::pki::Pki::open(&folder.path().join("pki")).unwrap());
+    let store: Arc<dyn Store> =
+        Arc::new(bulkhead_store::RedbStore::in_memory(Limits::default()).unwrap());
+    let fake = Fake::default();
+    let (upstream, _switch) = fake.start().await;
+    let account = "bulkhead/bulkhead-agent".parse().unwrap();
+    let desk = crate::join::JoinDesk::new(None, store, pki).admitting(upstream, account);
+    let extra = json!({"authentication.kubernetes.io/node-name": ["n1"]});
+    let user = json!({"username": "system:serviceaccount:bulkhead:bulkhead-agent", "extra": extra});
+    fake.with(|served| {
+        served.review = json!({"authenticated": true, "audiences": ["bulkhead"], "user": user});
+    });
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    let request = |node: &str| bulkhead_wire::JoinRequest {
+        version: bulkhead_wire::VERSION,
+        node: node.to_owned(),
+        token: "e30.e30.sig".to_owned(),
+        certificate_request: made.pem().unwrap(),
+    };
+    assert!(desk.join(&request("n1")).await.unwrap().certificate.contains("BEGIN CERTIFICATE"));
+    let refused = desk.join(&request("n2")).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_policy_with_a_field_that_nobody_here_knows_allows_nothing_by_it() {
+    let fake = Fake::default();
+    let mut policy = object("app", "p", "1");
+    policy["spec"] = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [
+        {"from": [{"planet": "mars"}]}, {"ports": [{"port": 80}]}]});
+    fake.put(POLICIES, &[policy]);
+    let (upstream, _switch) = fake.start().await;
+    upstream.known().await;
+    let key = Key::new("networkpolicies.networking.k8s.io", "app", "p");
+    let read = upstream.mirror().get(&key).unwrap();
+    let rules = &read.value["spec"]["ingress"];
+    assert_eq!(rules, &json!([{"ports": [{"port": 80, "protocol": "TCP"}]}]));
+}
