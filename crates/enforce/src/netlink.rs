@@ -14,12 +14,14 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use bulkhead_types::Mac;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
     socket,
 };
 
 use crate::node::EnforceError;
+use crate::node::given::{Given, GivenInterface};
 use far::Peer;
 use links::Link;
 use message::{Listed, Part, RTM_GETLINK, RTM_GETROUTE};
@@ -43,6 +45,24 @@ pub struct Topology {
     pub peers: BTreeMap<u32, Peer>,
     /// Every link of the node, those of workloads included.
     pub links: BTreeMap<u32, Link>,
+    /// Those of the interfaces that a container runtime told of.
+    pub given: Given,
+}
+
+impl Topology {
+    /// An interface of another name is another one: the number was used again.
+    pub fn give(&mut self, given: &Given) {
+        let is_here = |(ifindex, one): &(&u32, &GivenInterface)| {
+            self.interfaces.get(ifindex).is_some_and(|name| *name == one.name)
+        };
+        let here = given.iter().filter(is_here).map(|(ifindex, one)| (*ifindex, one.clone()));
+        self.given = here.collect();
+    }
+
+    /// The link address at the other end of an interface.
+    pub fn mac(&self, ifindex: u32) -> Option<Mac> {
+        self.peers.get(&ifindex)?.mac
+    }
 }
 
 /// Becomes readable when links or routes have moved.
@@ -126,6 +146,16 @@ pub fn topology(prefixes: &[String], known: &BTreeSet<u32>) -> Result<Topology, 
         }
     }
     Ok(topology)
+}
+
+/// Every interface that has its other end in another network namespace, by number.
+pub fn pairs() -> Result<BTreeMap<u32, (String, FarEnd)>, EnforceError> {
+    let listed = dump(RTM_GETLINK).map_err(|error| failed("list links", error))?;
+    let far = listed.into_iter().filter_map(|item| match item {
+        Listed::Link { ifindex, name, far, .. } => Some((ifindex, (name, far?))),
+        _ => None,
+    });
+    Ok(far.collect())
 }
 
 fn dump(request: u16) -> io::Result<Vec<Listed>> {

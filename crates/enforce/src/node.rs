@@ -11,14 +11,18 @@ mod drift;
 mod ebpf;
 mod far;
 mod ground;
+pub mod given;
 mod moves;
 mod nft;
 mod worker;
 
 use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision};
@@ -26,6 +30,7 @@ use bulkhead_wire::{FlowRecord, NodeProgram};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::limits::MapSizes;
+use given::{GivenInterface, NewInterface};
 
 /// Interface names that carry workloads unless the operator says otherwise.
 pub const INTERFACE_PREFIXES: [&str; 5] = ["cali", "lxc", "veth", "tap", "bhl"];
@@ -110,6 +115,8 @@ pub struct EnforceReport {
     pub waiting: Vec<EndpointId>,
     /// Interfaces that pass nothing because no endpoint is matched to them.
     pub closed_interfaces: Vec<String>,
+    /// Addresses that are judged on interfaces that the container runtime told of.
+    pub judged: BTreeMap<u32, BTreeSet<IpAddr>>,
     /// Endpoints whose interface cannot be told, in sentences.
     pub doubts: Vec<String>,
     /// What of the program decides no packet here, in sentences.
@@ -153,6 +160,9 @@ pub struct NodeHandle {
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
+    Attach(NewInterface, oneshot::Sender<Result<GivenInterface, EnforceError>>),
+    /// Replaces all that is known of given interfaces.
+    Restore(Vec<GivenInterface>, oneshot::Sender<Result<(), EnforceError>>),
     Enforce(Arc<NodeProgram>, oneshot::Sender<Result<EnforceReport, EnforceError>>),
 }
 
@@ -207,13 +217,37 @@ impl NodeHandle {
         &self,
         program: Arc<NodeProgram>,
     ) -> impl Future<Output = Result<EnforceReport, EnforceError>> + Send + 'static {
+        self.command(|answer| Command::Enforce(program, answer))
+    }
+
+    /// Closes an interface that a container runtime has just made, and holds it for its endpoint. When
+    /// this returns, nothing passes there but by the endpoint's program.
+    pub fn attach(
+        &self,
+        interface: NewInterface,
+    ) -> impl Future<Output = Result<GivenInterface, EnforceError>> + Send + 'static {
+        self.command(|answer| Command::Attach(interface, answer))
+    }
+
+    /// What earlier attaches gave, all that still counts.
+    pub fn restore(
+        &self,
+        interfaces: Vec<GivenInterface>,
+    ) -> impl Future<Output = Result<(), EnforceError>> + Send + 'static {
+        self.command(|answer| Command::Restore(interfaces, answer))
+    }
+
+    fn command<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, EnforceError>>) -> Command,
+    ) -> Pin<Box<dyn Future<Output = Result<T, EnforceError>> + Send>> {
         let commands = self.commands.clone();
-        async move {
-            let (answer, answered) = oneshot::channel();
-            let command = Command::Enforce(program, answer);
+        let (answer, answered) = oneshot::channel();
+        let command = make(answer);
+        Box::pin(async move {
             commands.send(command).await.map_err(|_| EnforceError::Gone)?;
             answered.await.map_err(|_| EnforceError::Gone)?
-        }
+        })
     }
 
     /// The latest report; it also moves when interfaces come and go.

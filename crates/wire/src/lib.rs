@@ -32,7 +32,7 @@ pub use program::{EndpointProgram, NodeProgram};
 pub use row::{Leaf, Outcome, Row, Span, Spans};
 pub use session::{
     Ack, FlowBatch, FlowReceipt, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus,
-    ToNode, Welcome,
+    Surroundings, ToNode, Welcome,
 };
 
 /// The version of the node protocol. Raised when a peer of the old version could misread a message;

@@ -582,7 +582,7 @@ pub struct NodeStatus {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct FromNode {
-    #[prost(oneof = "NodeWord", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "NodeWord", tags = "1, 2, 3, 4, 5, 6")]
     pub word: Option<NodeWord>,
 }
 
@@ -599,6 +599,25 @@ pub enum NodeWord {
     /// The reason.
     #[prost(string, tag = "5")]
     WantSnapshot(String),
+    #[prost(message, tag = "6")]
+    Surroundings(Surroundings),
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Surroundings {
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    pub given: Vec<GivenAddresses>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GivenAddresses {
+    #[prost(message, optional, tag = "1")]
+    pub id: Option<EndpointId>,
+    /// 4 or 16 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub addresses: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -3,9 +3,11 @@
 //! A node tells what it *holds* (the program that deltas apply to) and what it *enforces* (the last
 //! one that its kernel took): the two differ while a program is being written or was refused.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::{EndpointId, Revision};
+use bulkhead_types::{EndpointId, Labels, Revision};
 
 use crate::delta::ProgramDelta;
 use crate::flow::FlowRecord;
@@ -97,6 +99,16 @@ pub struct NodeStatus {
     pub drift: Vec<String>,
 }
 
+/// What a node finds around itself; each one replaces the last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// What its flags and its cloud say of it. The server takes only what a node may say.
+    pub labels: Labels,
+    /// Pods and workloads to which the node's container runtime has given addresses that the API may
+    /// not have yet.
+    pub given: BTreeMap<EndpointId, BTreeSet<IpAddr>>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromNode {
     Hello(Hello),
@@ -107,6 +119,7 @@ pub enum FromNode {
     WantSnapshot {
         reason: String,
     },
+    Surroundings(Surroundings),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

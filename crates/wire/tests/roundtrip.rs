@@ -16,7 +16,7 @@ use bulkhead_wire::{
     Ack, ClassId, Codec, EndpointProgram, FlowBatch, FlowEvent, FlowReceipt, FlowRecord, FromNode,
     Hello, HostProgram, JoinRequest, JoinResponse, JudgedAddresses, Judges, Nack, NameSetId,
     NameTables, NodeProgram, NodeStatus, Outcome, Peer, ProgramDelta, ProgramId, Row, RowId,
-    RuleId, Sight, Span, Spans, Tag, ToNode, Welcome,
+    RuleId, Sight, Span, Spans, Surroundings, Tag, ToNode, Welcome,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -320,7 +320,14 @@ fn word() -> impl Strategy<Value = FromNode> {
         (revision(), name())
             .prop_map(|(revision, reason)| FromNode::Nack(Nack { revision, reason })),
         name().prop_map(|reason| FromNode::WantSnapshot { reason }),
+        surroundings(),
     ]
+}
+
+fn surroundings() -> impl Strategy<Value = FromNode> {
+    let given = btree_map(endpoint_id(), btree_set(address(), 0..3), 0..4);
+    (labels(), given)
+        .prop_map(|(labels, given)| FromNode::Surroundings(Surroundings { labels, given }))
 }
 
 proptest! {

@@ -28,7 +28,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "bulkhead-store",
         ],
     ),
-    ("bulkhead-agent", &["bulkhead-types", "bulkhead-wire", "bulkhead-enforce"]),
+    ("bulkhead-cni", &["bulkhead-types"]),
+    ("bulkhead-agent", &["bulkhead-types", "bulkhead-wire", "bulkhead-enforce", "bulkhead-cni"]),
     (
         "bulkhead-cli",
         &["bulkhead-types", "bulkhead-api", "bulkhead-apimachinery", "bulkhead-policy"],

@@ -140,7 +140,8 @@ impl FarEnds {
         self.known.iter().map(|(ifindex, (_, peer))| (*ifindex, peer.clone())).collect()
     }
 
-    fn read(&self, at: FarEnd) -> io::Result<Peer> {
+    /// One other end, as it is now.
+    pub fn read(&self, at: FarEnd) -> io::Result<Peer> {
         let mut peer = Peer::default();
         let mut requests = vec![message::link_request(at)];
         requests.extend(

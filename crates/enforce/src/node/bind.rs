@@ -14,6 +14,7 @@ use bulkhead_wire::{EndpointProgram, NodeProgram};
 use crate::ebpf::plan::endpoint_content;
 use crate::ebpf::{Bindings, Place};
 use crate::netlink::Topology;
+use crate::node::given::Given;
 use crate::realized::{SlotKind, Tables, mapped};
 
 /// The interfaces that endpoints have now.
@@ -56,6 +57,7 @@ pub fn bind(
     attached: &BTreeSet<u32>,
     held: &Held,
 ) -> Found {
+    let given = &topology.given;
     let by_name: BTreeMap<&str, u32> =
         topology.interfaces.iter().map(|(ifindex, name)| (name.as_str(), *ifindex)).collect();
     let mut found = Found::default();
@@ -64,21 +66,25 @@ pub fn bind(
     for (id, endpoint) in program.endpoints.iter() {
         let named = endpoint.interface.as_deref().map(|name| by_name.get(name).copied());
         for address in endpoint.addresses.keys() {
-            let ifindex = match named {
-                Some(ifindex) => ifindex,
-                None => topology.routes.get(address).copied(),
+            let ifindex = match (given_to(given, id, *address), named) {
+                (Some(ifindex), _) => Some(ifindex),
+                (None, Some(ifindex)) => ifindex,
+                (None, None) => topology.routes.get(address).copied(),
             };
             match ifindex.filter(|ifindex| attached.contains(ifindex)) {
                 Some(ifindex) => {
                     taken.insert(ifindex, id);
-                    found.put(endpoint, *address, ifindex, topology);
+                    let mac = given.get(&ifindex).and_then(|given| given.mac);
+                    found.put(endpoint, *address, ifindex, mac.or(topology.mac(ifindex)));
                 }
                 None if named.is_none() => left.push((endpoint.as_ref(), *address)),
                 None => {}
             }
         }
     }
-    for (ifindex, id) in held {
+    // What a runtime gave to one endpoint is no other's, wherever that one's addresses are seen.
+    let owners = given.iter().filter_map(|(ifindex, given)| Some((ifindex, given.id.as_ref()?)));
+    for (ifindex, id) in owners.chain(held) {
         if let Some((id, _)) = program.endpoints.get_key_value(id) {
             taken.entry(*ifindex).or_insert(id);
         }
@@ -107,8 +113,9 @@ pub fn bind(
         });
         let free: Vec<u32> = seen_at(address).iter().copied().filter(is_its_own).collect();
         match (own, free.as_slice(), seen_at(address)) {
-            (Some((ifindex, _)), ..) => found.put(endpoint, *address, *ifindex, topology),
-            (None, [ifindex], _) => found.put(endpoint, *address, *ifindex, topology),
+            (Some((ifindex, _)), ..) | (None, [ifindex], _) => {
+                found.put(endpoint, *address, *ifindex, topology.mac(*ifindex));
+            }
             (None, [], []) => {}
             (None, _, seen) => found.doubt(endpoint, *address, seen, topology),
         }
@@ -116,10 +123,15 @@ pub fn bind(
     found
 }
 
+fn given_to(given: &Given, id: &EndpointId, address: IpAddr) -> Option<u32> {
+    let mut theirs = given.values().filter(|given| given.addresses.contains(&address));
+    let found = theirs.find(|given| given.id.as_ref().is_none_or(|owner| owner == id))?;
+    Some(found.ifindex)
+}
+
 impl Found {
-    fn put(&mut self, endpoint: &EndpointProgram, at: IpAddr, ifindex: u32, topology: &Topology) {
-        let seen = || topology.peers.get(&ifindex).and_then(|peer| peer.mac);
-        let mac: Option<Mac> = endpoint.mac.or_else(seen);
+    fn put(&mut self, endpoint: &EndpointProgram, at: IpAddr, ifindex: u32, seen: Option<Mac>) {
+        let mac = endpoint.mac.or(seen);
         let bound = self.bindings.entry(endpoint.id.clone()).or_default();
         bound.insert(at, Place { ifindex, mac });
     }

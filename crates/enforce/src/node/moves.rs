@@ -59,7 +59,8 @@ impl Moves {
                 let place = (id.clone(), *address);
                 let before = self.last.get(&place).copied();
                 let new = bound.as_ref().and_then(|bound| bound.get(address)).map(|at| at.ifindex);
-                let is_named = endpoint.interface.is_some();
+                let is_given = new.is_some_and(|new| topology.given.contains_key(&new));
+                let is_named = endpoint.interface.is_some() || is_given;
                 match (new, before) {
                     (Some(new), Some(old)) if new != old && !is_named => {
                         let seen = self.waiting.get(&place).filter(|(at, _)| *at == new);

@@ -1,7 +1,8 @@
 //! The thread that owns the kernel side of one node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::node::bind::Held;
 use crate::node::choice::{Chosen, choose};
 use crate::node::drift::LOOK_EVERY;
 use crate::node::far::FarLooks;
+use crate::node::given::{Given, GivenInterface, NewInterface};
 use crate::node::moves::Moves;
 use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
 
@@ -89,6 +91,14 @@ async fn serve(
                     // The asker may have given up.
                     let _ = answer.send(result);
                 }
+                Some(Command::Attach(interface, answer)) => {
+                    let _ = answer.send(worker.attach(&interface));
+                }
+                Some(Command::Restore(interfaces, answer)) => {
+                    worker.given = interfaces.into_iter().map(|one| (one.ifindex, one)).collect();
+                    worker.known.extend(worker.given.keys());
+                    let _ = answer.send(worker.look_around());
+                }
                 None => break,
             },
             ready = moved.readable() => {
@@ -148,6 +158,7 @@ struct Worker {
     retiring: Option<Box<dyn Backend>>,
     topology: Topology,
     far: FarEnds,
+    given: Given,
     attached: BTreeSet<u32>,
     /// Interfaces that were attached when we last looked, here or by an earlier process.
     known: BTreeSet<u32>,
@@ -183,6 +194,7 @@ impl Worker {
             options,
             topology: Topology::default(),
             far: FarEnds::open()?,
+            given: Given::new(),
             attached: BTreeSet::new(),
             known: judging.inherited_interfaces(),
             program: None,
@@ -200,6 +212,7 @@ impl Worker {
     /// closed before anything else is looked at.
     fn look_around(&mut self) -> Result<(), EnforceError> {
         let mut topology = topology(&self.options.interface_prefixes, &self.known)?;
+        topology.give(&self.given);
         let is_new = !topology.interfaces.keys().eq(&self.attached);
         // What the interfaces stand on counts too: bridges, and the node's own links.
         if is_new || topology.links != self.topology.links {
@@ -216,6 +229,21 @@ impl Worker {
         }
         self.report();
         Ok(())
+    }
+
+    fn attach(&mut self, new: &NewInterface) -> Result<GivenInterface, EnforceError> {
+        let given = new.find(&mut self.far)?;
+        self.given.insert(given.ifindex, given.clone());
+        self.known.insert(given.ifindex);
+        self.look_around()?;
+        if !self.attached.contains(&given.ifindex) {
+            self.given.remove(&given.ifindex);
+            return Err(EnforceError::Kernel {
+                action: format!("enforce the interface `{}`", given.name),
+                message: "nothing could be attached to it".to_owned(),
+            });
+        }
+        Ok(given)
     }
 
     fn enforce(&mut self, program: Arc<NodeProgram>) -> Result<EnforceReport, EnforceError> {
@@ -298,7 +326,14 @@ impl Worker {
             .filter(|(ifindex, _)| !self.backend.is_open(**ifindex))
             .map(|(_, name)| name.clone())
             .collect();
+        let mut judged: BTreeMap<u32, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (address, place) in self.bindings.values().flatten() {
+            if self.given.contains_key(&place.ifindex) {
+                judged.entry(place.ifindex).or_default().insert(*address);
+            }
+        }
         self.reports.send_modify(|report| {
+            report.judged = judged;
             report.attached = attached;
             report.waiting = waiting;
             report.closed_interfaces = closed_interfaces;

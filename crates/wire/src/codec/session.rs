@@ -1,18 +1,22 @@
 //! The join and the words of a session.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::Revision;
+use bulkhead_types::{EndpointId, Revision};
 
 use super::{
-    Codec, MessageError, bounded, endpoint_id, endpoint_id_message, required, text, text_up_to,
+    Codec, MessageError, Problem, address, address_bytes, bounded, endpoint_id,
+    endpoint_id_message, labels, labels_message, required, text, text_up_to,
 };
 use crate::delta::ProgramDelta;
 use crate::limits;
 use crate::message as m;
 use crate::program::NodeProgram;
 use crate::session::{
-    Ack, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus, ToNode, Welcome,
+    Ack, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus, Surroundings, ToNode,
+    Welcome,
 };
 
 impl Codec for JoinRequest {
@@ -75,6 +79,7 @@ impl Codec for FromNode {
             }),
             FromNode::Status(status) => m::NodeWord::Status(status_message(status)),
             FromNode::WantSnapshot { reason } => m::NodeWord::WantSnapshot(shortened(reason)),
+            FromNode::Surroundings(found) => m::NodeWord::Surroundings(surroundings_message(found)),
         };
         m::FromNode { word: Some(word) }
     }
@@ -97,6 +102,10 @@ impl Codec for FromNode {
             m::NodeWord::WantSnapshot(reason) => FromNode::WantSnapshot {
                 reason: text_up_to("want_snapshot", reason, limits::REASON_BYTES_MAX)?,
             },
+            m::NodeWord::Surroundings(found) => {
+                let found = surroundings(found).map_err(|error| error.within("surroundings"))?;
+                FromNode::Surroundings(found)
+            }
         })
     }
 }
@@ -186,6 +195,41 @@ fn read_status(status: m::NodeStatus) -> Result<NodeStatus, MessageError> {
         flows_lost: status.flows_lost,
         drift,
     })
+}
+
+fn surroundings_message(found: &Surroundings) -> m::Surroundings {
+    let given = found.given.iter().take(limits::ENDPOINTS_MAX);
+    m::Surroundings {
+        labels: labels_message(&found.labels),
+        given: given
+            .map(|(id, addresses)| m::GivenAddresses {
+                id: Some(endpoint_id_message(id)),
+                addresses: addresses.iter().map(|address| address_bytes(*address)).collect(),
+            })
+            .collect(),
+    }
+}
+
+fn surroundings(message: m::Surroundings) -> Result<Surroundings, MessageError> {
+    bounded("given", &message.given, limits::ENDPOINTS_MAX)?;
+    let mut given = BTreeMap::new();
+    for (index, one) in message.given.into_iter().enumerate() {
+        let (id, addresses) = given_addresses(one).map_err(|e| e.within_item("given", index))?;
+        if given.insert(id, addresses).is_some() {
+            return Err(MessageError::new(&format!("given[{index}]"), Problem::Duplicate));
+        }
+    }
+    Ok(Surroundings { labels: labels("labels", message.labels)?, given })
+}
+
+fn given_addresses(
+    message: m::GivenAddresses,
+) -> Result<(EndpointId, BTreeSet<IpAddr>), MessageError> {
+    let id = required("id", message.id)
+        .and_then(|id| endpoint_id(id).map_err(|error| error.within("id")))?;
+    bounded("addresses", &message.addresses, limits::ADDRESSES_PER_ENDPOINT_MAX)?;
+    let addresses = message.addresses.iter().map(|bytes| address("addresses", bytes));
+    Ok((id, addresses.collect::<Result<_, _>>()?))
 }
 
 /// Cut to what the other side accepts, at a character boundary.

@@ -8,6 +8,7 @@ use bulkhead_wire::{EndpointProgram, Judges, NodeProgram, ProgramId};
 use super::{Held, bind};
 use crate::netlink::Topology;
 use crate::netlink::far::Peer;
+use crate::node::given::{Given, GivenInterface};
 
 const FRONT: &str = "10.0.0.1";
 const BACK: &str = "10.0.0.2";
@@ -104,4 +105,31 @@ fn an_address_behind_two_interfaces_is_a_doubt_unless_it_is_held() {
 fn an_interface_whose_endpoint_has_gone_is_free_again() {
     let topology = mk_topology(&[(1, &[BACK])]);
     assert_eq!(found(&mk_program(&[("back", BACK)]), &topology, &held(1, "front")), [1]);
+}
+
+#[test]
+fn what_the_runtime_says_comes_before_all_else_and_keeps_its_link_address() {
+    let program = mk_program(&[("back", BACK), ("front", FRONT)]);
+    let mut topology = mk_topology(&[(1, &[FRONT]), (2, &[])]);
+    topology.routes.insert(at(FRONT), 1);
+    let mac = "02:00:00:00:00:77".parse().ok();
+    let front = GivenInterface {
+        ifindex: 2,
+        name: "veth2".to_owned(),
+        id: Some(EndpointId::pod("test", "front")),
+        addresses: [at(FRONT)].into(),
+        mac,
+    };
+    topology.given = Given::from([(2, front)]);
+    let found = bind(&program, &topology, &[1, 2].into(), &Held::new());
+    let places: Vec<_> = found.bindings.values().flat_map(|bound| bound.values()).collect();
+    assert_eq!(
+        places.iter().map(|place| (place.ifindex, place.mac)).collect::<Vec<_>>(),
+        [(2, mac)]
+    );
+
+    let mut stolen = mk_topology(&[(2, &[BACK])]);
+    stolen.given = topology.given;
+    let found = bind(&program, &stolen, &[2].into(), &Held::new());
+    assert_eq!(found.bindings.len(), 1, "another's address behind a given interface is not taken");
 }
