@@ -31,6 +31,9 @@ pub struct RawConfig {
     /// Where key, certificate and the last program are kept
     #[arg(long, value_name = "DIR", default_value = "/var/lib/bulkhead")]
     pub state_dir: PathBuf,
+    /// Where the CNI plugin of this node speaks to the agent; `agent.sock` in --state-dir when not given
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
     /// Network namespace that holds the workloads' interfaces; the agent's own when not given
     #[arg(long, value_name = "PATH")]
     pub netns: Option<PathBuf>,
@@ -66,6 +69,7 @@ pub struct RunConfig {
     pub server: String,
     pub token: Option<JoinToken>,
     pub state_dir: PathBuf,
+    pub socket: PathBuf,
     pub netns: Option<PathBuf>,
     pub interface_prefixes: Vec<String>,
     pub pin_dir: PathBuf,
@@ -130,6 +134,7 @@ impl Config {
             node,
             server,
             token,
+            socket: raw.socket.unwrap_or_else(|| raw.state_dir.join(SOCKET_FILE)),
             state_dir: raw.state_dir,
             netns: raw.netns,
             interface_prefixes: raw.interface_prefixes,
@@ -139,6 +144,8 @@ impl Config {
         })))
     }
 }
+
+const SOCKET_FILE: &str = "agent.sock";
 
 fn is_node_name(name: &str) -> bool {
     let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bulkhead_enforce::{Node, NodeOptions};
 use bulkhead_types::Revision;
+use bulkhead_wire::Surroundings;
 use rustls::crypto::ring;
 use tokio::sync::watch;
 
@@ -19,8 +20,9 @@ use crate::flows::{FlowQueue, Shipper, collect};
 use crate::identity::NodeIdentity;
 use crate::join::{JoinError, join};
 use crate::keeper::{Program, Realized, keep};
+use crate::local::Desk;
 use crate::session::{Held, Session};
-use crate::{rpc, saved, tls};
+use crate::{local, rpc, saved, tls};
 
 const JOIN_RETRY: Duration = Duration::from_secs(1);
 /// What the last flow records get to reach the server.
@@ -48,9 +50,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     })
     .context("enforcement cannot be started")?;
     let flows = Arc::new(FlowQueue::default());
+    let (surroundings, around) = watch::channel(Surroundings::default());
+    let desk = Desk::open(config.node.clone(), handle.clone(), &config.state_dir, surroundings);
+    let desk = Arc::new(desk.await?);
+    let listener = local::listen(&config.socket)?;
     let enforcer: Arc<dyn Enforcer> = Arc::new(handle);
     tokio::select! {
-        outcome = hold(&config, enforcer, Arc::clone(&flows)) => outcome,
+        outcome = hold(&config, enforcer, Arc::clone(&flows), around) => outcome,
+        () = local::serve(listener, desk) => Err(anyhow::anyhow!("local callers have ended")),
         () = collect(records, &flows) => Err(anyhow::anyhow!("the kernel side has ended")),
     }
 }
@@ -60,6 +67,7 @@ pub async fn hold(
     config: &RunConfig,
     enforcer: Arc<dyn Enforcer>,
     flows: Arc<FlowQueue>,
+    surroundings: watch::Receiver<Surroundings>,
 ) -> anyhow::Result<()> {
     let report = enforcer.report();
     let start = start_program(config, report.borrow().revision);
@@ -85,6 +93,7 @@ pub async fn hold(
             desired,
             realized,
             report,
+            surroundings,
             flows: Arc::clone(&flows),
             shipper: Shipper::new(random()),
         };

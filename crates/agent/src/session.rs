@@ -6,7 +6,9 @@ use std::time::Duration;
 use bulkhead_enforce::EnforceReport;
 use bulkhead_types::Revision;
 use bulkhead_wire::limits::WAITING_NAMED_MAX;
-use bulkhead_wire::{Ack, FromNode, Hello, Nack, NodeProgram, NodeStatus, ToNode, VERSION};
+use bulkhead_wire::{
+    Ack, FromNode, Hello, Nack, NodeProgram, NodeStatus, Surroundings, ToNode, VERSION,
+};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 
@@ -33,6 +35,7 @@ pub struct Session {
     pub desired: watch::Sender<Program>,
     pub realized: watch::Receiver<Realized>,
     pub report: watch::Receiver<EnforceReport>,
+    pub surroundings: watch::Receiver<Surroundings>,
     pub flows: Arc<FlowQueue>,
     pub shipper: Shipper,
 }
@@ -139,8 +142,8 @@ impl Session {
         *heard = true;
         tracing::info!(server = %self.server, holds = %self.held.program.revision, "in session");
 
-        let Self { held, desired, realized, report, flows, shipper, .. } = self;
-        let talk = Talk { held, desired, realized, report, flows, words };
+        let Self { held, desired, realized, report, surroundings, flows, shipper, .. } = self;
+        let talk = Talk { held, desired, realized, report, surroundings, flows, words };
         tokio::select! {
             ended = talk.run(welcome, &mut programs, said) => ended,
             error = shipper.ship(&server, flows) => Err(error.into()),
@@ -166,6 +169,7 @@ struct Talk<'a> {
     desired: &'a watch::Sender<Program>,
     realized: &'a mut watch::Receiver<Realized>,
     report: &'a mut watch::Receiver<EnforceReport>,
+    surroundings: &'a mut watch::Receiver<Surroundings>,
     flows: &'a FlowQueue,
     words: mpsc::Sender<FromNode>,
 }
@@ -180,6 +184,7 @@ impl Talk<'_> {
         let mut status_due = tokio::time::interval(STATUS_EVERY);
         status_due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.hear(welcome).await?;
+        self.tell_surroundings().await?;
         // A program that was refused before this session is still refused: the server must know.
         if let Some((revision, reason)) = said.refused.clone() {
             self.say(FromNode::Nack(Nack { revision, reason })).await?;
@@ -197,6 +202,10 @@ impl Talk<'_> {
                     changed.map_err(|_| Ended::ByAgent)?;
                     self.report.mark_unchanged();
                     status_due.reset_after(STATUS_DEBOUNCE);
+                }
+                changed = self.surroundings.changed() => {
+                    changed.map_err(|_| Ended::ByAgent)?;
+                    self.tell_surroundings().await?;
                 }
                 _ = status_due.tick() => {
                     let status = self.status();
@@ -231,6 +240,11 @@ impl Talk<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn tell_surroundings(&mut self) -> Result<(), Ended> {
+        let found = self.surroundings.borrow_and_update().clone();
+        self.say(FromNode::Surroundings(found)).await
     }
 
     async fn say(&self, word: FromNode) -> Result<(), Ended> {

@@ -10,19 +10,19 @@ mod choice;
 mod drift;
 mod ebpf;
 mod far;
-mod ground;
 pub mod given;
+mod ground;
 mod moves;
 mod nft;
 mod worker;
 
-use std::fmt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision};

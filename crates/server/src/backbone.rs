@@ -12,6 +12,7 @@ use crate::controller::{Controller, Programs};
 use crate::flows::FlowLog;
 use crate::ingest::Ingest;
 use crate::join::JoinDesk;
+use crate::node_labels::{LabelDesk, LabelRules};
 use crate::nodes;
 use crate::objects::Objects;
 use crate::pki::Pki;
@@ -30,6 +31,7 @@ pub struct Backbone {
     pub flows: Arc<FlowLog>,
     pub ingest: Arc<Ingest>,
     pub join: JoinDesk,
+    pub labels: LabelDesk,
     pub shutdown: Shutdown,
     /// Drawn anew by each start, see [`bulkhead_wire::Welcome`].
     pub life: u64,
@@ -47,6 +49,7 @@ impl Backbone {
         own: &Arc<dyn Store>,
         upstream: Option<&Upstream>,
         pki: Arc<Pki>,
+        label_rules: LabelRules,
         shutdown: Shutdown,
     ) -> anyhow::Result<(Self, Parts)> {
         let registry = Arc::new(Registry::default());
@@ -70,6 +73,7 @@ impl Backbone {
             programs,
             ingest: Arc::new(Ingest::new(directory, Arc::clone(&flows))),
             flows,
+            labels: LabelDesk::new(nodes.clone(), label_rules),
             join: JoinDesk::new(nodes, Arc::clone(own), pki),
             shutdown,
             life: life()?,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::node_labels::{self, LabelRules};
 use crate::upstream::account::{AgentAccount, NoAccount};
 use crate::upstream::connect::Source;
 
@@ -35,6 +36,9 @@ pub struct RawConfig {
     /// ConfigMap `bulkhead-ca` with the certificate that they trust
     #[arg(long, value_name = "NAMESPACE/NAME", requires = "kubeconfig")]
     pub agent_account: Option<String>,
+    /// Labels that nodes may say of themselves: a key, or a prefix that ends in `/`; may be repeated
+    #[arg(long = "node-label", value_name = "KEY|PREFIX/", default_values = node_labels::ALLOWED)]
+    pub node_labels: Vec<String>,
     /// Changes that watches and paged lists can look back on
     #[arg(long, value_name = "N", default_value_t = bulkhead_store::Limits::default().log_events_max)]
     pub history_events: usize,
@@ -51,6 +55,7 @@ pub struct Config {
     /// Where the objects are kept, if not here.
     pub upstream: Option<Source>,
     pub agent_account: Option<AgentAccount>,
+    pub label_rules: LabelRules,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,8 @@ pub enum ConfigError {
     History { value: usize },
     #[error("`--agent-account {value}` {source}")]
     AgentAccount { value: String, source: NoAccount },
+    #[error("`--node-label {value}` is neither a label key nor a prefix such as `example.org/`")]
+    NodeLabel { value: String },
     #[error("`--tls-san {value}` is neither a DNS name nor an IP address")]
     TlsSan { value: String },
 }
@@ -84,8 +91,12 @@ impl Config {
         if let Some(bad) = raw.tls_san.iter().find(|name| !is_name_or_address(name)) {
             return Err(ConfigError::TlsSan { value: bad.clone() });
         }
+        if let Some(bad) = raw.node_labels.iter().find(|rule| !is_label_rule(rule)) {
+            return Err(ConfigError::NodeLabel { value: bad.clone() });
+        }
         let n_processors = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Self {
+            label_rules: LabelRules::new(raw.node_labels),
             listen: address("--listen", &raw.listen)?,
             node_listen: address("--node-listen", &raw.node_listen)?,
             tls_sans: raw.tls_san,
@@ -106,6 +117,11 @@ impl Config {
 
 fn agent_account(text: &str) -> Result<AgentAccount, ConfigError> {
     text.parse().map_err(|source| ConfigError::AgentAccount { value: text.to_owned(), source })
+}
+
+fn is_label_rule(rule: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    rule.chars().all(is_part) && rule.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 fn is_name_or_address(text: &str) -> bool {

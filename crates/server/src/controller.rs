@@ -12,6 +12,7 @@
 mod clock;
 pub mod compiler;
 pub mod directory;
+pub mod given;
 pub mod held;
 pub mod owners;
 pub mod publish;
@@ -32,6 +33,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::compiler::{Compiler, Placed};
 use self::directory::Directory;
+use self::given::{Given, GivenOut};
 use self::held::Held;
 use self::publish::{Outlet, Published};
 use self::reachability::{ReachQuestion, ReachRefused};
@@ -59,6 +61,7 @@ struct Ask {
 pub struct Programs {
     asks: mpsc::Sender<Ask>,
     questions: mpsc::Sender<ReachQuestion>,
+    given: mpsc::Sender<(String, GivenOut)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,11 @@ impl Programs {
         let ask = Ask { node: node.to_owned(), seen, digest, answer };
         self.asks.send(ask).await.map_err(|_| ControllerGone)?;
         answered.await.map_err(|_| ControllerGone)
+    }
+
+    /// Addresses that a node's container runtime has given out, all that there are now.
+    pub async fn given(&self, node: &str, given: GivenOut) -> Result<(), ControllerGone> {
+        self.given.send((node.to_owned(), given)).await.map_err(|_| ControllerGone)
     }
 
     /// The connections of these workloads, or of all where none is named.
@@ -107,6 +115,8 @@ pub struct Controller {
     directory: Arc<Directory>,
     asks: mpsc::Receiver<Ask>,
     questions: mpsc::Receiver<ReachQuestion>,
+    told: mpsc::Receiver<(String, GivenOut)>,
+    given: Given,
     /// Everything up to here is compiled.
     reached: ResourceVersion,
 }
@@ -119,6 +129,7 @@ impl Controller {
     ) -> (Self, Programs) {
         let (ask, asks) = mpsc::channel(ASKS_QUEUED_MAX);
         let (question, questions) = mpsc::channel(QUESTIONS_QUEUED_MAX);
+        let (given, told) = mpsc::channel(ASKS_QUEUED_MAX);
         let controller = Self {
             compiler: Compiler::after(Revision(store.revision().0)),
             reached: ResourceVersion(0),
@@ -128,8 +139,10 @@ impl Controller {
             directory,
             asks,
             questions,
+            told,
+            given: Given::default(),
         };
-        (controller, Programs { asks: ask, questions: question })
+        (controller, Programs { asks: ask, questions: question, given })
     }
 
     /// Follows the store until shutdown.
@@ -159,6 +172,7 @@ impl Controller {
                     None => return Ok(()),
                 },
                 Some(ask) = self.asks.recv() => self.answer(ask),
+                Some((node, given)) = self.told.recv() => self.take_given(node, given),
                 () = tokio::time::sleep(until_expiry) => {
                     if self.until_expiry().is_zero() {
                         self.publish(self.reached);
@@ -207,12 +221,26 @@ impl Controller {
         }
     }
 
+    /// What has not come by the watch yet comes by it again.
+    fn take_given(&mut self, node: String, given: GivenOut) {
+        let keys = self.given.replace(node, given);
+        let now = Instant::now();
+        let known: Vec<_> = keys.iter().filter_map(|key| self.store.get(key)).collect();
+        for stored in known {
+            self.take_state(&stored, now);
+        }
+        if !keys.is_empty() {
+            self.publish(self.reached);
+        }
+    }
+
     fn take_state(&mut self, stored: &Stored, now: Instant) {
         if object_key(&stored.key).is_none() {
             return;
         }
         match Object::from_value(stored.value.clone()) {
-            Ok(object) => {
+            Ok(mut object) => {
+                self.given.lend(&mut object, &self.directory);
                 self.directory.upsert(&object, now);
                 self.compiler.upsert(object);
             }

@@ -25,6 +25,7 @@ pub mod http;
 pub mod ingest;
 pub mod join;
 pub mod kubeconfig;
+pub mod node_labels;
 pub mod nodes;
 pub mod objects;
 pub mod pki;

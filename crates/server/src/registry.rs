@@ -172,7 +172,7 @@ impl Registry {
             FromNode::Ack(ack) => facts.acknowledged(ack),
             FromNode::Nack(nack) => facts.refused(nack),
             FromNode::Status(status) => facts.status.clone_from(status),
-            FromNode::Hello(_) | FromNode::WantSnapshot { .. } => {}
+            FromNode::Hello(_) | FromNode::WantSnapshot { .. } | FromNode::Surroundings(_) => {}
         }
         let is_news = *facts != before;
         drop(state);

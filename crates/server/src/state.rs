@@ -42,8 +42,13 @@ impl AppState {
         shutdown: Shutdown,
     ) -> anyhow::Result<(Self, Parts)> {
         let pki = Arc::new(pki);
-        let (backbone, parts) =
-            Backbone::new(&own, upstream.as_ref(), Arc::clone(&pki), shutdown.clone())?;
+        let (backbone, parts) = Backbone::new(
+            &own,
+            upstream.as_ref(),
+            Arc::clone(&pki),
+            config.label_rules.clone(),
+            shutdown.clone(),
+        )?;
         let backbone = match (&upstream, &config.agent_account) {
             (Some(upstream), Some(account)) => backbone.admit(upstream, account),
             _ => backbone,

@@ -58,6 +58,12 @@ impl Directory {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key, now);
     }
 
+    /// Who has the address now.
+    pub fn holder(&self, address: IpAddr) -> Option<EndpointId> {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        entries.now.get(&address).map(|resident| resident.peer.id.clone())
+    }
+
     /// Who has the address, or had it last.
     pub fn find(&self, address: IpAddr) -> Option<Arc<Resident>> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,9 @@ use tonic::{Status, Streaming};
 
 use super::{check_version, unreadable};
 use crate::backbone::Backbone;
+use crate::controller::Programs;
 use crate::controller::publish::Published;
+use crate::node_labels::LabelDesk;
 use crate::registry::{NODE_LOST_AFTER, Registry};
 
 /// Words that wait for a slow node; its session then waits, nobody else.
@@ -50,6 +52,8 @@ pub async fn open(
     let id = backbone.registry.open(&node, &hello, Instant::now());
     tracing::info!(%node, holds = %hello.holds, agent = %hello.agent_version, "a node is here");
     let session = Session {
+        programs: backbone.programs.clone(),
+        labels: backbone.labels.clone(),
         registered: Registered { registry: Arc::clone(&backbone.registry), node, id },
         outgoing,
         published,
@@ -60,6 +64,8 @@ pub async fn open(
 }
 
 struct Session {
+    programs: Programs,
+    labels: LabelDesk,
     registered: Registered,
     outgoing: Outgoing,
     published: watch::Receiver<Published>,
@@ -161,6 +167,10 @@ impl Session {
             FromNode::Nack(nack) => {
                 tracing::warn!(%node, revision = %nack.revision, reason = %nack.reason, "refused");
                 Ok(())
+            }
+            FromNode::Surroundings(found) => {
+                self.labels.take(node, &found.labels).await;
+                self.programs.given(node, found.given).await.map_err(|_| Ended::Shutdown)
             }
             FromNode::Hello(_) | FromNode::Ack(_) | FromNode::Status(_) => Ok(()),
         }

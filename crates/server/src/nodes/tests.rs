@@ -24,6 +24,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 
 use super::*;
+use crate::node_labels::LabelRules;
 use crate::pki::Pki;
 use crate::shutdown;
 
@@ -47,7 +48,8 @@ async fn mk_world() -> World {
     let store: Arc<dyn Store> = Arc::new(store);
     let (switch, shutdown) = shutdown::channel();
     let (backbone, parts) =
-        Backbone::new(&store, None, Arc::clone(&pki), shutdown).expect("a backbone");
+        Backbone::new(&store, None, Arc::clone(&pki), LabelRules::default(), shutdown)
+            .expect("a backbone");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut tasks = JoinSet::new();
