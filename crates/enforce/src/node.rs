@@ -14,6 +14,7 @@ pub mod given;
 mod ground;
 mod moves;
 mod nft;
+mod told;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bulkhead_types::Mac;
 use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId};
 use ipnet::IpNet;
 
@@ -21,8 +22,17 @@ use crate::ebpf::Bindings;
 use crate::limits::MapSizes;
 use crate::node::EnforceError;
 
-/// On which interface and address which programs judge.
-pub type Locals = BTreeMap<(u32, IpAddr), (ProgramId, ProgramId)>;
+/// What judges one address of a workload at one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    pub ingress: ProgramId,
+    pub egress: ProgramId,
+    /// The only link address that it may send by.
+    pub mac: Option<Mac>,
+}
+
+/// By interface and address.
+pub type Locals = BTreeMap<(u32, IpAddr), Local>;
 
 /// Small numbers for ids; a number is never used again.
 #[derive(Debug, Default)]
@@ -82,7 +92,15 @@ type Moved<K, V> = Vec<(K, Option<V>, Option<V>)>;
 struct Moves {
     classes: Moved<IpNet, ClassId>,
     entries: Moved<(ProgramId, ClassId), RowId>,
-    locals: Moved<(u32, IpAddr), (ProgramId, ProgramId)>,
+    locals: Moved<(u32, IpAddr), Local>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Ingress,
+    Egress,
+    Asks,
+    Mac,
 }
 
 /// Ids that got their number just now.
@@ -195,6 +213,33 @@ impl Banks {
         Ok(parts)
     }
 
+    /// What the maps of the bank in use must hold, by their names.
+    pub fn meant(&self) -> BTreeMap<String, BTreeMap<Vec<u8>, u32>> {
+        let bank = self.bank(self.active);
+        let Some(program) = &bank.program else { return BTreeMap::new() };
+        let nothing = Self::default();
+        let moves = nothing.moves(0, program, &bank.locals);
+        let mut meant: BTreeMap<String, BTreeMap<Vec<u8>, u32>> = BTreeMap::new();
+        let diff = Diff { maps: Vec::new(), is_whole: true };
+        for shape in chains::BANKED {
+            meant.insert(banked(shape.name, self.active), BTreeMap::new());
+        }
+        for (shape, _, come) in self.fill(diff, program, &moves).maps {
+            let elements = come.into_iter().filter_map(|e| e.value.map(|value| (e.key, value)));
+            meant.insert(banked(shape.name, self.active), elements.collect());
+        }
+        meant
+    }
+
+    fn fill(&self, mut diff: Diff, program: &NodeProgram, moves: &Moves) -> Diff {
+        let nothing = Bank::default();
+        self.diff_entries(moves, &Fresh::default(), &mut diff);
+        self.diff_classes(moves, &mut diff);
+        self.diff_nets(&nothing, program, moves, &mut diff);
+        self.diff_locals(moves, &mut diff);
+        diff
+    }
+
     fn class(&self, class: ClassId) -> u32 {
         if class == ClassId::OUTSIDE { OUTSIDE } else { self.classes.get(class.0) }
     }
@@ -210,27 +255,39 @@ impl Banks {
 
     fn diff_locals(&self, moves: &Moves, diff: &mut Diff) {
         diff.is_whole &= moves.locals.iter().all(|(_, old, new)| old.is_none() || new.is_none());
-        for (shape, is_ipv4, is_in) in [
-            (&chains::IN4, true, true),
-            (&chains::IN6, false, true),
-            (&chains::OUT4, true, false),
-            (&chains::OUT6, false, false),
-        ] {
-            let (mut gone, mut come) = (Vec::new(), Vec::new());
-            for ((ifindex, address), old, new) in &moves.locals {
-                if address.is_ipv4() != is_ipv4 {
-                    continue;
+        for is_ipv4 in [true, false] {
+            let of_family = |of4, of6| if is_ipv4 { of4 } else { of6 };
+            for (shape, what) in [
+                (of_family(&chains::IN4, &chains::IN6), What::Ingress),
+                (of_family(&chains::OUT4, &chains::OUT6), What::Egress),
+                (of_family(&chains::ASKS4, &chains::ASKS6), What::Asks),
+                (of_family(&chains::MAC4, &chains::MAC6), What::Mac),
+            ] {
+                let (mut gone, mut come) = (Vec::new(), Vec::new());
+                for (place, old, new) in &moves.locals {
+                    if place.1.is_ipv4() == is_ipv4 {
+                        gone.extend(old.and_then(|local| self.local(what, place, &local)));
+                        come.extend(new.and_then(|local| self.local(what, place, &local)));
+                    }
                 }
-                let element = |(ingress, egress): &(ProgramId, ProgramId)| {
-                    let program = if is_in { ingress } else { egress };
-                    let key = [&ifindex.to_ne_bytes()[..], &octets(*address)].concat();
-                    Element { key, value: Some(self.programs.get(program.0)) }
-                };
-                gone.extend(old.as_ref().map(element));
-                come.extend(new.as_ref().map(element));
+                diff.push(shape, gone, come);
             }
-            diff.push(shape, gone, come);
         }
+    }
+
+    fn local(&self, what: What, place: &(u32, IpAddr), local: &Local) -> Option<Element> {
+        let mut key = [&place.0.to_ne_bytes()[..], &octets(place.1)].concat();
+        let value = match what {
+            What::Ingress => self.programs.get(local.ingress.0),
+            What::Egress => self.programs.get(local.egress.0),
+            What::Asks => local.mac.map(|_| 1)?,
+            What::Mac => {
+                key.extend(local.mac?.octets());
+                key.extend([0; 2]);
+                1
+            }
+        };
+        Some(Element { key, value: Some(value) })
     }
 
     fn diff_classes(&self, moves: &Moves, diff: &mut Diff) {
@@ -296,9 +353,9 @@ impl Banks {
         locals: &Locals,
         sizes: &MapSizes,
     ) -> Result<(), EnforceError> {
-        for (ingress, egress) in locals.values() {
-            for id in [ingress, egress] {
-                if !program.entries.contains_key(&(*id, ClassId::OUTSIDE)) {
+        for local in locals.values() {
+            for id in [local.ingress, local.egress] {
+                if !program.entries.contains_key(&(id, ClassId::OUTSIDE)) {
                     return Err(dangling(program, format!("program {id}")));
                 }
             }
@@ -377,7 +434,9 @@ pub fn locals(program: &NodeProgram, bindings: &Bindings) -> Locals {
         let Some(endpoint) = program.endpoints.get(id) else { continue };
         for (address, place) in bound {
             if let Some(judges) = endpoint.addresses.get(address) {
-                locals.insert((place.ifindex, *address), (judges.ingress, judges.egress));
+                let local =
+                    Local { ingress: judges.ingress, egress: judges.egress, mac: place.mac };
+                locals.insert((place.ifindex, *address), local);
             }
         }
     }

@@ -53,7 +53,7 @@ const TOLD_BURST: u32 = 4_000;
 /// Headers, and what an ICMP error quotes.
 const TOLD_BYTES: u32 = 160;
 
-use Kind::{Interface, Ip4, Ip6, Mark};
+use Kind::{Interface, Ip4, Ip6, LinkAddress, Mark};
 
 const fn map(name: &'static str, key: &'static [Kind]) -> MapShape {
     MapShape { name, key, has_intervals: false }
@@ -63,6 +63,11 @@ pub const IN4: MapShape = map("in4", &[Interface, Ip4]);
 pub const IN6: MapShape = map("in6", &[Interface, Ip6]);
 pub const OUT4: MapShape = map("out4", &[Interface, Ip4]);
 pub const OUT6: MapShape = map("out6", &[Interface, Ip6]);
+/// Who may send only by a link address of its own, and by which.
+pub const ASKS4: MapShape = map("asks4", &[Interface, Ip4]);
+pub const ASKS6: MapShape = map("asks6", &[Interface, Ip6]);
+pub const MAC4: MapShape = map("mac4", &[Interface, Ip4, LinkAddress]);
+pub const MAC6: MapShape = map("mac6", &[Interface, Ip6, LinkAddress]);
 pub const CLASS4: MapShape = map("class4", &[Ip4]);
 pub const CLASS6: MapShape = map("class6", &[Ip6]);
 pub const NET4: MapShape = MapShape { name: "net4", key: &[Ip4], has_intervals: true };
@@ -76,11 +81,15 @@ pub const PORT: MapShape = map("port", &[Mark, Mark]);
 /// What the node is at: see `banks.rs`.
 pub const STATE: MapShape = map("state", &[Mark]);
 
+/// Workloads' interfaces, whatever they are called now.
+pub const KNOWN: MapShape = map("known", &[Interface]);
+
 /// Once in each bank.
-pub const BANKED: [&MapShape; 9] =
-    [&IN4, &IN6, &OUT4, &OUT6, &CLASS4, &CLASS6, &NET4, &NET6, &ENTRY];
+pub const BANKED: [&MapShape; 13] = [
+    &IN4, &IN6, &OUT4, &OUT6, &ASKS4, &ASKS6, &MAC4, &MAC6, &CLASS4, &CLASS6, &NET4, &NET6, &ENTRY,
+];
 /// Rows and shapes mean the same in both banks.
-pub const SHARED: [&MapShape; 3] = [&PART, &PORT, &STATE];
+pub const SHARED: [&MapShape; 4] = [&PART, &PORT, &STATE, &KNOWN];
 
 pub fn banked(name: &str, bank: u8) -> String {
     format!("{name}-{bank}")
@@ -212,10 +221,17 @@ pub fn make(change: &mut Change<'_>, prefixes: &[String], log_group: u16) {
     for bank in [0, 1] {
         make_bank(change, bank);
     }
-    for (chain, hook, _) in BASES {
-        change.make_base_chain(chain, hook, 0, None);
+    for chain in ["is-from", "is-to"] {
+        change.make_chain(chain);
     }
     choose_interfaces(change, prefixes);
+    for (chain, hook, sides) in BASES {
+        change.make_base_chain(chain, hook, 0, None);
+        for side in sides {
+            let first = if *side == Side::From { "is-from" } else { "is-to" };
+            change.add_rule(chain, Rule::new().end(End::Jump(first)));
+        }
+    }
 }
 
 fn make_deny(change: &mut Change<'_>, name: &str, log_group: u16) {
@@ -235,24 +251,27 @@ fn make_deny(change: &mut Change<'_>, name: &str, log_group: u16) {
     }
 }
 
-type Look = (Meta, &'static str);
-const CAME: Look = (Meta::IifName, "from");
-const GOES: Look = (Meta::OifName, "to");
-const BASES: [(&str, u32, &[Look]); 3] = [
-    ("forward", HOOK_FORWARD, &[CAME, GOES]),
-    ("input", HOOK_INPUT, &[CAME]),
-    ("output", HOOK_OUTPUT, &[GOES]),
+/// Hook and the side of it that may be a workload's.
+const BASES: [(&str, u32, &[Side]); 3] = [
+    ("forward", HOOK_FORWARD, &[Side::From, Side::To]),
+    ("input", HOOK_INPUT, &[Side::From]),
+    ("output", HOOK_OUTPUT, &[Side::To]),
 ];
 
-/// Judges the packets of every interface whose name begins so. What has no endpoint passes nothing.
+/// Judges the packets of every interface whose name begins so, and of those that are known. What has
+/// no endpoint passes nothing.
 pub fn choose_interfaces(change: &mut Change<'_>, prefixes: &[String]) {
-    for (chain, _, looks) in BASES {
+    for side in [Side::From, Side::To] {
+        let (chain, judge, index, name) = match side {
+            Side::From => ("is-from", "from", Meta::Iif, Meta::IifName),
+            Side::To => ("is-to", "to", Meta::Oif, Meta::OifName),
+        };
         change.clear_chain(chain);
-        for (name, side) in looks {
-            for prefix in prefixes {
-                let rule = Rule::new().meta(*name, r(0)).equals(r(0), prefix.as_bytes());
-                change.add_rule(chain, rule.end(End::Jump(side)));
-            }
+        let known = Rule::new().meta(index, r(0)).look_up(KNOWN.name, r(0), r(1));
+        change.add_rule(chain, known.end(End::Goto(judge)));
+        for prefix in prefixes {
+            let rule = Rule::new().meta(name, r(0)).equals(r(0), prefix.as_bytes());
+            change.add_rule(chain, rule.end(End::Goto(judge)));
         }
     }
 }
@@ -265,6 +284,9 @@ pub fn choose_bank(change: &mut Change<'_>, bank: u8) {
         for family in Family::BOTH {
             let rule = of_family(family);
             let goes = format!("{chain}{}-{bank}", family.digit());
+            if side == Side::From {
+                own_frames(change, family, bank, &goes);
+            }
             let known = local(rule, family, side, side == Side::From, bank, r(5));
             change.add_rule(chain, known.end(End::Goto(&goes)));
         }
@@ -274,6 +296,20 @@ pub fn choose_bank(change: &mut Change<'_>, bank: u8) {
         let stranger = if side == Side::From { STRANGER_FROM } else { STRANGER_TO };
         change.add_rule(chain, Rule::new().end(End::Goto(&format!("deny-{stranger}"))));
     }
+}
+
+/// Who has a link address of its own sends by no other.
+fn own_frames(change: &mut Change<'_>, family: Family, bank: u8, goes: &str) {
+    let (asks, macs, mac) = match family {
+        Family::V4 => (&ASKS4, &MAC4, r(2)),
+        Family::V6 => (&ASKS6, &MAC6, r(5)),
+    };
+    let sender = || family.source(of_family(family).meta(Meta::Iif, r(0)), r(1));
+    let own = sender().payload(Header::Link, 6, 6, mac);
+    let own = own.look_up(&banked(macs.name, bank), r(0), r(8));
+    change.add_rule("from", own.end(End::Goto(goes)));
+    let other = sender().look_up(&banked(asks.name, bank), r(0), r(8));
+    change.add_rule("from", other.end(End::Goto(&format!("deny-{STRANGER_FROM}"))));
 }
 
 fn of_family(family: Family) -> Rule {

@@ -53,6 +53,7 @@ pub enum Way {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
+    Link = 0,
     Network = 1,
     Transport = 2,
 }

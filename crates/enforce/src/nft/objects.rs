@@ -41,6 +41,7 @@ pub enum Kind {
     Ip6,
     Mark,
     Interface,
+    LinkAddress,
 }
 
 impl Kind {
@@ -51,6 +52,7 @@ impl Kind {
             Self::Ip6 => (8, 16),
             Self::Mark => (19, 4),
             Self::Interface => (20, 4),
+            Self::LinkAddress => (9, 6),
         }
     }
 }

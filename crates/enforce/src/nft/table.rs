@@ -9,9 +9,13 @@ use bulkhead_types::Revision;
 use bulkhead_wire::NodeProgram;
 
 use super::banks::{Banks, Locals};
-use super::chains::{self, STATE, banked, choose_bank};
+use super::chains::{self, KNOWN, STATE, banked, choose_bank};
+use super::expr::{End, Rule};
 use super::message::{Attributes, TABLES, attribute, attributes, text};
-use super::objects::{Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, GET_TABLE, INET};
+use super::objects::{
+    Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, GET_RULE, GET_TABLE, INET, NETDEV,
+    NEW_GENERATION,
+};
 use super::socket::Socket;
 use crate::limits::MapSizes;
 use crate::node::EnforceError;
@@ -24,6 +28,10 @@ const STATE_LAYOUT: u32 = 2;
 const LAYOUT: u32 = 1;
 const STATE_BANK: u32 = 3;
 
+/// Of the family of devices.
+const HOOK_INGRESS: u32 = 0;
+const HOOK_EGRESS: u32 = 1;
+
 /// Of nftables: every change of any table.
 const GROUP_TABLES: u32 = 7;
 
@@ -33,6 +41,12 @@ pub struct Table {
     /// Tells of changes by anybody.
     alarm: Socket,
     banks: Banks,
+    /// Workloads' interfaces.
+    known: BTreeSet<u32>,
+    /// Of these, ports of bridges with their names.
+    bridged: BTreeMap<u32, String>,
+    /// Rules of the table as it was made.
+    n_rules: Option<usize>,
     /// Interface and address of what an earlier process opened.
     found: BTreeSet<(u32, IpAddr)>,
     /// The kernel's table is not what `banks` say, or was made by an earlier process.
@@ -67,6 +81,9 @@ impl Table {
             socket: Socket::open()?,
             alarm: Socket::open()?,
             banks: Banks::default(),
+            known: BTreeSet::new(),
+            bridged: BTreeMap::new(),
+            n_rules: None,
             found: BTreeSet::new(),
             is_foreign: true,
             revision: Revision(0),
@@ -127,6 +144,9 @@ impl Table {
                 self.found.extend(v4.or(v6).map(|address| (u32::from_ne_bytes(*ifindex), address)));
             }
         }
+        for key in self.read(KNOWN.name)?.keys() {
+            self.known.extend(key.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
+        }
         let name = self.name.clone();
         let mut change = Change::new(&name, INET);
         chains::choose_interfaces(&mut change, &self.prefixes);
@@ -148,13 +168,107 @@ impl Table {
         self.revision
     }
 
-    pub fn alarm(&mut self) -> &mut Socket {
-        &mut self.alarm
+    pub fn known(&self) -> &BTreeSet<u32> {
+        &self.known
     }
 
-    /// Of the tables' own changes, by which the alarm tells them from others'.
-    pub fn port(&self) -> u32 {
-        self.socket.port()
+    /// Interface and address of what an earlier process opened, until there is a program.
+    pub fn found(&self) -> &BTreeSet<(u32, IpAddr)> {
+        &self.found
+    }
+
+    /// Closes these interfaces, whatever their name is, and knows them from now on.
+    pub fn know(&mut self, known: BTreeSet<u32>) -> Result<(), EnforceError> {
+        if known == self.known {
+            return Ok(());
+        }
+        let name = self.name.clone();
+        let mut change = Change::new(&name, INET);
+        let gone: BTreeSet<u32> = self.known.difference(&known).copied().collect();
+        let come: BTreeSet<u32> = known.difference(&self.known).copied().collect();
+        change.remove_elements(KNOWN.name, &known_elements(&gone));
+        change.add_elements(KNOWN.name, &known_elements(&come));
+        self.socket.commit("close interfaces", &change.batch)?;
+        self.known = known;
+        Ok(())
+    }
+
+    /// What goes over a bridge is out of sight, so nothing may.
+    pub fn bar(&mut self, bridged: BTreeMap<u32, String>) -> Result<(), EnforceError> {
+        if bridged == self.bridged {
+            return Ok(());
+        }
+        self.bar_again(&bridged)?;
+        self.bridged = bridged;
+        Ok(())
+    }
+
+    /// Names of the interfaces that pass nothing because they are ports of bridges.
+    pub fn barred(&self) -> impl Iterator<Item = &String> {
+        self.bridged.values()
+    }
+
+    fn bar_again(&mut self, bridged: &BTreeMap<u32, String>) -> Result<(), EnforceError> {
+        let name = self.name.clone();
+        let mut change = Change::new(&name, NETDEV);
+        change.make_table();
+        change.delete_table();
+        if !bridged.is_empty() {
+            change.make_table();
+        }
+        for (ifindex, device) in bridged {
+            for (side, hook) in [("in", HOOK_INGRESS), ("out", HOOK_EGRESS)] {
+                let chain = format!("{side}-{ifindex}");
+                change.make_base_chain(&chain, hook, 0, Some(device));
+                change.add_rule(&chain, Rule::new().end(End::Drop));
+            }
+        }
+        self.socket.commit("close ports of bridges", &change.batch)
+    }
+
+    /// Whether somebody else has changed the table since the last call.
+    pub fn is_changed(&mut self) -> Result<bool, EnforceError> {
+        let (own, name) = (self.socket.port(), self.name.clone());
+        let mut is_changed = false;
+        let is_complete = self.alarm.take(|message| {
+            is_changed |= message.kind >> 8 == TABLES
+                && message.port != own
+                && message.kind & 0xff != NEW_GENERATION
+                && message.find(1).map(text) == Some(&name);
+        });
+        if is_changed || is_complete {
+            return Ok(is_changed);
+        }
+        // A large change of our own fills the socket; something else may have got lost with it.
+        let n_rules = self.count_rules()?;
+        if *self.n_rules.get_or_insert(n_rules) != n_rules || n_rules == 0 {
+            return Ok(true);
+        }
+        for (map, meant) in self.banks.meant() {
+            if self.read(&map)? != meant {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn count_rules(&mut self) -> Result<usize, EnforceError> {
+        let mut n_rules = 0;
+        let asked = Attributes::new().text(1, &self.name);
+        self.socket.dump("list the rules", (TABLES << 8 | GET_RULE, INET), &asked, |_| {
+            n_rules += 1;
+        })?;
+        Ok(n_rules)
+    }
+
+    /// Puts everything back as it is meant to be.
+    pub fn restore(
+        &mut self,
+        program: Option<(&Arc<NodeProgram>, Locals)>,
+    ) -> Result<(), EnforceError> {
+        self.rebuild(program)?;
+        let bridged = self.bridged.clone();
+        self.bar_again(&bridged)
     }
 
     /// Judges by the program from the next packet on.
@@ -171,9 +285,12 @@ impl Table {
         let mut change = Change::new(&name, INET);
         // From here on the banks may say more than the kernel has.
         self.is_foreign = true;
-        self.banks.plan(&mut change, program, locals)?;
+        self.banks.plan(&mut change, program, locals.clone())?;
         write_state(&mut change, program.revision, self.banks.active, true);
-        self.socket.commit("change the table", &change.batch)?;
+        if let Err(error) = self.socket.commit("change the table", &change.batch) {
+            tracing::warn!(%error, "the table is not as it was left; making it anew");
+            return self.rebuild(Some((program, locals)));
+        }
         self.is_foreign = false;
         self.revision = program.revision;
         Ok(())
@@ -190,6 +307,7 @@ impl Table {
         change.delete_table();
         change.make_table();
         chains::make(&mut change, &self.prefixes, self.log_group);
+        change.add_elements(KNOWN.name, &known_elements(&self.known));
         let mut banks = Banks::default();
         let mut revision = Revision(0);
         if let Some((program, locals)) = program {
@@ -200,6 +318,7 @@ impl Table {
         write_state(&mut change, revision, banks.active, false);
         self.socket.commit("replace the table", &change.batch)?;
         self.banks = banks;
+        self.n_rules = None;
         self.found.clear();
         self.is_foreign = false;
         self.revision = revision;
@@ -224,11 +343,20 @@ impl Table {
     }
 
     pub fn remove(name: &str) -> Result<(), EnforceError> {
-        let mut change = Change::new(name, INET);
-        change.make_table();
-        change.delete_table();
-        Socket::open()?.commit("remove the table", &change.batch)
+        let mut socket = Socket::open()?;
+        for family in [INET, NETDEV] {
+            let mut change = Change::new(name, family);
+            change.make_table();
+            change.delete_table();
+            socket.commit("remove the table", &change.batch)?;
+        }
+        Ok(())
     }
+}
+
+fn known_elements(known: &BTreeSet<u32>) -> Vec<Element> {
+    let key = |ifindex: &u32| ifindex.to_ne_bytes().to_vec();
+    known.iter().map(|ifindex| Element { key: key(ifindex), value: Some(1) }).collect()
 }
 
 fn write_state(change: &mut Change<'_>, revision: Revision, bank: u8, replaces: bool) {

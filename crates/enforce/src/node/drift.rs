@@ -5,21 +5,19 @@
 //! table takes, which moves with every element; what moved without our doing is compared element by
 //! element. In turns every table is compared like that without a cause, to find changed values.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::kernel::linux::{LinkDrift, Linux};
 use crate::kernel::{Kernel, KernelOp};
 use crate::node::EnforceError;
+use crate::node::told::ToldLately;
 use crate::realized::{SlotKind, Tables};
 
 /// A removed object is found after this long at most.
 pub const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// One whole comparison in so many looks.
 const LOOKS_PER_TURN: u32 = 25;
-/// What was found is told for this long.
-const TOLD_FOR: Duration = Duration::from_secs(30);
-const TOLD_MAX: usize = 16;
 
 /// A part of the tables that is compared at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +40,7 @@ pub struct Watch {
     /// Bytes of each counted part after our last write.
     known: BTreeMap<Part, u64>,
     n_looks: u32,
-    told: VecDeque<(Instant, String)>,
+    told: ToldLately,
 }
 
 impl Watch {
@@ -112,19 +110,12 @@ impl Watch {
     }
 
     fn tell(&mut self, sentence: String) {
-        tracing::warn!("drift: {sentence}");
-        while self.told.len() >= TOLD_MAX {
-            self.told.pop_front();
-        }
-        self.told.push_back((Instant::now(), sentence));
+        self.told.tell(sentence);
     }
 
     /// What was found lately.
     pub fn told(&mut self) -> Vec<String> {
-        while self.told.front().is_some_and(|(at, _)| at.elapsed() > TOLD_FOR) {
-            self.told.pop_front();
-        }
-        self.told.iter().map(|(_, sentence)| sentence.clone()).collect()
+        self.told.told()
     }
 }
 

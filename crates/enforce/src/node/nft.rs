@@ -1,6 +1,6 @@
 //! The nftables back end as the worker sees it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use crate::nft::records::Records;
 use crate::nft::socket::Socket;
 use crate::nft::table::{Table, table_name};
 use crate::node::backend::{Backend, Sink};
+use crate::node::bind::Held;
+use crate::node::told::ToldLately;
 use crate::node::{EnforceError, NodeOptions};
 
 /// Of the kernel's log: the group that denied packets are told to.
@@ -35,6 +37,9 @@ pub struct Nft {
     /// Listing all flows takes time that grows with them: a small part of all time is spent so.
     next_list: Instant,
     program: Option<(Arc<NodeProgram>, Bindings)>,
+    /// Another back end judges until there is a program here.
+    is_judging: bool,
+    told: ToldLately,
 }
 
 /// Connection tracking counts and keeps times only where it is told to.
@@ -48,6 +53,7 @@ impl Nft {
     pub fn open(options: &NodeOptions) -> Result<Self, EnforceError> {
         let mut nft = Self::beside(options)?;
         nft.table.close()?;
+        nft.is_judging = true;
         Ok(nft)
     }
 
@@ -73,6 +79,8 @@ impl Nft {
             records: Records::new(&options.node_name, options.update_ms),
             next_list: Instant::now(),
             program: None,
+            is_judging: false,
+            told: ToldLately::default(),
         };
         nft.listen();
         Ok(nft)
@@ -100,9 +108,50 @@ impl Backend for Nft {
         self.table.revision()
     }
 
-    /// The rules close interfaces by the prefix of their name, from their first packet on.
     fn follow(&mut self, topology: &Topology) -> Result<BTreeSet<u32>, EnforceError> {
-        Ok(topology.interfaces.keys().copied().collect())
+        let is_bridged =
+            |ifindex: &u32| topology.links.get(ifindex).is_some_and(|link| link.master.is_some());
+        let (bridged, routed): (BTreeMap<u32, String>, BTreeMap<u32, String>) =
+            topology.interfaces.clone().into_iter().partition(|(ifindex, _)| is_bridged(ifindex));
+        if self.is_judging {
+            self.table.know(topology.interfaces.keys().copied().collect())?;
+            self.table.bar(bridged)?;
+        }
+        Ok(routed.into_keys().collect())
+    }
+
+    fn held(&self, program: &NodeProgram) -> Held {
+        let mut held = Held::new();
+        for (id, endpoint) in program.endpoints.iter() {
+            for (ifindex, address) in self.table.found() {
+                if endpoint.addresses.contains_key(address) {
+                    held.insert(*ifindex, id.clone());
+                }
+            }
+        }
+        held
+    }
+
+    fn inherited_interfaces(&self) -> BTreeSet<u32> {
+        self.table.known().clone()
+    }
+
+    fn mend(&mut self, topology: &Topology) -> Result<Vec<String>, EnforceError> {
+        if self.is_judging && self.table.is_changed()? {
+            let program = self.program.as_ref();
+            let program = program.map(|(program, at)| (program, locals(program, at)));
+            self.table.restore(program)?;
+            self.told.tell("the table of nftables was changed; made anew".to_owned());
+        }
+        self.follow(topology)?;
+        let mut told = self.told.told();
+        for name in self.table.barred() {
+            told.push(format!(
+                "interface `{name}` is a port of a bridge, which nftables cannot judge: it passes \
+                 nothing"
+            ));
+        }
+        Ok(told)
     }
 
     fn realize(
@@ -117,6 +166,7 @@ impl Backend for Nft {
             conntrack::forget(&mut self.tracking, &newcomers)?;
         }
         self.table.enforce(program, locals)?;
+        self.is_judging = true;
         self.records.learn(program, bindings);
         self.program = Some((Arc::clone(program), bindings.clone()));
         Ok(())

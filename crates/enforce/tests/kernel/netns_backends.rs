@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use bulkhead_enforce::{BackendChoice, BackendKind, Node};
+use bulkhead_enforce::{BackendChoice, BackendKind, Node, NodeHandle};
 use bulkhead_wire::ClassId;
 
 use crate::netns_node::{connect, enforce, listen, mk_program, talk};
@@ -155,4 +155,104 @@ fn nft_can_list_what_is_enforced() {
         has("judge4-from-opener-0-x");
         has("10.1.2.0");
     }
+}
+
+/// A node on nftables with two pods, of which port 80 is open.
+fn mk_nft_world() -> (World, NodeHandle) {
+    let world = World::new(2);
+    let mut options = world.options();
+    options.backend = BackendChoice::Nftables;
+    let (handle, records) = Node::start(options).unwrap();
+    std::mem::forget(records);
+    enforce(&handle, mk_program(&world, 1, |maker| (maker.allow_ports(&[80]), maker.allow())));
+    (world, handle)
+}
+
+/// Whether a datagram from one pod to the other arrives.
+fn arrives(world: &World, port: u16) -> bool {
+    let target = world.pods[1].v4_port(port);
+    let receiver = inside(&world.pods[1].netns, || UdpSocket::bind(target).unwrap());
+    receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let sender = inside(&world.pods[0].netns, || UdpSocket::bind("0.0.0.0:0").unwrap());
+    sender.send_to(b"q", target).unwrap();
+    receiver.recv_from(&mut [0; 8]).is_ok()
+}
+
+#[test]
+fn what_somebody_changes_in_the_table_is_put_back_and_told() {
+    let (world, handle) = mk_nft_world();
+    let table = format!("bulkhead-{}", world.pin_dir().file_name().unwrap().to_string_lossy());
+    for change in [
+        format!("delete table inet {table}"),
+        format!("insert rule inet {table} forward accept"),
+        format!("flush chain inet {table} from"),
+        format!("flush map inet {table} out4-0 ; flush map inet {table} out4-1"),
+        "flush ruleset".to_owned(),
+    ] {
+        let script = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(script.path(), change.replace(" ; ", "\n") + "\n").unwrap();
+        let told = handle.report().borrow().drift.len();
+        let path = script.path().display();
+        sh(&format!("nsenter --net={} nft -f {path}", world.netns().display()));
+        wait_for(&format!("what undoes `{change}`"), || {
+            (handle.report().borrow().drift.len() > told).then_some(())
+        });
+        assert!(!arrives(&world, 81), "a denied packet passes after `{change}`");
+        assert!(arrives(&world, 80), "an allowed packet is dropped after `{change}`");
+    }
+}
+
+#[test]
+fn who_has_a_link_address_sends_by_no_other_on_nftables() {
+    let (world, handle) = mk_nft_world();
+    let mut program = mk_program(&world, 2, |maker| (maker.allow_ports(&[80]), maker.allow()));
+    let netns = &world.pods[0].netns;
+    sh(&format!("ip -n {netns} link set eth0 address 02:00:00:00:00:01"));
+    for endpoint in Arc::make_mut(&mut program.endpoints).values_mut() {
+        if endpoint.id.name == "pod0" {
+            Arc::make_mut(endpoint).mac = Some([2, 0, 0, 0, 0, 1].try_into().unwrap());
+        }
+    }
+    enforce(&handle, program);
+    assert!(arrives(&world, 80));
+    sh(&format!("ip -n {netns} link set eth0 address 02:00:00:00:00:02"));
+    sh(&format!("ip -n {} neigh flush all", world.node()));
+    assert!(!arrives(&world, 80), "a frame in another's name passes");
+    sh(&format!("ip -n {netns} link set eth0 address 02:00:00:00:00:01"));
+    sh(&format!("ip -n {} neigh flush all", world.node()));
+    assert!(arrives(&world, 80));
+}
+
+#[test]
+fn a_port_of_a_bridge_is_closed_and_named_on_nftables() {
+    let (world, handle) = mk_nft_world();
+    let node = world.node();
+    sh(&format!(
+        "set -e; ip -n {node} link add br0 type bridge; ip -n {node} link set br0 up
+         for n in 0 1; do
+           ip -n {node} link add bhlb$n type veth peer name eth9 netns {}
+           ip -n {node} link set bhlb$n master br0 up
+           ip -n {} link set eth9 name eth9b$n netns {}
+         done",
+        world.pods[0].netns, world.pods[0].netns, world.pods[0].netns
+    ));
+    wait_for("the ports to be named", || {
+        let report = handle.report().borrow().clone();
+        let named = |name: &str| report.drift.iter().any(|said| said.contains(name));
+        (named("`bhlb0`") && named("`bhlb1`")).then_some(())
+    });
+    let netns = &world.pods[0].netns;
+    sh(&format!(
+        "set -e; ip -n {netns} addr add 10.99.0.1/24 dev eth9b0; ip -n {netns} link set eth9b0 up
+         ip netns add {node}-x; ip -n {netns} link set eth9b1 netns {node}-x
+         ip -n {node}-x addr add 10.99.0.2/24 dev eth9b1; ip -n {node}-x link set eth9b1 up"
+    ));
+    let receiver = inside(&format!("{node}-x"), || UdpSocket::bind("10.99.0.2:80").unwrap());
+    receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let sender = inside(netns, || UdpSocket::bind("10.99.0.1:0").unwrap());
+    sender.send_to(b"q", "10.99.0.2:80").unwrap();
+    let got = receiver.recv_from(&mut [0; 8]);
+    sh(&format!("ip netns del {node}-x"));
+    got.expect_err("a packet crosses the bridge unjudged");
+    assert!(arrives(&world, 80));
 }
