@@ -10,6 +10,7 @@ mod machine;
 mod run;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 
@@ -48,6 +49,14 @@ enum Task {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Faults one after another under traffic; prints one JSON object.
+    Soak {
+        #[arg(long, default_value_t = 10)]
+        minutes: u64,
+        /// Other seeds, other moments and kinds.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Try to break one door through which strangers' text comes in.
     Fuzz {
         /// selector, lower, yaml or wire.
@@ -75,6 +84,7 @@ fn main() -> anyhow::Result<()> {
         Task::Crds => crds::run(),
         Task::Run { seconds, release } => run::run(seconds, release),
         Task::Bench { bench } => bench::run(bench),
+        Task::Soak { minutes, seed } => soak::run(minutes, seed),
         Task::Fuzz { target, seconds, seed } => fuzz::run(&target, seconds, seed),
         Task::FuzzAgree { cases } => fuzz_agree::run(cases),
     }

@@ -19,6 +19,7 @@ const NEEDS: &[(&str, Need, &str)] = &[
     ("namespaces and links of the lab", Need::Program("ip"), "iproute2"),
     ("a stock Kubernetes client", Need::Program("kubectl"), "kubernetes-client"),
     ("a hand that removes kernel objects in tests", Need::Program("bpftool"), "bpftool"),
+    ("wall clocks that jump in tests", Need::Program("faketime"), "faketime"),
     ("packet filter rules for comparison", Need::Program("nft"), "nftables"),
 ];
 

@@ -35,6 +35,7 @@ pub fn run() -> anyhow::Result<()> {
         ])),
     );
     tally.cargo_test()?;
+    tally.check("a minute of faults", crate::soak::short());
     say(&format!("{} passed, {} failed", tally.passed, tally.failed));
     std::process::exit(i32::from(tally.failed > 0));
 }

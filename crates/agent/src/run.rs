@@ -74,7 +74,8 @@ pub async fn hold(
     let (desired, wanted) = watch::channel(start.clone());
     let (realize, realized) = watch::channel(Realized::default());
     let (enforce, enforced) = watch::channel(None);
-    let saving = tokio::spawn(saved::save_latest(config.state_dir.clone(), enforced));
+    let (save, unsaved) = watch::channel(None);
+    let saving = tokio::spawn(saved::save_latest(config.state_dir.clone(), enforced, save));
     let keeping = tokio::spawn(keep(enforcer, wanted, realize, enforce));
 
     let talking = async {
@@ -94,6 +95,7 @@ pub async fn hold(
             realized,
             report,
             surroundings,
+            unsaved,
             flows: Arc::clone(&flows),
             shipper: Shipper::new(random()),
         };

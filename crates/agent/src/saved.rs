@@ -18,6 +18,8 @@ const FILE: &str = "program";
 const MAGIC: &str = "bulkhead-program 1";
 /// Programs that follow one another faster are saved but for the last.
 const SAVE_EVERY: Duration = Duration::from_millis(250);
+/// After a failure.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SavedError {
@@ -66,11 +68,24 @@ pub fn save(state_dir: &Path, program: &NodeProgram) -> Result<(), SavedError> {
         .map_err(|source| SavedError::File { path, source })
 }
 
-/// Saves each latest program; the last one also when the sender is gone.
-pub async fn save_latest(state_dir: PathBuf, mut enforced: watch::Receiver<Program>) {
-    while enforced.changed().await.is_ok() {
+/// Why the latest program is not on disk; `None` when it is.
+pub type Unsaved = Option<String>;
+
+/// Saves each latest program; the last one also when the sender is gone. What cannot be saved is tried
+/// again, and told.
+pub async fn save_latest(
+    state_dir: PathBuf,
+    mut enforced: watch::Receiver<Program>,
+    unsaved: watch::Sender<Unsaved>,
+) {
+    loop {
+        let failed = unsaved.borrow().is_some();
+        tokio::select! {
+            changed = enforced.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(TRY_AGAIN), if failed => {}
+        }
         let latest = enforced.borrow_and_update().clone();
-        write(&state_dir, latest).await;
+        unsaved.send_replace(write(&state_dir, latest).await);
         // A program that comes meanwhile is seen by the next `changed`, even from a sender that is gone.
         let mut closing = enforced.clone();
         tokio::select! {
@@ -80,13 +95,13 @@ pub async fn save_latest(state_dir: PathBuf, mut enforced: watch::Receiver<Progr
     }
 }
 
-async fn write(state_dir: &Path, program: Program) {
-    let Some(program): Option<Arc<NodeProgram>> = program else { return };
+async fn write(state_dir: &Path, program: Program) -> Unsaved {
+    let program: Arc<NodeProgram> = program?;
     let folder = state_dir.to_owned();
     let saved = tokio::task::spawn_blocking(move || save(&folder, &program)).await;
-    if let Ok(Err(error)) = saved {
-        tracing::error!(%error, "the program cannot be saved: a restart will need the server");
-    }
+    let error = saved.ok()?.err()?;
+    tracing::error!(%error, "the program cannot be saved: a restart will need the server");
+    Some(format!("the program cannot be saved, a restart will need the server: {error}"))
 }
 
 fn hex_digest(bytes: &[u8]) -> String {

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::flows::{FlowQueue, Shipper};
 use crate::keeper::{Program, Realized};
 use crate::rpc::{self, Programs, RpcError};
+use crate::saved::Unsaved;
 
 /// Also tells the server that the node lives.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
@@ -36,6 +37,7 @@ pub struct Session {
     pub realized: watch::Receiver<Realized>,
     pub report: watch::Receiver<EnforceReport>,
     pub surroundings: watch::Receiver<Surroundings>,
+    pub unsaved: watch::Receiver<Unsaved>,
     pub flows: Arc<FlowQueue>,
     pub shipper: Shipper,
 }
@@ -142,8 +144,9 @@ impl Session {
         *heard = true;
         tracing::info!(server = %self.server, holds = %self.held.program.revision, "in session");
 
-        let Self { held, desired, realized, report, surroundings, flows, shipper, .. } = self;
-        let talk = Talk { held, desired, realized, report, surroundings, flows, words };
+        let Self { held, desired, realized, report, surroundings, unsaved, flows, shipper, .. } =
+            self;
+        let talk = Talk { held, desired, realized, report, surroundings, unsaved, flows, words };
         tokio::select! {
             ended = talk.run(welcome, &mut programs, said) => ended,
             error = shipper.ship(&server, flows) => Err(error.into()),
@@ -170,6 +173,7 @@ struct Talk<'a> {
     realized: &'a mut watch::Receiver<Realized>,
     report: &'a mut watch::Receiver<EnforceReport>,
     surroundings: &'a mut watch::Receiver<Surroundings>,
+    unsaved: &'a watch::Receiver<Unsaved>,
     flows: &'a FlowQueue,
     words: mpsc::Sender<FromNode>,
 }
@@ -261,6 +265,7 @@ impl Talk<'_> {
             .map(|name| format!("interface `{name}` passes nothing: no endpoint is matched to it"))
             .collect();
         drift.extend(report.drift.iter().chain(&report.doubts).chain(&report.unheeded).cloned());
+        drift.extend(self.unsaved.borrow().clone());
         if let Some((revision, reason)) = &realized.refused {
             drift.push(format!("program {revision} is refused: {reason}"));
         }

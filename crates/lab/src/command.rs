@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod run;
+mod soak;
 
 use std::future::Future;
 use std::io::Write;
@@ -38,6 +39,17 @@ enum Command {
         /// The folder with the shop's manifests.
         #[arg(long, default_value = "examples/shop")]
         manifests: PathBuf,
+    },
+    /// Faults one after another under traffic; the last line is one JSON object.
+    Soak {
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Other seeds, other moments and kinds.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Only these kinds of fault; may be repeated.
+        #[arg(long = "fault", value_enum)]
+        faults: Vec<crate::soak::Fault>,
     },
     /// Measures the time from an answered API write to the first packet judged by it.
     BenchLatency {
@@ -90,6 +102,9 @@ fn begin(command: Command) -> Result<ExitCode> {
         match command {
             Command::Run(arguments) => until_signal(run::run(arguments)).await,
             Command::Demo { seconds, manifests } => demo::demo(seconds, &manifests).await,
+            Command::Soak { seconds, seed, faults } => {
+                until_signal(soak::soak(seconds, seed, faults)).await
+            }
             Command::BenchLatency { changes } => until_signal(bench::latency(changes)).await,
         }
     })

@@ -86,6 +86,11 @@ impl Server {
         self.process.stop(Signal::SIGKILL).await
     }
 
+    /// Where it keeps its objects and keys.
+    pub fn data(&self) -> &std::path::Path {
+        &self.data
+    }
+
     /// Starts again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
         std::fs::remove_file(self.data.join("ready.json")).ok();
@@ -140,6 +145,9 @@ pub struct Agent {
     name: String,
     node: String,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
+    state: PathBuf,
+    pins: PathBuf,
 }
 
 impl Agent {
@@ -154,13 +162,14 @@ impl Agent {
         let token = join_token(client, node).await?;
         let folder = |kind: &str| claim.data_folder().join(format!("{kind}-{}", netns.name));
         let pins = claim.pin_folder().join(&netns.name);
+        let state = folder("agent");
         let token_file = folder("token");
         std::fs::write(&token_file, token)?;
         let args = [
             ("--node", node.to_owned()),
             ("--server", server.addresses().1.to_owned()),
             ("--token-file", token_file.to_string_lossy().into_owned()),
-            ("--state-dir", folder("agent").to_string_lossy().into_owned()),
+            ("--state-dir", state.to_string_lossy().into_owned()),
             ("--netns", netns.path().to_string_lossy().into_owned()),
             ("--interface-prefix", "bhl".to_owned()),
             ("--pin-dir", pins.to_string_lossy().into_owned()),
@@ -170,8 +179,9 @@ impl Agent {
             args.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
         let name = format!("agent-{node}");
         let process = Process::start(claim, &name, &programs.agent, &args)?;
-        let (claim, program) = (Arc::clone(claim), programs.agent.clone());
-        Ok(Self { process, claim, program, name, node: node.to_owned(), args })
+        let (claim, program, node) = (Arc::clone(claim), programs.agent.clone(), node.to_owned());
+        let environment = Vec::new();
+        Ok(Self { process, claim, program, name, node, args, environment, state, pins })
     }
 
     pub fn node(&self) -> &str {
@@ -186,9 +196,43 @@ impl Agent {
         self.process.stop(Signal::SIGKILL).await
     }
 
+    /// Where it keeps its identity and its program.
+    pub fn state(&self) -> &std::path::Path {
+        &self.state
+    }
+
+    /// Where its kernel objects are pinned.
+    pub fn pins(&self) -> &std::path::Path {
+        &self.pins
+    }
+
+    /// A variable that it has from its next start on.
+    pub fn set_variable(&mut self, name: &str, value: String) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value));
+    }
+
+    /// A flag that it has from its next start on.
+    pub fn set_flag(&mut self, flag: &str, value: String) {
+        if let Some(at) = self.args.iter().position(|known| known == flag) {
+            self.args.drain(at..at + 2);
+        }
+        self.args.extend([flag.to_owned(), value]);
+    }
+
     /// Starts again on the same state, without a new token's help.
     pub fn restart(&mut self) -> Result<()> {
-        self.process = Process::start(&self.claim, &self.name, &self.program, &self.args)?;
+        self.restart_within(&[])
+    }
+
+    /// The same inside another program, which is given the agent's command line.
+    pub fn restart_within(&mut self, wrapper: &[String]) -> Result<()> {
+        let own = self.program.to_string_lossy().into_owned();
+        let mut line = wrapper.iter().cloned().chain([own]).chain(self.args.iter().cloned());
+        let program = PathBuf::from(line.next().unwrap_or_default());
+        let args: Vec<String> = line.collect();
+        let (claim, environment) = (&self.claim, &self.environment);
+        self.process = Process::start_in(claim, &self.name, &program, &args, environment)?;
         Ok(())
     }
 }

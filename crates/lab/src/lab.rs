@@ -204,6 +204,13 @@ impl Lab {
         }
     }
 
+    /// After the server's state was set back: what was written meanwhile never was.
+    pub async fn forget_written(&self) -> Result<()> {
+        let version = control::newest_version(&self.client).await?;
+        self.written.store(version, Ordering::SeqCst);
+        Ok(())
+    }
+
     /// How far enforcement is now.
     pub async fn enforcement(&self) -> Result<Enforcement> {
         let client = self.follower.as_ref().map_or(&self.client, |(_, client)| client);

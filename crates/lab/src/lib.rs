@@ -25,6 +25,7 @@ pub mod probe;
 pub mod prober;
 pub mod process;
 pub mod shop;
+pub mod soak;
 pub mod world;
 
 pub use lab::Lab;

@@ -8,6 +8,7 @@ mod ip;
 pub mod layout;
 mod listen;
 mod raw;
+mod rewire;
 mod sctp;
 
 use std::collections::{BTreeMap, BTreeSet};

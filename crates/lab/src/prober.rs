@@ -33,6 +33,7 @@ struct Record {
     n_arrived: AtomicU64,
     stop: AtomicBool,
     began: Instant,
+    gap: Duration,
 }
 
 #[derive(Debug)]
@@ -49,6 +50,17 @@ impl Drop for Prober {
 
 impl Prober {
     pub async fn start(lab: &Lab, src: &str, dst: &str, port: u16) -> Result<Self> {
+        Self::start_every(GAP, lab, src, dst, port).await
+    }
+
+    /// With another time between packets.
+    pub async fn start_every(
+        gap: Duration,
+        lab: &Lab,
+        src: &str,
+        dst: &str,
+        port: u16,
+    ) -> Result<Self> {
         let (from, source) = lab.net().endpoint(src).await?;
         let (to, destination) = lab.net().endpoint(dst).await?;
         let address = destination.address(false).context("the destination has no IPv4 address")?;
@@ -64,6 +76,7 @@ impl Prober {
             n_arrived: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             began: Instant::now(),
+            gap,
         });
         let (a, b) = (Arc::clone(&record), Arc::clone(&record));
         let threads = vec![
@@ -171,7 +184,7 @@ impl Record {
             let _ = socket.send(&sequence.to_be_bytes());
             sequence += 1;
             self.n_sent.store(sequence, Ordering::SeqCst);
-            std::thread::sleep(GAP);
+            std::thread::sleep(self.gap);
         }
         Ok(())
     }

@@ -81,10 +81,22 @@ pub struct Process {
 impl Process {
     /// Starts a program that writes its output to `NAME.log` in the claim's data folder.
     pub fn start(claim: &Arc<Claim>, name: &str, program: &Path, args: &[String]) -> Result<Self> {
+        Self::start_in(claim, name, program, args, &[])
+    }
+
+    /// With variables in its environment besides ours.
+    pub fn start_in(
+        claim: &Arc<Claim>,
+        name: &str,
+        program: &Path,
+        args: &[String],
+        environment: &[(String, String)],
+    ) -> Result<Self> {
         let log = claim.data_folder().join(format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(args);
+        command.envs(environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let (started, answer) = channel();
         let (ending, ended) = watch::channel(None);

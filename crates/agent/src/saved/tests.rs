@@ -49,7 +49,8 @@ fn a_damaged_file_is_named_and_not_used() {
 async fn the_last_of_many_is_on_disk_at_the_end() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (sender, receiver) = watch::channel(None);
-    let saving = tokio::spawn(save_latest(folder.path().to_owned(), receiver));
+    let (unsaved, _) = watch::channel(None);
+    let saving = tokio::spawn(save_latest(folder.path().to_owned(), receiver, unsaved));
     for revision in 1..=50 {
         sender.send_replace(Some(Arc::new(mk_program(revision))));
         tokio::task::yield_now().await;
@@ -57,4 +58,21 @@ async fn the_last_of_many_is_on_disk_at_the_end() {
     drop(sender);
     saving.await.expect("ends");
     assert_eq!(load(folder.path()).expect("loads"), Some(mk_program(50)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_is_told_until_it_can() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let state_dir = folder.path().join("state");
+    std::fs::write(&state_dir, "no folder").expect("writes");
+    let (sender, receiver) = watch::channel(None);
+    let (unsaved, mut told) = watch::channel(None);
+    tokio::spawn(save_latest(state_dir.clone(), receiver, unsaved));
+    sender.send_replace(Some(Arc::new(mk_program(1))));
+    let reason = told.wait_for(Option::is_some).await.expect("it goes on").clone();
+    assert!(reason.is_some_and(|reason| reason.contains("cannot be saved")));
+    std::fs::remove_file(&state_dir).expect("removes");
+    sender.send_replace(Some(Arc::new(mk_program(2))));
+    told.wait_for(Option::is_none).await.expect("it goes on");
+    assert_eq!(load(&state_dir).expect("loads"), Some(mk_program(2)));
 }
