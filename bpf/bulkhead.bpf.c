@@ -3,8 +3,9 @@
  *
  * Reading order: abi (shapes) - packet (header facts) - endpoints (who) - classes, names, rows,
  * judge (by which rule) - flows, fragments (what is remembered) - events, dns (what is told) - workload
- * (all of it, for one packet) - hosts, wire (the early stages of a host) - netfilter (where routing has
+ * (all of it, for one packet) - hosts, deny, wire (the early stages of a host) - netfilter (where routing has
  * been done). Policy has no order here that NodeProgram::decide does not define. */
+#include "src/deny.h"
 #include "src/netfilter.h"
 #include "src/wire.h"
 #include "src/workload.h"
@@ -31,6 +32,12 @@ SEC("classifier") int from_wire(struct __sk_buff *skb)
 SEC("classifier") int to_wire(struct __sk_buff *skb)
 {
 	return judge_wire(skb, 1);
+}
+
+/* An interface of the node itself, before anything else. */
+SEC("xdp") int from_driver(struct xdp_md *frame)
+{
+	return judge_frame(frame);
 }
 
 /* The hooks for local, forwarded and sent packets. Not a classifier: the loader of netfilter programs

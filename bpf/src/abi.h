@@ -308,6 +308,7 @@ enum reason {
 	REASON_NOT_ITS_MAC,
 	REASON_NO_TRANSLATION, /* not a drop: conntrack's own tuple could not be understood */
 	REASON_BUSY, /* too many contexts at work on one CPU */
+	REASON_DENY_SET,
 	REASONS = 16,
 };
 
@@ -366,6 +367,9 @@ enum dns_count {
 /* So long after its last sign the agent is taken for dead. */
 #define LISTENED_MAX_NS 2000000000ull
 
+/* A bit for each /24. */
+#define DENY_WORDS 262144
+
 /* Contexts that may be at work on one CPU at the same time. */
 #define CLAIMS_MAX 4
 
@@ -384,6 +388,7 @@ enum config_index {
 	CONFIG_NETFILTER, /* 1: the hooks of netfilter are in place */
 	CONFIG_TO_HOST,	  /* 1: what workloads send to their own host is denied */
 	CONFIG_HOSTS,	  /* 1: there are host endpoints */
+	CONFIG_DENY6,	  /* 1: a deny set has IPv6 prefixes */
 	CONFIGS = 32,
 };
 

@@ -34,7 +34,7 @@ struct {
 
 #define LOOPBACK_IFINDEX 1
 
-/* `is_workload`: the interface is one of a workload, where nobody else stands. */
+/* Whoever stands at an interface of the node itself. Not to be asked about one of a workload. */
 INLINE struct host *host_at(__u32 ifindex)
 {
 	struct host *named = map_lookup(&hosts, &ifindex);

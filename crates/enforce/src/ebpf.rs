@@ -1,5 +1,6 @@
 //! The eBPF back end: a pure plan, a dull apply, and a way to read back what is there.
 
+pub mod denies;
 pub mod encode;
 pub mod extents;
 pub mod plan;

@@ -33,6 +33,7 @@ pub struct Names {
     node: String,
     rules: BTreeMap<u32, Arc<RuleRef>>,
     endpoints: BTreeMap<u32, Arc<Owner>>,
+    by_content: bulkhead_wire::delta::Table<bulkhead_wire::RuleId, Arc<RuleRef>>,
     by_interface: HashMap<u32, Arc<Owner>>,
     by_address: HashMap<IpAddr, Arc<Owner>>,
 }
@@ -60,6 +61,7 @@ impl Names {
                 self.rules.insert(slot, Arc::clone(rule));
             }
         }
+        self.by_content = Arc::clone(&program.rules);
         self.by_interface.clear();
         self.by_address.clear();
         for (id, endpoint) in program.endpoints.iter() {
@@ -116,6 +118,15 @@ impl Names {
             abi::EVENT_ENDED => FlowEvent::Ended,
             _ => return None,
         };
+        if event.reason == abi::REASON_DENY_SET {
+            let owner = self.by_interface.get(&event.ifindex)?;
+            let id = bulkhead_wire::RuleId(event.flow.judged);
+            let mut record = self.make(kind, owner, &event.key, &event.flow, clock);
+            let rule = self.by_content.get(&id).map(|rule| RuleRef::clone(rule));
+            record.verdict =
+                Verdict { decision: Decision::Deny, rule: rule.unwrap_or(RuleRef::Unknown) };
+            return Some(record);
+        }
         let owner = if event.kind == abi::EVENT_DROPPED {
             self.by_interface.get(&event.ifindex)?
         } else {

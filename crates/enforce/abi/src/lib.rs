@@ -257,6 +257,9 @@ pub struct Span {
 }
 plain!(Span, 8, value at 4);
 
+/// Words of `deny_bits`: a bit for each /24.
+pub const DENY_WORDS: u32 = 262_144;
+
 pub const OPENER_LOCAL: u8 = 0;
 pub const OPENER_REMOTE: u8 = 1;
 
@@ -325,6 +328,8 @@ pub const REASON_FLOWS_FULL: u8 = 9;
 pub const REASON_NOT_ITS_MAC: u8 = 10;
 pub const REASON_NO_TRANSLATION: u8 = 11;
 pub const REASON_BUSY: u8 = 12;
+/// [`Flow::judged`] of its event is the content id of the rule.
+pub const REASON_DENY_SET: u8 = 13;
 pub const REASONS: usize = 16;
 
 #[repr(C)]
@@ -379,6 +384,7 @@ pub const CONFIG_LISTENED: u32 = 23;
 pub const CONFIG_NETFILTER: u32 = 24;
 pub const CONFIG_TO_HOST: u32 = 25;
 pub const CONFIG_HOSTS: u32 = 26;
+pub const CONFIG_DENY6: u32 = 27;
 pub const CONFIGS: u32 = 32;
 
 #[repr(C)]

@@ -12,6 +12,7 @@
 mod apply;
 pub mod bpf;
 mod bpf_link;
+mod denies;
 mod links;
 pub mod map;
 mod netfilter;
@@ -24,8 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use aya::TestRun;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues, RingBuf};
-use aya::programs::SchedClassifier;
+use aya::programs::{SchedClassifier, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use bulkhead_enforce_abi::{
     Address, CONFIG_LISTENED, CONFIG_NETFILTER, ClassValue, Endpoint, EndpointKey, EntryKey,
@@ -47,6 +49,7 @@ pub const FROM_WORKLOAD: &str = "from_workload";
 pub const TO_WORKLOAD: &str = "to_workload";
 pub const FROM_WIRE: &str = "from_wire";
 pub const TO_WIRE: &str = "to_wire";
+pub const FROM_DRIVER: &str = "from_driver";
 
 pub use links::LinkDrift;
 
@@ -61,6 +64,7 @@ pub struct Linux {
     /// Every map by its pin, so that a removed pin can be made again.
     pinned: BTreeMap<String, MapData>,
     config: Map<u32, u64>,
+    denies: denies::Denies,
     slots: Map<SlotKey, u64>,
     endpoints: Map<EndpointKey, Endpoint>,
     interfaces: Map<u32, Interface>,
@@ -121,6 +125,7 @@ impl Linux {
             earlier: takeover::Earlier::find(pin_dir, &folder),
             pinned,
             config: Map::open(&folder, "config")?,
+            denies: denies::Denies::open(&folder)?,
             slots: Map::open(&folder, "slots")?,
             endpoints: Map::open(&folder, "endpoints")?,
             interfaces: Map::open(&folder, "interfaces")?,
@@ -223,6 +228,16 @@ impl Linux {
         pin_dir.join("links").read_dir().is_ok_and(|mut links| links.next().is_some())
     }
 
+    /// Runs the driver's program on a frame that is given to it `repeat` times (BPF_PROG_TEST_RUN): its
+    /// verdict, and the mean of what it took in nanoseconds.
+    pub fn run_driver(&mut self, frame: &[u8], repeat: u32) -> Result<(u32, u64), EnforceError> {
+        let action = format!("run the program `{FROM_DRIVER}`");
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+        let result =
+            driver_of(&self.ebpf)?.test_run(options).map_err(|error| kernel(&action, &error))?;
+        Ok((result.return_value, result.duration.as_nanos() as u64))
+    }
+
     /// Removes every pin, which detaches the programs and frees the maps.
     pub fn teardown(pin_dir: &Path) -> Result<(), EnforceError> {
         pins::remove(pin_dir)
@@ -254,23 +269,35 @@ fn load(folder: &Path, wanted: MapSizes) -> Result<(Ebpf, MapSizes), EnforceErro
             kernel(&format!("load the program `{name}` (needs Linux 6.6 with tcx)"), &error)
         })?;
     }
+    let action = format!("load the program `{FROM_DRIVER}`");
+    let driver: &mut Xdp = ebpf
+        .program_mut(FROM_DRIVER)
+        .ok_or_else(|| missing(FROM_DRIVER))?
+        .try_into()
+        .map_err(|error| kernel(&action, &error))?;
+    driver.load().map_err(|error| kernel(&action, &error))?;
     Ok((ebpf, sizes))
 }
 
-fn program_of<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier, EnforceError> {
-    let missing = || EnforceError::Kernel {
+fn missing(name: &str) -> EnforceError {
+    EnforceError::Kernel {
         action: format!("find the program `{name}`"),
         message: "the compiled object does not have it".to_owned(),
-    };
-    let found = ebpf.program(name).ok_or_else(missing)?;
+    }
+}
+
+fn driver_of(ebpf: &Ebpf) -> Result<&Xdp, EnforceError> {
+    let found = ebpf.program(FROM_DRIVER).ok_or_else(|| missing(FROM_DRIVER))?;
+    found.try_into().map_err(|error| kernel(&format!("use the program `{FROM_DRIVER}`"), &error))
+}
+
+fn program_of<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a SchedClassifier, EnforceError> {
+    let found = ebpf.program(name).ok_or_else(|| missing(name))?;
     found.try_into().map_err(|error| kernel(&format!("use the program `{name}`"), &error))
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, EnforceError> {
-    let found = ebpf.program_mut(name).ok_or_else(|| EnforceError::Kernel {
-        action: format!("find the program `{name}`"),
-        message: "the compiled object does not have it".to_owned(),
-    })?;
+    let found = ebpf.program_mut(name).ok_or_else(|| missing(name))?;
     found.try_into().map_err(|error| kernel(&format!("use the program `{name}`"), &error))
 }
 

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
 use bulkhead_enforce_abi::{Event, Plain, REASON_LOST_EVENT};
-use bulkhead_types::Revision;
+use bulkhead_types::{EndpointId, Revision};
 use bulkhead_wire::NodeProgram;
 
 use crate::dns::Cache;
+use crate::ebpf::denies::{DenySet, Prefixes, deny_set};
 use crate::ebpf::{Bindings, Ground, plan_on};
 use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns};
 use crate::kernel::linux::Linux;
@@ -31,6 +32,8 @@ const GRACE: Duration = Duration::from_millis(10);
 /// A following update may cut the grace period down to this.
 const GRACE_MIN: Duration = Duration::from_millis(1);
 
+static NOBODY: Prefixes = Prefixes::new();
+
 pub struct Ebpf {
     pin_dir: PathBuf,
     kernel: Linux,
@@ -41,6 +44,8 @@ pub struct Ebpf {
     frees: Vec<KernelOp>,
     freed_from: Instant,
     attached: BTreeSet<u32>,
+    /// The deny set of the last program.
+    denied: Option<(Arc<NodeProgram>, BTreeSet<EndpointId>, DenySet)>,
     topology: Topology,
     names: Names,
     flow_sweep: Sweep,
@@ -70,6 +75,7 @@ impl Ebpf {
             frees: Vec::new(),
             freed_from: Instant::now(),
             attached: BTreeSet::new(),
+            denied: None,
             topology: Topology::default(),
             names: Names::new(&options.node_name),
             flow_sweep: Sweep::new(options.update_ms, boot_now_ns()),
@@ -89,6 +95,55 @@ impl Ebpf {
             }
         }
         Ok(())
+    }
+
+    /// What the driver drops, worked out again only where the program's classes or hosts have moved.
+    fn deny_set(&mut self, program: &Arc<NodeProgram>, ground: &Ground) -> DenySet {
+        let standing: BTreeSet<EndpointId> = ground.hosts.values().cloned().collect();
+        let is_same = |(before, then, _): &(Arc<NodeProgram>, BTreeSet<EndpointId>, DenySet)| {
+            Arc::ptr_eq(&before.classes, &program.classes)
+                && Arc::ptr_eq(&before.entries, &program.entries)
+                && Arc::ptr_eq(&before.hosts, &program.hosts)
+                && *then == standing
+        };
+        let is_known = self.denied.as_ref().is_some_and(is_same);
+        let set = match self.denied.take().filter(|_| is_known) {
+            Some((_, _, mut set)) => {
+                // The rest of it may have moved.
+                if let Some(rest) = &mut set.rest {
+                    let classes = Arc::clone(&rest.classes);
+                    *rest = Arc::new(NodeProgram { classes, ..NodeProgram::clone(program) });
+                }
+                set
+            }
+            None => deny_set(program, &standing),
+        };
+        self.denied = Some((Arc::clone(program), standing, set.clone()));
+        set
+    }
+
+    /// The interfaces at which the host endpoint of the deny set stands; none where the driver takes
+    /// no program: then the classes must do.
+    fn watch_drivers(&mut self, set: &DenySet, ground: &Ground) -> bool {
+        let Some(host) = &set.host else {
+            self.kernel.keep_drivers(&BTreeSet::new());
+            return false;
+        };
+        let wanted: BTreeSet<u32> = ground
+            .hosts
+            .iter()
+            .filter(|(at, id)| **at != 0 && *id == host)
+            .map(|(at, _)| *at)
+            .collect();
+        for ifindex in &wanted {
+            let Some(link) = self.topology.links.get(ifindex) else { continue };
+            if let Err(error) = self.kernel.attach_driver(*ifindex, &link.name) {
+                tracing::warn!(%error, interface = link.name, "no deny set in the driver");
+                return false;
+            }
+        }
+        self.kernel.keep_drivers(&wanted);
+        !wanted.is_empty()
     }
 
     /// What leads back to the tables. New flows may have been judged without what was missing, so all
@@ -182,6 +237,12 @@ impl Backend for Ebpf {
         }
         self.mend_tables()?;
         let ground = ground(program, &self.topology, &self.attached);
+        let denied = self.deny_set(program, &ground);
+        let is_dropped = self.watch_drivers(&denied, &ground);
+        let program = denied.rest.as_ref().filter(|_| is_dropped).unwrap_or(program);
+        if is_dropped {
+            self.kernel.add_denies(&denied.prefixes)?;
+        }
         let ops = plan_on(
             &self.tables,
             program,
@@ -199,6 +260,7 @@ impl Backend for Ebpf {
             self.carry_out(&op)?;
         }
         self.frees = ops.collect();
+        self.kernel.drop_denies(if is_dropped { &denied.prefixes } else { &NOBODY })?;
         self.freed_from = Instant::now();
         self.watch.trust(&self.kernel);
         if self.kernel.is_staged() {

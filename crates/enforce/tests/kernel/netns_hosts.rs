@@ -422,3 +422,66 @@ fn a_bridge_is_no_way_around_translation() {
     enforce(&handle, program(2, false));
     assert!(is_closed(&pods[0], at("10.96.0.1", 80)), "what goes by the bridge");
 }
+
+/// Denies everything from the class, says nothing to others.
+fn add_deny_set(maker: &mut Maker, nets: &[(String, u64)]) {
+    let silent = early(maker, Decision::Deny, &[]);
+    let denied = maker.leaf(Decision::Deny, "blocklist");
+    let (denied, host) = (Row::uniform(denied), HostInterface::All);
+    for (net, class) in nets {
+        maker.class(net, bulkhead_wire::ClassId(*class));
+    }
+    let program = maker.judge(&silent, &[(bulkhead_wire::ClassId(66), &denied)]);
+    add_host(maker, host, vec![]);
+    for host in Arc::make_mut(&mut maker.program.hosts).values_mut() {
+        let everywhere = ["0.0.0.0/0", "::/0"].map(|net| (net.parse().unwrap(), program));
+        let stages = &mut Arc::make_mut(host).stages;
+        stages.insert((HostStage::Untracked, IN), everywhere.into());
+    }
+}
+
+#[test]
+fn a_deny_set_is_dropped_by_the_driver_but_not_its_holes_or_fail_safe_ports() {
+    let world = World::new(0);
+    let outside = Outside::new(&world);
+    let (handle, mut records) = world.start();
+    let others = (0..6_000u32).map(|n| (format!("198.18.{}.{}/32", n / 250, n % 250), 66));
+    let mk_program = |revision, own: &[(&str, u64)]| {
+        let mut maker = Maker::new(revision);
+        let own = own.iter().map(|(net, class)| ((*net).to_owned(), *class));
+        add_deny_set(&mut maker, &others.clone().chain(own).collect::<Vec<_>>());
+        maker.program
+    };
+    let node = world.node();
+    let _listeners = [22, 80].map(|port| listen(&node, at(NODE, port)));
+    let _listeners6 = [22, 80].map(|port| listen(&node, at(NODE6, port)));
+    // More than the maps of classes of this small node hold.
+    enforce(&handle, mk_program(1, &[("192.0.2.0/24", 66), ("fd19::/64", 66)]));
+    let filter = Command::new("ip").args(["-n", &node, "link", "show", "wan0"]).output().unwrap();
+    let filter = String::from_utf8_lossy(&filter.stdout).into_owned();
+    assert!(filter.contains("xdp"), "the driver has no program: {filter}");
+    for address in [NODE, NODE6] {
+        assert!(is_closed(&outside.netns, at(address, 80)), "{address} from the set");
+        connect(&outside.netns, at(address, 22)).expect("a fail-safe port");
+    }
+    let record = wait_for("what is told about it", || {
+        let record = records.try_recv().ok()?;
+        (record.packet.dst_port == 80).then_some(record)
+    });
+    assert_eq!(record.verdict.rule, crate::programs::mk_rule("blocklist"));
+    sh(&format!("ip netns exec {} ip neigh flush all", outside.netns));
+
+    enforce(
+        &handle,
+        mk_program(2, &[("192.0.2.0/24", 66), ("192.0.2.9/32", 5), ("fd19::/64", 66)]),
+    );
+    connect(&outside.netns, at(NODE, 80)).expect("a hole in the set");
+    assert!(is_closed(&outside.netns, at(NODE6, 80)));
+    enforce(&handle, mk_program(3, &[]));
+    for address in [NODE, NODE6] {
+        connect(&outside.netns, at(address, 80)).expect("not in the set any more");
+    }
+    enforce(&handle, Maker::new(4).program);
+    let filter = Command::new("ip").args(["-n", &node, "link", "show", "wan0"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&filter.stdout).contains("xdp"), "the program stays behind");
+}

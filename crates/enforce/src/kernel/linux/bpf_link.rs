@@ -16,9 +16,10 @@ const LINK_UPDATE: libc::c_int = 29;
 /// Before the programs that are there already.
 const F_BEFORE: u32 = 1 << 3;
 
-/// BPF_TCX_INGRESS and BPF_TCX_EGRESS.
+/// BPF_XDP, BPF_TCX_INGRESS and BPF_TCX_EGRESS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
+    Driver = 37,
     Ingress = 46,
     Egress = 47,
 }
@@ -98,7 +99,7 @@ pub fn attach(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Result<O
         program_fd: program.as_raw_fd() as u32,
         ifindex,
         attach_type: hook as u32,
-        flags: F_BEFORE,
+        flags: if hook == Hook::Driver { 0 } else { F_BEFORE },
         ..CreateAttr::default()
     };
     descriptor(call(LINK_CREATE, &mut attr)?)

@@ -10,18 +10,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::bpf_link::{self, Hook};
-use super::{FROM_WIRE, FROM_WORKLOAD, Linux, TO_WIRE, TO_WORKLOAD, kernel};
+use super::{FROM_DRIVER, FROM_WIRE, FROM_WORKLOAD, Linux, TO_WIRE, TO_WORKLOAD, kernel};
 use crate::node::EnforceError;
 
 type Side = (&'static str, Hook, &'static str);
 
-/// From the host side's view, what a workload sends comes in. The last two are those of the node's own
+/// From the host side's view, what a workload sends comes in. The others are those of the node's own
 /// interfaces.
-const SIDES: [Side; 4] = [
+const SIDES: [Side; 5] = [
     ("in", Hook::Ingress, FROM_WORKLOAD),
     ("out", Hook::Egress, TO_WORKLOAD),
     ("wire_in", Hook::Ingress, FROM_WIRE),
     ("wire_out", Hook::Egress, TO_WIRE),
+    ("driver", Hook::Driver, FROM_DRIVER),
 ];
 
 fn workload_sides() -> impl Iterator<Item = &'static Side> {
@@ -29,7 +30,11 @@ fn workload_sides() -> impl Iterator<Item = &'static Side> {
 }
 
 fn wire_sides() -> impl Iterator<Item = &'static Side> {
-    SIDES.iter().skip(2)
+    SIDES.iter().skip(2).take(2)
+}
+
+fn driver_side() -> impl Iterator<Item = &'static Side> {
+    SIDES.iter().skip(4)
 }
 
 /// Links by interface and side.
@@ -53,6 +58,24 @@ impl Linux {
     /// As [`Linux::attach`], on an interface of the node's own.
     pub fn attach_wire(&mut self, ifindex: u32, name: &str) -> Result<(), EnforceError> {
         self.attach_sides(ifindex, name, wire_sides())
+    }
+
+    /// Puts the program of deny sets on an interface of the node's own.
+    pub fn attach_driver(&mut self, ifindex: u32, name: &str) -> Result<(), EnforceError> {
+        self.attach_sides(ifindex, name, driver_side())
+    }
+
+    /// Takes it away from everywhere but these.
+    pub fn keep_drivers(&mut self, kept: &BTreeSet<u32>) {
+        for (side, ..) in driver_side() {
+            let is_idle = |(ifindex, of): &(u32, &str)| of == side && !kept.contains(ifindex);
+            let idle: Vec<u32> = self.links.keys().filter(|k| is_idle(k)).map(|k| k.0).collect();
+            for ifindex in idle {
+                self.links.remove(&(ifindex, *side));
+                // Whatever is left of it judges by an empty set.
+                let _ = fs::remove_file(self.link_pin(ifindex, side));
+            }
+        }
     }
 
     fn attach_sides(
@@ -209,6 +232,12 @@ impl Linux {
     /// In the order of the sides.
     fn program_ids(&self) -> Result<Vec<u32>, EnforceError> {
         let id = |name| {
+            if name == FROM_DRIVER {
+                return super::driver_of(&self.ebpf)?
+                    .info()
+                    .map(|info| info.id())
+                    .map_err(|error| kernel("ask for a program", &error));
+            }
             let program = super::program_of(&self.ebpf, name)?;
             program
                 .info()
@@ -219,6 +248,10 @@ impl Linux {
     }
 
     fn program_fd(&self, name: &str) -> io::Result<std::os::fd::BorrowedFd<'_>> {
+        if name == FROM_DRIVER {
+            let driver = super::driver_of(&self.ebpf).map_err(io::Error::other)?;
+            return Ok(driver.fd().map_err(io::Error::other)?.as_fd());
+        }
         let program = super::program_of(&self.ebpf, name).map_err(io::Error::other)?;
         Ok(program.fd().map_err(io::Error::other)?.as_fd())
     }
