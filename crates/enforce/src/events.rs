@@ -21,7 +21,7 @@ use crate::ebpf::plan::hosts::stage_content;
 use crate::limits::RETIRED_MAX;
 use crate::realized::{SlotKind, Tables, unmapped};
 
-pub use sweep::{Finding, Sweep};
+pub use sweep::{Finding, Sweep, is_closed};
 
 /// Everything needed to turn numbers into names.
 ///
@@ -169,6 +169,7 @@ impl Names {
             packet,
             src: self.peer(packet.src),
             dst: self.peer(packet.dst),
+            names: Default::default(),
             verdict: Verdict { decision, rule },
             revision: Revision(flow.revision),
             packets_forward: flow.packets[0],

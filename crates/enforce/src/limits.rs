@@ -114,4 +114,26 @@ pub mod dns {
     pub const ADDRESSES_PER_LOOKER_MAX: usize = 16_384;
     /// Names that one endpoint knows one address by.
     pub const NAMES_PER_ADDRESS_MAX: usize = 64;
+    /// Records of one message that are looked at.
+    pub const RECORDS_MAX: usize = 4_096;
+    /// CNAMEs that follow one another.
+    pub const CHAIN_MAX: usize = 16;
+    /// DNS connections over TCP that are followed, of one endpoint and of all.
+    pub const STREAMS_PER_LOOKER_MAX: usize = 64;
+    pub const STREAMS_MAX: usize = 1_024;
+    /// Bytes of one stream that are kept after a gap.
+    pub const STREAM_AHEAD_MAX: usize = 128 << 10;
+    /// A stream that nothing comes on is forgotten.
+    pub const STREAM_IDLE_NS: u64 = 120_000_000_000;
+    /// Questions of one endpoint that wait for their answer.
+    pub const QUESTIONS_PER_LOOKER_MAX: usize = 512;
+    /// So long a question waits.
+    pub const QUESTION_NS: u64 = 30_000_000_000;
+    /// Resolvers that are trusted.
+    pub const RESOLVERS_MAX: usize = 64;
+    /// A shorter time to live counts as this many seconds, a longer one as that many.
+    pub const TTL_MIN_S: u32 = 60;
+    pub const TTL_MAX_S: u32 = 86_400;
+    /// How often the agent says that it listens.
+    pub const LISTENED_EVERY_MS: u64 = 250;
 }

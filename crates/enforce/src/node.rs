@@ -30,6 +30,7 @@ use bulkhead_types::{EndpointId, Revision};
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::dns::{DnsOptions, DnsReport};
 use crate::limits::MapSizes;
 use given::{GivenInterface, NewInterface};
 
@@ -58,6 +59,7 @@ pub struct NodeOptions {
     pub update_ms: u64,
     /// Records that wait for the reader; the next ones are dropped and counted.
     pub records_max: usize,
+    pub dns: DnsOptions,
     /// Sizes of maps that are made now; pinned ones keep theirs.
     pub sizes: MapSizes,
     /// Of the kernel maps. Another number than this build's makes it take over as from another version.
@@ -124,6 +126,9 @@ pub struct EnforceReport {
     pub unheeded: Vec<String>,
     /// What somebody else changed in the kernel lately and was put back, in sentences.
     pub drift: Vec<String>,
+    /// What keeps the kernel from knowing names, in sentences.
+    pub warnings: Vec<String>,
+    pub dns: DnsReport,
     /// Flow records and kernel events that were lost since the start.
     pub lost_records: u64,
     /// What judges; `None` only before the start is done.
@@ -177,6 +182,7 @@ impl NodeOptions {
             sweep_ms: 1_000,
             update_ms: 5_000,
             records_max: 16_384,
+            dns: DnsOptions::default(),
             sizes: MapSizes::DEFAULT,
             backend: BackendChoice::Auto,
             layout: bulkhead_enforce_abi::LAYOUT,

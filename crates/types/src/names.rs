@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 /// The names under which an address was looked up: lower case, without a final dot. Empty where
 /// nobody looked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "BTreeSet<String>", into = "BTreeSet<String>")]
 pub struct Names(BTreeSet<String>);
 
 /// Nobody looked the address up.
@@ -30,6 +33,18 @@ impl Names {
     /// Whether one of the names is meant by the pattern.
     pub fn is_any_under(&self, pattern: &str) -> bool {
         self.iter().any(|name| pattern_covers(pattern, name))
+    }
+}
+
+impl From<BTreeSet<String>> for Names {
+    fn from(names: BTreeSet<String>) -> Self {
+        Self::new(names)
+    }
+}
+
+impl From<Names> for BTreeSet<String> {
+    fn from(Names(names): Names) -> Self {
+        names
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bulkhead_types::{Direction, EndpointId, Labels, Packet, Revision, Verdict};
+use bulkhead_types::{Direction, EndpointId, Labels, Names, Packet, Revision, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Why a record was written.
@@ -40,6 +40,8 @@ pub struct FlowRecord {
     /// Filled by the node for its own endpoints, by the server for every other known address.
     pub src: Option<Peer>,
     pub dst: Option<Peer>,
+    /// Under which the reporter has looked the destination up, where it opened the flow.
+    pub names: Names,
     pub verdict: Verdict,
     /// The program revision that judged.
     pub revision: Revision,

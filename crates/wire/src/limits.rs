@@ -27,6 +27,8 @@ pub const NAME_ENTRIES_MAX: usize = 1_048_576;
 /// A DNS name after `*.`.
 pub const PATTERN_BYTES_MAX: usize = 255;
 
+/// Names of one flow record's destination.
+pub const NAMES_PER_FLOW_MAX: usize = 64;
 /// Flow records in one batch.
 pub const FLOWS_PER_BATCH_MAX: usize = 1_024;
 /// Endpoints without an interface that a status names; the count is exact all the same.

@@ -482,6 +482,8 @@ pub struct FlowRecord {
     pub started_ns: u64,
     #[prost(fixed64, tag = "16")]
     pub seen_ns: u64,
+    #[prost(string, repeated, tag = "17")]
+    pub names: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

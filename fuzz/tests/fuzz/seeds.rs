@@ -127,6 +127,7 @@ fn records(node: &str, program: &NodeProgram) -> Vec<FlowRecord> {
         packet,
         src: None,
         dst: Some(Peer { id: id.clone(), labels: [("a".to_owned(), "b".to_owned())].into() }),
+        names: bulkhead_types::Names::new(["a.org"]),
         verdict: Verdict { decision: Decision::Deny, rule: rule.clone() },
         revision: Revision(3),
         packets_forward: 1,

@@ -22,6 +22,7 @@ fn mk_record(n: u64) -> FlowRecord {
         },
         src: None,
         dst: None,
+        names: bulkhead_types::Names::default(),
         verdict: Verdict { decision: Decision::Allow, rule: RuleRef::Unknown },
         revision: Revision(1),
         packets_forward: 1,

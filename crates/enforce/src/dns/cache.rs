@@ -34,6 +34,20 @@ struct Known {
     tags: BTreeSet<Tag>,
 }
 
+/// Names that have run out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    looker: u64,
+    address: IpAddr,
+    names: Vec<(Arc<str>, u64)>,
+}
+
+impl Forgotten {
+    pub fn place(&self) -> (u64, IpAddr) {
+        (self.looker, self.address)
+    }
+}
+
 /// There was no room, so nothing was learned of an address that the program tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -154,28 +168,45 @@ impl Cache {
         all.filter(|(_, known)| is_expired(known)).map(|(place, _)| place).collect()
     }
 
-    /// Forgets the names of these that have run out. Returns those whose tags have changed.
-    pub fn forget(&mut self, places: &BTreeSet<(u64, IpAddr)>, now_ns: u64) -> Vec<(u64, IpAddr)> {
-        let mut changed = Vec::new();
+    /// Forgets the names of these that have run out.
+    pub fn forget(&mut self, places: &BTreeSet<(u64, IpAddr)>, now_ns: u64) -> Vec<Forgotten> {
+        let mut forgotten = Vec::new();
         for (looker, address) in places {
             let Some(addresses) = self.lookers.get_mut(looker) else { continue };
             let Some(known) = addresses.get_mut(address) else { continue };
-            let before = known.tags.clone();
-            known.names.retain(|(_, until)| *until >= now_ns);
-            known.find_tags(&self.patterns);
-            if known.tags != before {
-                changed.push((*looker, *address));
+            let gone = known.names.extract_if(.., |(_, until)| *until < now_ns);
+            let names: Vec<_> = gone.collect();
+            if names.is_empty() {
+                continue;
             }
+            known.find_tags(&self.patterns);
             if known.names.is_empty() {
                 addresses.remove(address);
             }
+            forgotten.push(Forgotten { looker: *looker, address: *address, names });
         }
         self.count();
-        changed
+        forgotten
+    }
+
+    pub fn put_back(&mut self, forgotten: Forgotten) {
+        let Forgotten { looker, address, names } = forgotten;
+        let known = self.lookers.entry(looker).or_default().entry(address).or_default();
+        for (name, until) in names {
+            if !known.names.iter().any(|(held, _)| *held == name) {
+                known.names.push((name, until));
+            }
+        }
+        known.find_tags(&self.patterns);
+        self.count();
     }
 
     pub fn n_addresses(&self) -> usize {
         self.n_addresses
+    }
+
+    pub fn n_names(&self) -> usize {
+        self.lookers.values().flat_map(BTreeMap::values).map(|known| known.names.len()).sum()
     }
 
     /// Everything, for the journal: looker, address, name, end.

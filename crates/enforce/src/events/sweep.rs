@@ -77,7 +77,8 @@ impl Sweep {
     }
 }
 
-fn is_closed(flow: &Flow) -> bool {
+/// Whether its two ends have said that it is over.
+pub fn is_closed(flow: &Flow) -> bool {
     let fins = STATE_OPENER_FIN | STATE_REPLIER_FIN;
     flow.state & STATE_RESET != 0 || flow.state & fins == fins
 }

@@ -13,6 +13,7 @@ mod apply;
 pub mod bpf;
 mod bpf_link;
 mod denies;
+pub mod inject;
 mod links;
 pub mod map;
 mod netfilter;
@@ -83,6 +84,7 @@ pub struct Linux {
     spans: Map<u32, Span>,
     flows: Map<FlowKey, Flow>,
     drops: PerCpuArray<MapData, u64>,
+    dns_counts: PerCpuArray<MapData, u64>,
 }
 
 impl Linux {
@@ -112,9 +114,11 @@ impl Linux {
             map.map(|map| (name, map)).map_err(|error| kernel("open a pinned map", &error))
         });
         let pinned = pinned.collect::<Result<_, _>>()?;
-        let drops = MapData::from_pin(folder.join("drops"))
-            .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
-            .map_err(|error| kernel("open the map `drops`", &error))?;
+        let counters = |name: &str| {
+            MapData::from_pin(folder.join(name))
+                .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
+                .map_err(|error| kernel(&format!("open the map `{name}`"), &error))
+        };
         Ok(Self {
             pin_dir: pin_dir.to_owned(),
             layout,
@@ -143,7 +147,8 @@ impl Linux {
             rows: Map::open(&folder, "rows")?,
             spans: Map::open(&folder, "spans")?,
             flows: Map::open(&folder, "flows")?,
-            drops,
+            drops: counters("drops")?,
+            dns_counts: counters("dns_counts")?,
         })
     }
 
@@ -183,11 +188,18 @@ impl Linux {
 
     /// The reading end of the events. There is one: a second call is an error.
     pub fn take_events(&mut self) -> Result<RingBuf<MapData>, EnforceError> {
-        let map = self.ebpf.take_map("events").ok_or_else(|| EnforceError::Kernel {
-            action: "open the ring buffer".to_owned(),
-            message: "it was taken already".to_owned(),
-        })?;
-        RingBuf::try_from(map).map_err(|error| kernel("open the ring buffer", &error))
+        self.take_ring("events")
+    }
+
+    fn take_ring(&mut self, name: &str) -> Result<RingBuf<MapData>, EnforceError> {
+        let action = format!("open the ring buffer `{name}`");
+        let Some(map) = self.ebpf.take_map(name) else {
+            return Err(EnforceError::Kernel {
+                action,
+                message: "it was taken already".to_owned(),
+            });
+        };
+        RingBuf::try_from(map).map_err(|error| kernel(&action, &error))
     }
 
     /// Whose answers to DNS questions count.
@@ -202,6 +214,20 @@ impl Linux {
     /// Says that somebody listens to what resolvers answer.
     pub fn set_listened(&self, at_ns: u64) -> Result<(), EnforceError> {
         self.config.set(&CONFIG_LISTENED, &at_ns)
+    }
+
+    /// The reading end of what resolvers answer; there is one, too.
+    pub fn take_heard(&mut self) -> Result<RingBuf<MapData>, EnforceError> {
+        self.take_ring("heard")
+    }
+
+    /// Packets to and from resolvers counted for `what`, over all CPUs.
+    pub fn n_dns(&self, what: u32) -> Result<u64, EnforceError> {
+        let values: PerCpuValues<u64> = self
+            .dns_counts
+            .get(&what, 0)
+            .map_err(|error| kernel("read the map `dns_counts`", &error))?;
+        Ok(values.iter().sum())
     }
 
     /// Packets counted for `reason`, over all CPUs.

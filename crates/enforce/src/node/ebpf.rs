@@ -1,5 +1,7 @@
 //! The eBPF back end: tcx programs on the interfaces, pinned maps, a ring buffer of events.
 
+mod names;
+
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -7,14 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
-use bulkhead_enforce_abi::{Event, Plain, REASON_LOST_EVENT};
+use bulkhead_enforce_abi::{Event, OPENER_LOCAL, Plain, REASON_LOST_EVENT};
 use bulkhead_types::{EndpointId, Revision};
 use bulkhead_wire::NodeProgram;
 
-use crate::dns::Cache;
+use crate::dns::DnsReport;
 use crate::ebpf::denies::{DenySet, Prefixes, deny_set};
 use crate::ebpf::{Bindings, Ground, plan_on};
-use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns};
+use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns, is_closed};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, KernelOp};
 use crate::netlink::Topology;
@@ -23,7 +25,8 @@ use crate::node::bind::{Held, held};
 use crate::node::drift::Watch;
 use crate::node::ground::ground;
 use crate::node::{EnforceError, NodeOptions};
-use crate::realized::{SlotKind, Tables};
+use crate::realized::{SlotKind, Tables, unmapped};
+use names::Learner;
 
 /// Packets that were looking at the old when the endpoints flipped are done after this long: a packet
 /// is judged in microseconds. Should a CPU stall for longer, one packet may be judged by a mixture;
@@ -52,6 +55,7 @@ pub struct Ebpf {
     watch: Watch,
     /// Events that were lost before this process began.
     n_lost_before: u64,
+    learner: Learner,
 }
 
 impl Ebpf {
@@ -60,6 +64,7 @@ impl Ebpf {
         let tables = kernel.read()?;
         let n_lost_before = kernel.n_dropped(REASON_LOST_EVENT)?;
         let ring = kernel.take_events()?;
+        let learner = Learner::open(&mut kernel, &options.dns)?;
         let mut watch = Watch::default();
         watch.trust(&kernel);
         // Where earlier programs still judge, by other maps, ours come with theirs.
@@ -81,6 +86,7 @@ impl Ebpf {
             flow_sweep: Sweep::new(options.update_ms, boot_now_ns()),
             watch,
             n_lost_before,
+            learner,
         })
     }
 
@@ -168,6 +174,9 @@ impl Ebpf {
     }
 
     fn carry_out(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
+        if self.learner.has_begun() {
+            self.give_sign();
+        }
         match self.kernel.apply(op) {
             Ok(()) => {
                 self.tables.apply(op);
@@ -243,14 +252,10 @@ impl Backend for Ebpf {
         if is_dropped {
             self.kernel.add_denies(&denied.prefixes)?;
         }
-        let ops = plan_on(
-            &self.tables,
-            program,
-            bindings,
-            &ground,
-            self.kernel.sizes(),
-            &Cache::default(),
-        )?;
+        self.learner.try_program(program);
+        let (sizes, cache) = (self.kernel.sizes(), &self.learner.cache);
+        let planned = plan_on(&self.tables, program, bindings, &ground, sizes, cache);
+        let ops = planned.inspect_err(|_| self.learner.take_back())?;
         self.watch_wires(program, &ground)?;
         let mut ops = ops.into_iter();
         for op in ops.by_ref() {
@@ -268,11 +273,33 @@ impl Backend for Ebpf {
         }
         self.names.learn(program, &self.tables, bindings);
         self.names.learn_hosts(program, &self.tables, &ground.hosts);
+        self.learner.realized(program, bindings);
+        self.give_sign();
         Ok(())
     }
 
     fn held(&self, program: &NodeProgram) -> Held {
         held(program, &self.tables)
+    }
+
+    fn heeds_names(&self) -> bool {
+        true
+    }
+
+    fn answers(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.learner.answers())
+    }
+
+    fn hear(&mut self) -> bool {
+        self.listen()
+    }
+
+    fn beat(&mut self) {
+        self.give_sign();
+    }
+
+    fn dns(&self) -> (DnsReport, Vec<String>) {
+        (self.learner.report(), self.learner.warnings(boot_now_ns()))
     }
 
     fn is_open(&self, ifindex: u32) -> bool {
@@ -303,7 +330,10 @@ impl Backend for Ebpf {
         while let Some(item) = self.ring.next() {
             // A drop that no policy made is one packet; later ones like it are only counted.
             let event = Event::from_bytes(&item);
-            sink.push(event.and_then(|event| self.names.record(&event, &clock)));
+            sink.push(event.and_then(|event| {
+                let record = self.names.record(&event, &clock)?;
+                Some(self.learner.name(&self.tables, event.key.endpoint, record))
+            }));
         }
     }
 
@@ -313,11 +343,20 @@ impl Backend for Ebpf {
         let live: BTreeSet<u32> =
             self.tables.slots.all(SlotKind::Endpoint).map(|(slot, _)| slot).collect();
         let mut found = Vec::new();
+        let run_out = self.run_out(now_ns);
+        let mut in_use = BTreeSet::new();
         self.kernel.flows().for_each(|key, flow| {
             let is_live = live.contains(&key.endpoint);
             match self.flow_sweep.look(&key, &flow, is_live, now_ns) {
                 Finding::Nothing => {}
-                finding => found.push((key, flow, finding)),
+                finding => return found.push((key, flow, finding)),
+            }
+            let keeps = flow.is_allowed() && flow.opener == OPENER_LOCAL && !is_closed(&flow);
+            if !run_out.is_empty()
+                && keeps
+                && let Some(looker) = self.tables.slots.content(SlotKind::Endpoint, key.endpoint)
+            {
+                in_use.insert((looker, unmapped(key.remote)));
             }
         })?;
         for (key, flow, finding) in found {
@@ -329,8 +368,12 @@ impl Backend for Ebpf {
                     None => continue,
                 },
             };
-            sink.push(kind.and_then(|kind| self.names.flow_record(kind, &key, &flow, &clock)));
+            sink.push(kind.and_then(|kind| {
+                let record = self.names.flow_record(kind, &key, &flow, &clock)?;
+                Some(self.learner.name(&self.tables, key.endpoint, record))
+            }));
         }
+        self.forget_names(run_out, &in_use, now_ns)?;
         self.flow_sweep.done(now_ns);
         let n_lost = self.kernel.n_dropped(REASON_LOST_EVENT)?;
         Ok(n_lost.saturating_sub(self.n_lost_before))

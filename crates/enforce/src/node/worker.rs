@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulkhead_types::{EndpointId, RuleRef};
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use nix::sched::{CloneFlags, setns};
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use crate::ebpf::Bindings;
 use crate::events::unix_now_ns;
 use crate::kernel::linux::poll::wait_for;
+use crate::limits::dns::LISTENED_EVERY_MS;
 use crate::netlink::far::{FarEnds, FarMonitor};
 use crate::netlink::{Monitor, Topology, topology};
 use crate::node::backend::{Backend, Sink};
@@ -73,6 +76,11 @@ async fn serve(
     worker.look_around()?;
     let told =
         wait_for(worker.backend.events()).map_err(|error| failed("poll the events", &error))?;
+    let answered = worker.backend.answers().map(wait_for).transpose();
+    let answered = answered.map_err(|error| failed("poll resolvers' answers", &error))?;
+    let mut beat = tokio::time::interval(Duration::from_millis(LISTENED_EVERY_MS));
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut more_answers = false;
     let mut sweep = tokio::time::interval(sweep_every);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -121,6 +129,13 @@ async fn serve(
             () = tokio::time::sleep(grace.unwrap_or_default()), if grace.is_some() => {
                 worker.backend.settle();
             }
+            _ = beat.tick(), if can_name => worker.backend.beat(),
+            heard = heard(answered.as_ref(), more_answers), if can_name => {
+                heard.map_err(|error| failed("poll resolvers' answers", &error))?;
+                more_answers = worker.backend.hear();
+                // A flood of answers must not hold up what else is told.
+                worker.backend.drain(&mut worker.sink);
+            }
             ready = told.readable(), if can_name => {
                 ready.map_err(|error| failed("poll the events", &error))?.clear_ready();
                 worker.backend.drain(&mut worker.sink);
@@ -133,10 +148,21 @@ async fn serve(
     Ok(())
 }
 
+/// Until there are answers to hear; for ever where there never are any.
+async fn heard(answers: Option<&AsyncFd<OwnedFd>>, has_more: bool) -> io::Result<()> {
+    if has_more {
+        return Ok(());
+    }
+    match answers {
+        Some(answers) => answers.readable().await.map(|mut ready| ready.clear_ready()),
+        None => std::future::pending().await,
+    }
+}
+
 /// What the kernel programs do not judge yet, which must not go unsaid: rules by name, of which no
 /// packet shows anything (an Allow lets nothing through and a Deny stops nothing).
-fn unheeded(program: &NodeProgram) -> Vec<String> {
-    let rules = program.rules_by_name();
+fn unheeded(program: &NodeProgram, heeds_names: bool) -> Vec<String> {
+    let rules = if heeds_names { Vec::new() } else { program.rules_by_name() };
     let named = rules.iter().take(UNHEEDED_NAMED_MAX).map(|rule| match rule {
         RuleRef::Rule { policy, direction, index, .. } => {
             format!("rule {index} ({direction}) of {policy} is by DNS name: it decides nothing yet")
@@ -247,10 +273,14 @@ impl Worker {
     }
 
     fn enforce(&mut self, program: Arc<NodeProgram>) -> Result<EnforceReport, EnforceError> {
-        let unheeded = unheeded(&program);
-        let program = program.without_hearsay().map_or(program, Arc::new);
+        let heeds_names = self.backend.heeds_names();
+        let unheeded = unheeded(&program, heeds_names);
+        let heeded = if heeds_names { program.without_staged() } else { program.without_hearsay() };
+        let program = heeded.map_or(program, Arc::new);
         self.realize(&program)?;
+        let (_, warnings) = self.backend.dns();
         self.reports.send_modify(|report| {
+            report.warnings = warnings;
             report.unheeded = unheeded;
             report.revision = program.revision;
             report.at_ns = unix_now_ns();
@@ -347,8 +377,13 @@ impl Worker {
             Err(error) => return tracing::warn!(%error, "the flow table could not be swept"),
         };
         let n_lost = self.sink.n_lost() + n_lost_events;
+        let (dns, warnings) = self.backend.dns();
         self.reports.send_if_modified(|report| {
-            std::mem::replace(&mut report.lost_records, n_lost) != n_lost
+            let now = (n_lost, dns, warnings);
+            let old = (report.lost_records, report.dns, std::mem::take(&mut report.warnings));
+            let is_new = now != old;
+            (report.lost_records, report.dns, report.warnings) = now;
+            is_new
         });
     }
 }

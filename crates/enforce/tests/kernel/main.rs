@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod packets;
 #[cfg(test)]
 mod programs;
@@ -37,6 +39,8 @@ mod netns_drift;
 mod netns_flows;
 #[cfg(test)]
 mod netns_hosts;
+#[cfg(test)]
+mod netns_names;
 #[cfg(test)]
 mod netns_node;
 #[cfg(test)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::row::{Leaf, Outcome, Row, Span, Spans};
-use bulkhead_wire::{ClassId, EndpointProgram, Judges, NodeProgram, ProgramId, RowId, RuleId};
+use bulkhead_wire::{
+    ClassId, EndpointProgram, Judges, NameSetId, NodeProgram, ProgramId, RowId, RuleId, Tag,
+};
 
 #[derive(Clone, Debug, Default)]
 pub struct Maker {
@@ -74,6 +76,20 @@ impl Maker {
 
     pub fn class(&mut self, prefix: &str, class: ClassId) {
         Arc::make_mut(&mut self.program.classes).insert(prefix.parse().unwrap(), class);
+    }
+
+    pub fn pattern(&mut self, pattern: &str, tag: Tag) {
+        self.program.names.patterns.entry(pattern.to_owned()).or_default().insert(tag);
+    }
+
+    /// What the judge says of addresses whose names bring these tags.
+    pub fn by_name(&mut self, judge: ProgramId, tags: &[Tag], row: &Row) {
+        let id = RowId::of(row);
+        Arc::make_mut(&mut self.program.rows).insert(id, row.clone().into());
+        let sight = self.program.names.programs.entry(judge).or_default();
+        sight.tags.extend(tags);
+        let set = NameSetId::of(&tags.iter().copied().collect());
+        self.program.names.entries.insert((judge, ClassId::OUTSIDE, set), id);
     }
 
     pub fn endpoint(&mut self, name: &str, addresses: &[IpAddr], judges: Judges) -> EndpointId {

@@ -32,6 +32,7 @@ pub fn mk_flow(n: u64) -> KeptFlow {
             },
             src: None,
             dst: None,
+            names: bulkhead_types::Names::default(),
             verdict: Verdict {
                 decision: Decision::Deny,
                 rule: RuleRef::TierDefault { tier: "default".into() },

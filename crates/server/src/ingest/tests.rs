@@ -45,6 +45,7 @@ fn mk_record(node: &str, reporter: &str, direction: Direction) -> FlowRecord {
         },
         src: None,
         dst: None,
+        names: bulkhead_types::Names::default(),
         verdict: Verdict { decision: Decision::Allow, rule: RuleRef::Unknown },
         revision: Revision(1),
         packets_forward: 1,

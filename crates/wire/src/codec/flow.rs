@@ -1,11 +1,12 @@
 //! Flow records.
 
-use bulkhead_types::{Packet, Protocol, Revision, Verdict};
+use bulkhead_types::names::NAME_LENGTH_MAX;
+use bulkhead_types::{Names, Packet, Protocol, Revision, Verdict};
 
 use super::row::{decision, decision_message, direction, direction_message, rule, rule_message};
 use super::{
     Codec, MessageError, Problem, address, address_bytes, bounded, endpoint_id,
-    endpoint_id_message, labels, labels_message, number, required, text,
+    endpoint_id_message, labels, labels_message, number, required, text, text_up_to,
 };
 use crate::flow::{FlowEvent, FlowRecord, Peer};
 use crate::limits;
@@ -33,6 +34,7 @@ impl Codec for FlowRecord {
             bytes_reverse: self.bytes_reverse,
             started_ns: self.started_ns,
             seen_ns: self.seen_ns,
+            names: self.names.iter().map(str::to_owned).collect(),
         }
     }
 
@@ -51,6 +53,7 @@ impl Codec for FlowRecord {
             packet,
             src: peer("src", message.src)?,
             dst: peer("dst", message.dst)?,
+            names: names(message.names)?,
             verdict: Verdict { decision: decision(message.decision)?, rule },
             revision: Revision(message.revision),
             packets_forward: message.packets_forward,
@@ -121,6 +124,12 @@ fn event(value: i32) -> Result<FlowEvent, MessageError> {
         Ok(m::FlowEvent::Update) => FlowEvent::Update,
         _ => return Err(MessageError::new("event", Problem::UnknownValue { value })),
     })
+}
+
+fn names(names: Vec<String>) -> Result<Names, MessageError> {
+    bounded("names", &names, limits::NAMES_PER_FLOW_MAX)?;
+    let names = names.into_iter().map(|name| text_up_to("names", name, NAME_LENGTH_MAX));
+    names.collect::<Result<Vec<_>, _>>().map(Names::new)
 }
 
 fn peer_message(peer: &Peer) -> m::Peer {

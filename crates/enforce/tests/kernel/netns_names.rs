@@ -1,0 +1,260 @@
+//! Names from real resolvers to real connections.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use bulkhead_enforce::dns::DnsOptions;
+use bulkhead_enforce::{Node, NodeHandle, NodeOptions};
+use bulkhead_types::Names;
+use bulkhead_wire::{FlowEvent, FlowRecord, Judges, NodeProgram, Tag};
+use tokio::sync::mpsc;
+
+use crate::dns::{
+    A, AAAA, Client, Outside, STRANGER, TRUSTED, TRUSTED6, address4, address6, ask_tcp,
+};
+use crate::netns_node::enforce;
+use crate::programs::Maker;
+use crate::world::{World, inside, wait_for};
+
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(8);
+
+const BY_NAME: Tag = Tag(1);
+const OTHER: Tag = Tag(2);
+
+/// Every pod may ask resolvers, reach `*.by.test` and `one.test` at 80, and `*.other.test` at 81.
+fn mk_program(world: &World, revision: u64) -> NodeProgram {
+    let mut maker = Maker::new(revision);
+    let allow = maker.allow();
+    let [nothing, by_name, other, both] =
+        [&[53][..], &[53, 80], &[53, 81], &[53, 80, 81]].map(|ports| maker.allow_ports(ports));
+    let egress = maker.judge(&nothing, &[]);
+    let judges = Judges { ingress: maker.judge(&allow, &[]), egress };
+    for (pattern, tag) in [("*.by.test", BY_NAME), ("one.test", BY_NAME), ("*.other.test", OTHER)] {
+        maker.pattern(pattern, tag);
+    }
+    maker.by_name(egress, &[BY_NAME], &by_name);
+    maker.by_name(egress, &[OTHER], &other);
+    maker.by_name(egress, &[BY_NAME, OTHER], &both);
+    for pod in &world.pods {
+        maker.endpoint(&pod.name, &pod.addresses(), judges);
+    }
+    maker.program
+}
+
+struct Scene {
+    world: World,
+    outside: Outside,
+    handle: Option<NodeHandle>,
+    records: Option<mpsc::Receiver<FlowRecord>>,
+    folder: tempfile::TempDir,
+    ttl_min_s: u32,
+}
+
+impl Scene {
+    fn new(n_pods: usize, ttl_min_s: u32) -> Self {
+        let world = World::new(n_pods);
+        let mut outside = Outside::of(&world);
+        outside.accept(80);
+        outside.accept(81);
+        let folder = tempfile::tempdir().unwrap();
+        let (handle, records) = (None, None);
+        let mut scene = Self { world, outside, handle, records, folder, ttl_min_s };
+        scene.start(1);
+        scene
+    }
+
+    fn options(&self) -> NodeOptions {
+        let dns = DnsOptions {
+            resolvers: BTreeSet::from([TRUSTED, TRUSTED6]),
+            ttl_min_s: self.ttl_min_s,
+            journal: Some(self.folder.path().join("names")),
+            ..DnsOptions::default()
+        };
+        NodeOptions { dns, ..self.world.options() }
+    }
+
+    fn start(&mut self, revision: u64) {
+        let (handle, records) = Node::start(self.options()).unwrap();
+        enforce(&handle, mk_program(&self.world, revision));
+        (self.handle, self.records) = (Some(handle), Some(records));
+    }
+
+    /// The process goes; what is pinned stays.
+    fn stop(&mut self) {
+        (self.handle, self.records) = (None, None);
+    }
+
+    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        inside(&self.world.pods[0].netns, work)
+    }
+
+    fn ask(&self, server: IpAddr, name: &str, kind: u16) -> std::io::Result<Vec<u8>> {
+        self.inside(|| Client::new(server).ask(name, kind))
+    }
+
+    fn reaches(&self, address: IpAddr, port: u16) -> bool {
+        let patience = SHORT;
+        self.inside(|| {
+            TcpStream::connect_timeout(&SocketAddr::new(address, port), patience).is_ok()
+        })
+    }
+
+    fn connect(&self, address: IpAddr, port: u16) -> TcpStream {
+        self.inside(|| TcpStream::connect_timeout(&SocketAddr::new(address, port), LONG).unwrap())
+    }
+
+    fn wait_for_addresses(&self, n: u64) {
+        let report = self.handle.as_ref().unwrap().report();
+        wait_for("so many addresses", || (report.borrow().dns.n_addresses == n).then_some(()));
+    }
+
+    fn n_late_denied(&mut self) -> usize {
+        let mut n = 0;
+        while let Ok(record) = self.records.as_mut().unwrap().try_recv() {
+            n += usize::from(record.event == FlowEvent::LateDenied);
+        }
+        n
+    }
+}
+
+#[test]
+fn a_thousand_first_connections_right_after_their_lookup_all_come_about() {
+    let mut scene = Scene::new(1, 60);
+    scene.inside(|| {
+        let mut client = Client::new(TRUSTED);
+        for n in 1..=1_000u16 {
+            client.ask(&format!("n{n}.by.test"), A).unwrap();
+            let to = SocketAddr::new(address4(n), 80);
+            TcpStream::connect_timeout(&to, LONG).unwrap();
+        }
+    });
+    // A first SYN that was dropped would have been sent again, so connecting says too little.
+    let mut n_new = 0;
+    wait_for("a record of every connection", || {
+        while let Ok(record) = scene.records.as_mut().unwrap().try_recv() {
+            assert!(record.event != FlowEvent::Denied, "{record:?}");
+            n_new += u32::from(record.event == FlowEvent::New && record.packet.dst_port == 80);
+        }
+        (n_new == 1_000).then_some(())
+    });
+    let report = scene.handle.as_ref().unwrap().report().borrow().clone();
+    assert_eq!(report.unheeded, [] as [String; 0]);
+    assert!(!scene.reaches(address4(2_000), 80), "an address that nobody looked up");
+}
+
+#[test]
+fn names_come_by_every_way_that_resolvers_have() {
+    let scene = Scene::new(1, 60);
+    for (what, server, name, kind, address) in [
+        ("letter case", TRUSTED, "N5.By.TEST", A, address4(5)),
+        ("two labels under a star", TRUSTED, "a.n6.by.test", A, address4(6)),
+        ("an exact name", TRUSTED, "one.test", A, address4(1)),
+        ("AAAA", TRUSTED, "n1.by.test", AAAA, address6(1)),
+        ("a resolver by IPv6", TRUSTED6, "n7.by.test", A, address4(7)),
+        ("aliases", TRUSTED, "alias8.by.test", A, address4(8)),
+        ("many addresses", TRUSTED, "wide100.by.test", A, address4(129)),
+    ] {
+        assert!(!scene.reaches(address, 80), "{what}, before");
+        scene.ask(server, name, kind).unwrap();
+        assert!(scene.reaches(address, 80), "{what}");
+        assert!(!scene.reaches(address, 81), "{what}, another name's port");
+    }
+    let truncated = scene.ask(TRUSTED, "large1000.by.test", A).unwrap();
+    assert_eq!(truncated[2] & 2, 2, "the answer should be truncated");
+    scene
+        .inside(|| ask_tcp(TRUSTED, &["n9.by.test", "large1000.by.test", "n10.other.test"]))
+        .unwrap();
+    for (address, port) in [(9, 80), (1_000, 80), (1_299, 80), (10, 81)] {
+        assert!(scene.reaches(address4(address), port), "{address} over TCP");
+    }
+    // What is not below the star, and what only stands in the middle of an alias.
+    for name in ["by.test", "n11.by.test.evil.test"] {
+        scene.ask(TRUSTED, name, A).unwrap();
+    }
+    assert!(!scene.reaches(address4(11), 80));
+}
+
+#[test]
+fn an_address_with_two_names_has_what_either_allows_and_records_say_both() {
+    let mut scene = Scene::new(2, 60);
+    scene.ask(TRUSTED, "n20.by.test", A).unwrap();
+    assert!(scene.reaches(address4(20), 80) && !scene.reaches(address4(20), 81));
+    scene.ask(TRUSTED, "n20.other.test", A).unwrap();
+    assert!(scene.reaches(address4(20), 80) && scene.reaches(address4(20), 81));
+    let both = Names::new(["n20.by.test", "n20.other.test"]);
+    wait_for("a record with both names", || {
+        let record = scene.records.as_mut().unwrap().try_recv().ok()?;
+        (record.names == both && record.event == FlowEvent::New).then_some(())
+    });
+    // What one workload looked up says nothing of another.
+    let other = &scene.world.pods[1].netns;
+    let to = SocketAddr::new(address4(20), 80);
+    inside(other, || TcpStream::connect_timeout(&to, SHORT)).unwrap_err();
+}
+
+#[test]
+fn only_what_a_trusted_resolver_was_asked_for_counts() {
+    let mut scene = Scene::new(2, 60);
+    // A resolver that nobody trusts answers like any server.
+    scene.ask(STRANGER, "n30.by.test", A).unwrap();
+    assert!(!scene.reaches(address4(30), 80));
+    // Another workload that plays resolver.
+    let forger = SocketAddr::new(scene.world.pods[1].v4.into(), 53);
+    let socket = inside(&scene.world.pods[1].netns, || UdpSocket::bind(forger).unwrap());
+    scene.outside.answer_udp(socket);
+    scene.ask(forger.ip(), "n31.by.test", A).unwrap();
+    assert!(!scene.reaches(address4(31), 80));
+    // The right resolver, but another number or another question than was asked.
+    scene.ask(TRUSTED, "wrongid32.by.test", A).unwrap();
+    assert!(!scene.reaches(address4(32), 80));
+    scene.ask(TRUSTED, "wrongname33.by.test", A).unwrap();
+    assert!(!scene.reaches(address4(33), 80));
+    wait_for("both to be counted", || {
+        let report = scene.handle.as_ref().unwrap().report().borrow().dns;
+        (report.n_unasked == 2).then_some(())
+    });
+    scene.ask(TRUSTED, "n34.by.test", A).unwrap();
+    assert!(scene.reaches(address4(34), 80));
+}
+
+#[test]
+fn what_has_run_out_is_forgotten_but_not_under_a_flow_that_goes_on() {
+    let mut scene = Scene::new(1, 1);
+    scene.ask(TRUSTED, "n40.by.test", A).unwrap();
+    scene.ask(TRUSTED, "n41.by.test", A).unwrap();
+    let goes_on = scene.connect(address4(40), 80);
+    assert!(scene.reaches(address4(41), 80));
+    scene.wait_for_addresses(1);
+    assert!(!scene.reaches(address4(41), 80), "a name that nobody uses");
+    // A new program judges every flow again.
+    enforce(scene.handle.as_ref().unwrap(), mk_program(&scene.world, 2));
+    assert!(scene.reaches(address4(40), 80), "a name that a connection uses");
+    (&goes_on).write_all(b"still there").unwrap();
+    assert_eq!(scene.n_late_denied(), 0);
+    drop(goes_on);
+    scene.wait_for_addresses(0);
+    assert!(!scene.reaches(address4(40), 80), "a name that no connection uses any more");
+}
+
+#[test]
+fn what_was_known_survives_the_process_and_resolvers_go_on_without_it() {
+    let mut scene = Scene::new(1, 60);
+    scene.ask(TRUSTED, "n50.by.test", A).unwrap();
+    scene.stop();
+    assert!(scene.reaches(address4(50), 80), "while nobody is there");
+    wait_for("an answer while nobody is there", || {
+        scene.inside(|| {
+            let mut client = Client::new(TRUSTED);
+            client.ask("n51.by.test", A).ok()
+        })
+    });
+    assert!(scene.reaches(address4(50), 80));
+    assert!(!scene.reaches(address4(51), 80), "what nobody learned is not known");
+    scene.start(2);
+    assert!(scene.reaches(address4(50), 80), "after the restart, without a new question");
+    scene.ask(TRUSTED, "n51.by.test", A).unwrap();
+    assert!(scene.reaches(address4(51), 80));
+}
