@@ -1,12 +1,16 @@
 //! Flags as given, and the configuration they are checked into. Nothing is re-checked later.
 
+mod dns;
+
 use std::path::PathBuf;
 
 use bulkhead_enforce::BackendChoice;
+use bulkhead_enforce::dns::DnsOptions;
 use bulkhead_enforce::node::INTERFACE_PREFIXES;
 use clap::Parser;
 
 use crate::identity::{JoinToken, TokenError};
+pub use dns::DnsArgs;
 
 /// Holds one node to the program that the server has for it.
 #[derive(Clone, Debug, Parser)]
@@ -43,6 +47,8 @@ pub struct RawConfig {
     /// Folder on a BPF file system for what must survive the agent
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/bulkhead")]
     pub pin_dir: PathBuf,
+    #[command(flatten)]
+    pub dns: DnsArgs,
     /// Takes over as from an agent whose kernel maps have another layout; for tests of upgrades
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub map_layout: Option<u32>,
@@ -75,6 +81,7 @@ pub struct RunConfig {
     pub pin_dir: PathBuf,
     pub map_layout: Option<u32>,
     pub backend: BackendChoice,
+    pub dns: DnsOptions,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +98,10 @@ pub enum ConfigError {
     CaFile { path: PathBuf, source: std::io::Error },
     #[error("an empty `--interface-prefix` would enforce every interface of the host")]
     InterfacePrefix,
+    #[error("`--dns-ttl-min {value}` is too long: at most {most} seconds")]
+    DnsTtl { value: u32, most: u32 },
+    #[error("{n} resolvers are trusted, by --dns-trusted or /etc/resolv.conf: at most {most}")]
+    DnsTrusted { n: usize, most: usize },
     #[error(transparent)]
     Token(#[from] TokenError),
 }
@@ -135,6 +146,7 @@ impl Config {
             server,
             token,
             socket: raw.socket.unwrap_or_else(|| raw.state_dir.join(SOCKET_FILE)),
+            dns: raw.dns.check(&raw.state_dir)?,
             state_dir: raw.state_dir,
             netns: raw.netns,
             interface_prefixes: raw.interface_prefixes,

@@ -44,6 +44,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (handle, records) = Node::start(NodeOptions {
         netns: config.netns.clone(),
         interface_prefixes: config.interface_prefixes.clone(),
+        dns: config.dns.clone(),
         layout: config.map_layout.unwrap_or(usual.layout),
         backend: config.backend,
         ..usual

@@ -266,6 +266,7 @@ impl Talk<'_> {
             .collect();
         drift.extend(report.drift.iter().chain(&report.doubts).chain(&report.unheeded).cloned());
         drift.extend(self.unsaved.borrow().clone());
+        drift.extend(report.warnings.iter().cloned());
         if let Some((revision, reason)) = &realized.refused {
             drift.push(format!("program {revision} is refused: {reason}"));
         }

@@ -275,7 +275,7 @@ fn record() -> impl Strategy<Value = FlowRecord> {
                 packet,
                 src,
                 dst,
-                names: Names::new(["a.org", "b.org"]),
+                names: bulkhead_types::Names::new(["a.org", "b.org"]),
                 verdict,
                 revision: Revision(n[0]),
                 packets_forward: n[1],

@@ -224,6 +224,7 @@ impl Records {
             packet,
             src: self.peer(packet.src),
             dst: self.peer(packet.dst),
+            names: bulkhead_types::Names::default(),
             verdict,
             revision: Revision(self.program.revision.0),
             packets_forward: 0,

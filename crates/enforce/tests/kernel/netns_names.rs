@@ -227,6 +227,7 @@ fn what_has_run_out_is_forgotten_but_not_under_a_flow_that_goes_on() {
     scene.ask(TRUSTED, "n41.by.test", A).unwrap();
     let goes_on = scene.connect(address4(40), 80);
     assert!(scene.reaches(address4(41), 80));
+    scene.wait_for_addresses(2);
     scene.wait_for_addresses(1);
     assert!(!scene.reaches(address4(41), 80), "a name that nobody uses");
     // A new program judges every flow again.

@@ -66,6 +66,7 @@ fn mk_record() -> FlowRecord {
         },
         src: None,
         dst: None,
+        names: bulkhead_types::Names::new(["a.org"]),
         verdict: Verdict { decision: bulkhead_types::Decision::Deny, rule: RuleRef::Unknown },
         revision: Revision(4),
         packets_forward: 1,
