@@ -20,6 +20,9 @@ const NEEDS: &[(&str, Need, &str)] = &[
     ("a stock Kubernetes client", Need::Program("kubectl"), "kubernetes-client"),
     ("a hand that removes kernel objects in tests", Need::Program("bpftool"), "bpftool"),
     ("wall clocks that jump in tests", Need::Program("faketime"), "faketime"),
+    ("a container runtime", Need::Program("runc"), "runc"),
+    ("stock network plugins", Need::File("/usr/lib/cni/bridge"), "containernetworking-plugins"),
+    ("a root for containers", Need::File("/usr/share/doc/busybox-static"), "busybox-static"),
     ("packet filter rules for comparison", Need::Program("nft"), "nftables"),
 ];
 

@@ -95,12 +95,14 @@ fn put(object: &mut Value, said: &Labels) {
         }
     }
     let keys = now.into_iter().collect::<Vec<_>>().join(",");
-    let Some(annotations) = entry(object, "annotations") else { return };
-    if keys.is_empty() {
-        annotations.remove(OWN_KEYS);
-    } else {
-        annotations.insert(OWN_KEYS.to_owned(), keys.into());
+    if own.is_empty() && keys.is_empty() {
+        return;
     }
+    let Some(annotations) = entry(object, "annotations") else { return };
+    match keys.is_empty() {
+        true => annotations.remove(OWN_KEYS),
+        false => annotations.insert(OWN_KEYS.to_owned(), keys.into()),
+    };
 }
 
 fn entry<'a>(object: &'a mut Value, name: &str) -> Option<&'a mut Map<String, Value>> {

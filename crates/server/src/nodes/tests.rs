@@ -23,6 +23,8 @@ use tokio_rustls::TlsConnector;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 
+mod surroundings;
+
 use super::*;
 use crate::node_labels::LabelRules;
 use crate::pki::Pki;
