@@ -10,6 +10,33 @@ use serde::{Deserialize, Serialize};
 /// Path under the API server's root.
 pub const PATH: &str = "/apis/bulkhead.dev/v1/enforcement";
 
+/// Policy by policy, the same that their statuses say; some API servers keep no status of some kinds.
+pub const POLICIES_PATH: &str = "/apis/bulkhead.dev/v1/enforcement/policies";
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyEnforcements {
+    /// Sorted by kind, namespace and name.
+    pub policies: Vec<PolicyEnforcement>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyEnforcement {
+    pub api_version: String,
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    pub name: String,
+    /// `True`, `False`, or `Unknown` while nodes may still come after a start.
+    pub status: String,
+    /// One word, as the condition `Enforced` has it.
+    pub reason: String,
+    pub message: String,
+    /// The generation that it is about.
+    pub generation: i64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Enforcement {

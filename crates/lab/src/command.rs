@@ -55,6 +55,9 @@ enum Command {
     BenchLatency {
         #[arg(long, default_value_t = 1000)]
         changes: usize,
+        /// Through a second server that follows the first, as in a cluster.
+        #[arg(long)]
+        clustered: bool,
     },
 }
 
@@ -105,7 +108,9 @@ fn begin(command: Command) -> Result<ExitCode> {
             Command::Soak { seconds, seed, faults } => {
                 until_signal(soak::soak(seconds, seed, faults)).await
             }
-            Command::BenchLatency { changes } => until_signal(bench::latency(changes)).await,
+            Command::BenchLatency { changes, clustered } => {
+                until_signal(bench::latency(changes, clustered)).await
+            }
         }
     })
 }

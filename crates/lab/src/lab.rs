@@ -70,7 +70,7 @@ impl Lab {
         Ok(lab)
     }
 
-    async fn start(objects: &[Object], is_clustered: bool) -> Result<Self> {
+    pub(crate) async fn start(objects: &[Object], is_clustered: bool) -> Result<Self> {
         let programs = Programs::find()?;
         let objects = with_nodes(objects);
         let world = World::from_objects(&objects)?;
@@ -184,12 +184,13 @@ impl Lab {
         Ok(())
     }
 
-    /// Returns when everything written so far is in force on all nodes.
+    /// Returns when everything written so far is in force on all nodes; in a clustered lab, when
+    /// everything is that the follower has heard: its revisions are its own.
     pub async fn wait_enforced(&self) -> Result<()> {
         let version = self.written.load(Ordering::SeqCst);
         let until = Instant::now() + ENFORCE_PATIENCE;
         loop {
-            let now = control::enforcement(&self.client).await?;
+            let now = self.enforcement().await?;
             if now.has_reached(version, &self.nodes) && none_waits(&now) {
                 return Ok(());
             }

@@ -33,6 +33,7 @@ pub struct Backbone {
     pub join: JoinDesk,
     pub labels: LabelDesk,
     pub shutdown: Shutdown,
+    pub started: Instant,
     /// Drawn anew by each start, see [`bulkhead_wire::Welcome`].
     pub life: u64,
 }
@@ -67,7 +68,8 @@ impl Backbone {
         };
         let (controller, programs) =
             Controller::new(store, Arc::clone(&registry), Arc::clone(&directory));
-        let status = StatusWriter::new(sink, Arc::clone(&registry), Instant::now());
+        let started = Instant::now();
+        let status = StatusWriter::new(sink, Arc::clone(&registry), started);
         let backbone = Self {
             registry,
             programs,
@@ -76,6 +78,7 @@ impl Backbone {
             labels: LabelDesk::new(nodes.clone(), label_rules),
             join: JoinDesk::new(nodes, Arc::clone(own), pki),
             shutdown,
+            started,
             life: life()?,
         };
         Ok((backbone, Parts { controller, status, upstream: upstream.cloned() }))

@@ -25,12 +25,12 @@ const WARM_UP: usize = 20;
 /// How long the programs rest, and the shop works, before their memory is read.
 const SETTLE: Duration = Duration::from_secs(5);
 
-pub async fn latency(changes: usize) -> Result<ExitCode> {
+pub async fn latency(changes: usize, is_clustered: bool) -> Result<ExitCode> {
     let mut objects = manifests::read(&[Path::new("examples/shop").to_owned()])?;
     let world = World::from_objects(&objects)?;
     objects.extend(pods()?);
     bulkhead_api::addressing::assign(&mut objects);
-    let mut lab = Lab::bare(&objects).await?;
+    let mut lab = Lab::start(&objects, is_clustered).await?;
     let mut shop = Traffic::open(lab.net().clone(), &world.endpoints).await?;
     lab.apply(&objects).await?;
     lab.wait_enforced().await?;
@@ -44,7 +44,10 @@ pub async fn latency(changes: usize) -> Result<ExitCode> {
     if let Some((call, (times, error))) = shop.tally().failed.iter().next() {
         bail!("the shop does not work: {call} failed {times} times: {error}");
     }
-    let server_bytes = lab.server().process().resident_bytes()?;
+    let server_bytes = match lab.follower() {
+        Some(follower) => follower.process().resident_bytes()?,
+        None => lab.server().process().resident_bytes()?,
+    };
     let busy_bytes = agents_bytes(&mut lab)?;
     let ms = |quantile| flips.value_at_quantile(quantile) as f64 / 1e6;
     say(&serde_json::to_string(&json!({

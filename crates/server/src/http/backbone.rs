@@ -1,6 +1,7 @@
 //! Routes beside the objects: flows, join tokens, how far enforcement has come.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
@@ -24,6 +25,7 @@ use crate::controller::reachability::ReachRefused;
 use crate::flows::filter::FlowQuery;
 use crate::flows::{Chunk, show};
 use crate::join::TokenError;
+use crate::status::conditions::{self, Moment};
 
 const JOIN_TOKENS_PATH: &str = "/apis/bulkhead.dev/v1/jointokens";
 /// Flows that a follower reads at a time.
@@ -37,6 +39,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(backbone: Backbone) -> Router<S>
         .route(flow::PATH, get(flows))
         .route(JOIN_TOKENS_PATH, post(new_join_token))
         .route(enforcement::PATH, get(how_far))
+        .route(enforcement::POLICIES_PATH, get(policies))
         .route(reach::PATH, get(connections))
         .route(reach::CHANGES_PATH, get(reach_changes))
         .with_state(backbone)
@@ -44,6 +47,12 @@ pub fn routes<S: Clone + Send + Sync + 'static>(backbone: Backbone) -> Router<S>
 
 async fn how_far(State(backbone): State<Backbone>) -> Response {
     Json(backbone.registry.enforcement()).into_response()
+}
+
+async fn policies(State(backbone): State<Backbone>) -> Response {
+    let (server_start, now) = (backbone.started, Instant::now());
+    let moment = Moment { now, clock: Timestamp::now(), server_start };
+    Json(conditions::report(&backbone.registry.snapshot(), &moment)).into_response()
 }
 
 /// `?workload=NAME` may be repeated.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use bulkhead_api::enforcement::{PolicyEnforcement, PolicyEnforcements};
 use bulkhead_wire::NodeStatus;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::registry::{NodeFacts, Placement, Presence, Standing};
+use crate::registry::{NodeFacts, Placement, Presence, Standing, State};
 
 /// Nodes or errors that a message names; the rest is counted.
 const NAMED_MAX: usize = 5;
@@ -100,6 +101,29 @@ pub fn progress(
         .flatten()
         .filter(|since| *since > 0);
     Some(Progress { status, reason, message, n_nodes, n_of, since_ns })
+}
+
+/// What the statuses of all policies say, or would say where they can be written.
+pub fn report(state: &State, moment: &Moment) -> PolicyEnforcements {
+    let policies = state.policies.iter().map(|(key, placement)| {
+        let (api_version, kind) = key.kind.api();
+        let progress = progress(placement, &state.nodes, moment);
+        let (status, reason, message) = match progress {
+            Some(progress) => (progress.status, progress.reason, progress.message),
+            None => ("Unknown", "NodesExpected", "nodes may still come".to_owned()),
+        };
+        PolicyEnforcement {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            generation: placement.generation,
+        }
+    });
+    PolicyEnforcements { policies: policies.collect() }
 }
 
 /// Writes a policy's progress into its status; leaves everything else there alone.

@@ -173,3 +173,31 @@ fn an_expired_policy_says_since_when() {
     let message = "expired at 2026-01-01T00:00:00Z: it does not apply any more";
     check(&expired, &[], &moment, &format!("False Expired: {message}"));
 }
+
+#[test]
+fn the_report_says_of_every_policy_what_its_status_says() {
+    let moment = mk_moment();
+    let mut state = State::default();
+    state.nodes.insert("n1".to_owned(), mk_node(&moment, 9));
+    let key = bulkhead_api::ObjectKey {
+        kind: bulkhead_api::object::Kind::KubernetesNetworkPolicy,
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+    };
+    state.policies.insert(key, mk_placement(&[("n1", 5)]));
+    let told = PolicyEnforcement {
+        api_version: "networking.k8s.io/v1".to_owned(),
+        kind: "NetworkPolicy".to_owned(),
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+        status: "True".to_owned(),
+        reason: "Enforced".to_owned(),
+        message: "enforced on 1 of 1 node".to_owned(),
+        generation: 2,
+    };
+    assert_eq!(report(&state, &moment).policies, [told]);
+    state.nodes.clear();
+    let early = Moment { now: moment.server_start, ..moment };
+    let [told] = report(&state, &early).policies.try_into().expect("one policy");
+    assert_eq!((told.status.as_str(), told.reason.as_str()), ("Unknown", "NodesExpected"));
+}
