@@ -291,6 +291,7 @@ enum event_kind {
 	EVENT_LATE_DENIED,
 	EVENT_ENDED,
 	EVENT_DROPPED, /* not by policy: see `reason` */
+	EVENT_CUT,     /* the packet at which a connection was cut, for who resets it */
 };
 
 /* Why a packet was dropped that no policy judged, and what else is counted. */
@@ -312,6 +313,8 @@ enum reason {
 	REASONS = 16,
 };
 
+/* Of EVENT_CUT, `number` is the packet's sequence number, `flow.zero2` the one that it acknowledges, and
+ * `flow.real` begins with the frame's two link addresses. */
 struct event {
 	__u8 kind;
 	__u8 reason;
@@ -319,7 +322,7 @@ struct event {
 	__u8 zero;
 	__u32 ifindex;
 	struct flow_key key;
-	__u32 zero2;
+	__u32 number;
 	struct flow flow;
 };
 ASSERT_SIZE(struct event, 152);
@@ -389,6 +392,7 @@ enum config_index {
 	CONFIG_TO_HOST,	  /* 1: what workloads send to their own host is denied */
 	CONFIG_HOSTS,	  /* 1: there are host endpoints */
 	CONFIG_DENY6,	  /* 1: a deny set has IPv6 prefixes */
+	CONFIG_RESETS,	  /* 1: somebody resets connections that are cut */
 	CONFIGS = 32,
 };
 

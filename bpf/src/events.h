@@ -61,7 +61,7 @@ INLINE void report(__u8 kind, const struct occasion *occasion, const struct flow
 	event->zero = 0;
 	event->ifindex = occasion->ifindex;
 	event->key = *key;
-	event->zero2 = 0;
+	event->number = 0;
 	event->flow = *flow;
 	ring_submit(event, 0);
 }

@@ -113,6 +113,7 @@ struct passage {
 	__u16 real_port;
 	__u8 is_translated;
 	__u8 is_from_host; /* a process of this node has sent it to a workload */
+	__u8 is_cut;	   /* with this packet */
 	__u8 is_deferred;  /* a new flow is judged by netfilter's hooks, behind translation */
 };
 
@@ -242,7 +243,8 @@ INLINE __u32 flow_rejudge(struct flow *flow, struct passage *passage)
 	flow->revision = config_at(CONFIG_REVISION);
 	if (passage->key.lane >= LANE_DENIED(0))
 		return leaf;
-	if (leaf_of(before) & LEAF_ALLOW && !(leaf & LEAF_ALLOW))
+	passage->is_cut = leaf_of(before) & LEAF_ALLOW && !(leaf & LEAF_ALLOW);
+	if (passage->is_cut)
 		report_flow(EVENT_LATE_DENIED, passage, flow);
 	else if (!(leaf_of(before) & LEAF_ALLOW) && leaf & LEAF_ALLOW)
 		report_flow(EVENT_NEW, passage, flow);

@@ -128,11 +128,40 @@ INLINE int settled(struct __sk_buff *skb, const struct passage *passage, int ver
 	return verdict;
 }
 
+/* Tells what a reset of the connection needs to be believed by both ends. */
+SUBPROGRAM int report_cut(struct __sk_buff *skb, const struct passage *passage, __u32 l4)
+{
+	struct event *event;
+	__u32 numbers[2];
+	__u8 macs[12];
+
+	if (!config_at(CONFIG_RESETS) || load_bytes(skb, l4 + 4, numbers, sizeof(numbers)) ||
+	    load_bytes(skb, 0, macs, sizeof(macs)))
+		return 0;
+	event = ring_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(REASON_LOST_EVENT);
+		return 0;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->kind = EVENT_CUT;
+	event->from_workload = passage->occasion.from_workload;
+	event->ifindex = passage->occasion.ifindex;
+	event->key = passage->key;
+	event->number = HOST32(numbers[0]);
+	event->flow.zero2 = HOST32(numbers[1]);
+	__builtin_memcpy(&event->flow.real, macs, sizeof(macs));
+	ring_submit(event, 0);
+	return 0;
+}
+
 /* A new flow of a workload is judged here only if the hooks of netfilter will not see it. */
 INLINE int pass(struct __sk_buff *skb, const struct packet *packet, struct passage *passage)
 {
 	int verdict = flow_pass(passage);
 
+	if (passage->is_cut && passage->key.protocol == PROTOCOL_TCP)
+		report_cut(skb, passage, packet->l4);
 	if (verdict != VERDICT_DEFER)
 		return hear(skb, packet, passage, settled(skb, passage, verdict));
 	if (goes_to_the_stack(skb, packet))

@@ -56,6 +56,9 @@ pub struct RawConfig {
     /// where not
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub backend: BackendChoice,
+    /// Sends a TCP reset to both ends of a connection that a tightened policy cuts (eBPF only)
+    #[arg(long)]
+    pub reset_cut_connections: bool,
     /// Removes what enforcement has put into the kernel for --pin-dir and --netns: the node enforces
     /// nothing afterwards
     #[arg(long)]
@@ -81,6 +84,7 @@ pub struct RunConfig {
     pub pin_dir: PathBuf,
     pub map_layout: Option<u32>,
     pub backend: BackendChoice,
+    pub resets: bool,
     pub dns: DnsOptions,
 }
 
@@ -146,6 +150,7 @@ impl Config {
             server,
             token,
             socket: raw.socket.unwrap_or_else(|| raw.state_dir.join(SOCKET_FILE)),
+            resets: raw.reset_cut_connections,
             dns: raw.dns.check(&raw.state_dir)?,
             state_dir: raw.state_dir,
             netns: raw.netns,

@@ -46,6 +46,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         interface_prefixes: config.interface_prefixes.clone(),
         dns: config.dns.clone(),
         layout: config.map_layout.unwrap_or(usual.layout),
+        resets: config.resets,
         backend: config.backend,
         ..usual
     })

@@ -22,6 +22,7 @@ pub mod netlink;
 pub mod nft;
 pub mod node;
 pub mod realized;
+pub mod resets;
 
 pub use limits::MapSizes;
 pub use node::{

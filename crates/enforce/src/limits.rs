@@ -75,6 +75,14 @@ impl Default for MapSizes {
     }
 }
 
+/// Interfaces with a host endpoint, `hosts` of `bpf/src/hosts.h`.
+pub const HOSTS_MAX: u32 = 256;
+/// Near prefixes of all host endpoints. A table that changes stands beside the new one for a moment, so a
+/// node should keep to half of it.
+pub const LOCALS_MAX: u32 = 131_072;
+/// Fail-safe ports of all lists.
+pub const FAILSAFES_MAX: u32 = 4_096;
+
 /// Spans that one protocol of one row may have: the kernel's search takes `SPAN_STEPS_MAX` steps.
 pub const SPANS_PER_PART_MAX: usize = 65_536;
 

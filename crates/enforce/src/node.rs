@@ -60,6 +60,8 @@ pub struct NodeOptions {
     /// Records that wait for the reader; the next ones are dropped and counted.
     pub records_max: usize,
     pub dns: DnsOptions,
+    /// Both ends of a TCP connection that a tightened policy cuts get a reset (eBPF only).
+    pub resets: bool,
     /// Sizes of maps that are made now; pinned ones keep theirs.
     pub sizes: MapSizes,
     /// Of the kernel maps. Another number than this build's makes it take over as from another version.
@@ -183,6 +185,7 @@ impl NodeOptions {
             update_ms: 5_000,
             records_max: 16_384,
             dns: DnsOptions::default(),
+            resets: false,
             sizes: MapSizes::DEFAULT,
             backend: BackendChoice::Auto,
             layout: bulkhead_enforce_abi::LAYOUT,

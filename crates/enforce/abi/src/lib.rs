@@ -315,6 +315,7 @@ pub const EVENT_DENIED: u8 = 2;
 pub const EVENT_LATE_DENIED: u8 = 3;
 pub const EVENT_ENDED: u8 = 4;
 pub const EVENT_DROPPED: u8 = 5;
+pub const EVENT_CUT: u8 = 6;
 
 pub const REASON_MALFORMED: u8 = 1;
 pub const REASON_NO_PROGRAM: u8 = 2;
@@ -341,7 +342,9 @@ pub struct Event {
     pub zero: u8,
     pub ifindex: u32,
     pub key: FlowKey,
-    pub zero2: u32,
+    /// Of an [`EVENT_CUT`], the packet's sequence number. The one that it acknowledges is
+    /// [`Flow::zero2`], and [`Flow::real`] begins with the frame's two link addresses.
+    pub number: u32,
     pub flow: Flow,
 }
 plain!(Event, 152, key at 8, flow at 56);
@@ -385,6 +388,7 @@ pub const CONFIG_NETFILTER: u32 = 24;
 pub const CONFIG_TO_HOST: u32 = 25;
 pub const CONFIG_HOSTS: u32 = 26;
 pub const CONFIG_DENY6: u32 = 27;
+pub const CONFIG_RESETS: u32 = 28;
 pub const CONFIGS: u32 = 32;
 
 #[repr(C)]

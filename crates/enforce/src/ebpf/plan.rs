@@ -150,6 +150,11 @@ pub fn plan_on(
     let entries = programs::plan(now, program, &mut slots)?;
     let wanted = wanted_endpoints(program, bindings, ground, &mut slots)?;
     let hosts = hosts::plan(now, program, &ground.hosts, &mut slots)?;
+    if let Some((map, needed, available)) = hosts.excess() {
+        let (needed, available) = (needed as u64, u64::from(available));
+        let revision = program.revision;
+        return Err(EnforceError::Capacity { map, needed, available, revision });
+    }
     let judges_move = hosts.moves || judges_move(now, &wanted);
     let classes = classes::moves(now, program, &slots)?;
     let names = names::moves(now, program, bindings, &slots, cache);

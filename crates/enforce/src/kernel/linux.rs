@@ -19,6 +19,7 @@ pub mod map;
 mod netfilter;
 mod pins;
 pub mod poll;
+pub mod raw;
 mod read;
 mod takeover;
 
@@ -31,8 +32,8 @@ use aya::maps::{MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::programs::{SchedClassifier, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use bulkhead_enforce_abi::{
-    Address, CONFIG_LISTENED, CONFIG_NETFILTER, ClassValue, Endpoint, EndpointKey, EntryKey,
-    FailsafeKey, Flow, FlowKey, Host, Interface, LAYOUT, LocalKey, NameEntryKey, NameKey,
+    Address, CONFIG_LISTENED, CONFIG_NETFILTER, CONFIG_RESETS, ClassValue, Endpoint, EndpointKey,
+    EntryKey, FailsafeKey, Flow, FlowKey, Host, Interface, LAYOUT, LocalKey, NameEntryKey, NameKey,
     NameValue, Prefix4, Prefix6, Row, SlotKey, Span,
 };
 
@@ -158,6 +159,11 @@ impl Linux {
         let maps = self.pin_dir.join(format!("maps-{}", self.layout));
         self.hooks = Some(netfilter::Hooks::attach(&self.pin_dir, &maps)?);
         self.config.set(&CONFIG_NETFILTER, &1)
+    }
+
+    /// Whether the kernel tells of packets at which connections are cut.
+    pub fn set_resets(&self, wanted: bool) -> Result<(), EnforceError> {
+        self.config.set(&CONFIG_RESETS, &u64::from(wanted))
     }
 
     /// Puts back what somebody removed from the hooks, and names it.

@@ -151,10 +151,12 @@ impl FarEnds {
             for item in exchange(&self.socket, &request)?.listed {
                 match item {
                     Listed::Link { ifindex, mac, .. } if ifindex == at.ifindex => peer.mac = mac,
-                    Listed::Address { address, ifindex } if ifindex == at.ifindex => {
-                        if peer.addresses.len() < ADDRESSES_MAX && is_global(address) {
-                            peer.addresses.insert(address);
-                        }
+                    Listed::Address { address, ifindex }
+                        if ifindex == at.ifindex
+                            && peer.addresses.len() < ADDRESSES_MAX
+                            && is_global(address) =>
+                    {
+                        peer.addresses.insert(address);
                     }
                     _ => {}
                 }

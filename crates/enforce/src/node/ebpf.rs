@@ -1,6 +1,7 @@
 //! The eBPF back end: tcx programs on the interfaces, pinned maps, a ring buffer of events.
 
 mod names;
+mod resetter;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,7 +27,9 @@ use crate::node::drift::Watch;
 use crate::node::ground::ground;
 use crate::node::{EnforceError, NodeOptions};
 use crate::realized::{SlotKind, Tables, unmapped};
+use crate::resets::resets;
 use names::Learner;
+use resetter::Resetter;
 
 /// Packets that were looking at the old when the endpoints flipped are done after this long: a packet
 /// is judged in microseconds. Should a CPU stall for longer, one packet may be judged by a mixture;
@@ -56,6 +59,7 @@ pub struct Ebpf {
     /// Events that were lost before this process began.
     n_lost_before: u64,
     learner: Learner,
+    resetter: Option<Resetter>,
 }
 
 impl Ebpf {
@@ -65,6 +69,12 @@ impl Ebpf {
         let n_lost_before = kernel.n_dropped(REASON_LOST_EVENT)?;
         let ring = kernel.take_events()?;
         let learner = Learner::open(&mut kernel, &options.dns)?;
+        let resetter = options.resets.then(Resetter::open).transpose();
+        let resetter = resetter.map_err(|error| EnforceError::Kernel {
+            action: "open the sockets for resets".to_owned(),
+            message: error.to_string(),
+        })?;
+        kernel.set_resets(resetter.is_some())?;
         let mut watch = Watch::default();
         watch.trust(&kernel);
         // Where earlier programs still judge, by other maps, ours come with theirs.
@@ -87,6 +97,7 @@ impl Ebpf {
             watch,
             n_lost_before,
             learner,
+            resetter,
         })
     }
 
@@ -328,6 +339,12 @@ impl Backend for Ebpf {
     fn drain(&mut self, sink: &mut Sink) {
         let clock = Clock::now();
         while let Some(item) = self.ring.next() {
+            if let Some(resets) = Event::from_bytes(&item).as_ref().and_then(resets) {
+                if let Some(resetter) = &self.resetter {
+                    resetter.send(&resets);
+                }
+                continue;
+            }
             // A drop that no policy made is one packet; later ones like it are only counted.
             let event = Event::from_bytes(&item);
             sink.push(event.and_then(|event| {

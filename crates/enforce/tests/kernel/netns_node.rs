@@ -115,6 +115,32 @@ fn late_deny_closes_established_flow() {
 }
 
 #[test]
+fn both_ends_of_a_cut_connection_are_reset_where_that_is_wanted() {
+    let world = World::new(2);
+    let mut options = world.options();
+    options.resets = true;
+    let (handle, _records) = bulkhead_enforce::Node::start(options).unwrap();
+    let [from, to] = [0, 1].map(|n: usize| &world.pods[n]);
+    for (n, target) in [to.v4_port(80), to.v6_port(80)].into_iter().enumerate() {
+        let revision = 1 + n as u64 * 2;
+        enforce(&handle, mk_allow_all(&world, revision));
+        let listener = listen(&to.netns, target);
+        let client = connect(&from.netns, target).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        talk(&client, &server).unwrap();
+        let closed = mk_program(&world, revision + 1, |maker| (maker.deny(), maker.allow()));
+        enforce(&handle, closed);
+        (&server).write_all(b"late").unwrap();
+        for end in [&client, &server] {
+            end.set_read_timeout(Some(LONG)).unwrap();
+            let end = (&*end).read(&mut [0; 8]);
+            let error = end.expect_err("a cut connection goes on");
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{target}");
+        }
+    }
+}
+
+#[test]
 fn loosening_does_not_disturb() {
     let world = World::new(2);
     let (handle, _records) = world.start();

@@ -16,6 +16,7 @@ use bulkhead_wire::{HostProgram, NodeProgram};
 use ipnet::IpNet;
 
 use super::{NewSlots, dangling};
+use crate::limits::{FAILSAFES_MAX, HOSTS_MAX, LOCALS_MAX};
 use crate::node::EnforceError;
 use crate::realized::{SlotKind, Tables, mapped};
 
@@ -103,8 +104,14 @@ impl HostChange {
         now.hosts.keys().filter(|key| !self.wanted.contains_key(key)).copied().collect()
     }
 
-    pub fn len(&self) -> usize {
-        self.wanted.len()
+    /// What does not fit, if anything: the map, how much is needed, and how much there is.
+    pub fn excess(&self) -> Option<(&'static str, usize, u32)> {
+        let maps = [
+            ("hosts", self.wanted.len(), HOSTS_MAX),
+            ("locals", self.n_locals, LOCALS_MAX),
+            ("failsafes", self.n_failsafes, FAILSAFES_MAX),
+        ];
+        maps.into_iter().find(|(_, needed, available)| *needed > *available as usize)
     }
 }
 
