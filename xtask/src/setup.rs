@@ -1,5 +1,7 @@
 //! Makes a fresh Debian ready: root, kernel and packages, each checked before it is touched.
 
+mod guest;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,6 +22,7 @@ const NEEDS: &[(&str, Need, &str)] = &[
     ("a stock Kubernetes client", Need::Program("kubectl"), "kubernetes-client"),
     ("a hand that removes kernel objects in tests", Need::Program("bpftool"), "bpftool"),
     ("wall clocks that jump in tests", Need::Program("faketime"), "faketime"),
+    ("a virtual machine", Need::Program("qemu-system-x86_64"), "qemu-system-x86"),
     ("a container runtime", Need::Program("runc"), "runc"),
     ("stock network plugins", Need::File("/usr/lib/cni/bridge"), "containernetworking-plugins"),
     ("a root for containers", Need::File("/usr/share/doc/busybox-static"), "busybox-static"),
@@ -44,6 +47,7 @@ pub fn run() -> anyhow::Result<()> {
     check_root()?;
     check_kernel(&kernel_release()?)?;
     install_missing()?;
+    guest::unpack_missing()?;
     mount_bpffs()
 }
 

@@ -7,4 +7,8 @@ mod container;
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod guest;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
 mod node;
