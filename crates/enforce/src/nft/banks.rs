@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::Mac;
+use bulkhead_types::{EndpointId, Mac};
 use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId};
 use ipnet::IpNet;
 
 use super::chains::{self, OUTSIDE, banked};
+use super::hosts::{self, HostElements};
 use super::intervals::flatten;
 use super::objects::{Change, Element, MapShape};
 use super::shapes::Shapes;
@@ -33,6 +34,14 @@ pub struct Local {
 
 /// By interface and address.
 pub type Locals = BTreeMap<(u32, IpAddr), Local>;
+
+/// Where programs stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    pub locals: Locals,
+    /// Host endpoints by the interface that they stand at.
+    pub hosts: BTreeMap<u32, EndpointId>,
+}
 
 /// Small numbers for ids; a number is never used again.
 #[derive(Debug, Default)]
@@ -60,7 +69,8 @@ impl Numbers {
 #[derive(Debug, Default)]
 struct Bank {
     program: Option<Arc<NodeProgram>>,
-    locals: Locals,
+    places: Places,
+    hosts: HostElements,
 }
 
 /// What the kernel has, and how it gets from there to another program.
@@ -69,8 +79,12 @@ pub struct Banks {
     banks: [Bank; 2],
     /// Which of them judges.
     pub active: u8,
+    /// The table has chains for host endpoints.
+    pub has_hosts: bool,
     classes: Numbers,
     programs: Numbers,
+    /// Of hosts' programs by the near address.
+    tables: Numbers,
     rows: Numbers,
     shapes: Shapes,
     n_parts: usize,
@@ -83,6 +97,10 @@ struct Diff {
     /// No packet can see half of it.
     is_whole: bool,
 }
+
+/// In the order of [`HostElements`].
+const HOST_MAPS: [&MapShape; 5] =
+    [&chains::HOST, &chains::HOST_NET4, &chains::HOST_NET6, &chains::SAFE4, &chains::SAFE6];
 
 /// What a key was and will be.
 type Moved<K, V> = Vec<(K, Option<V>, Option<V>)>;
@@ -117,25 +135,35 @@ impl Banks {
         &mut self,
         change: &mut Change<'_>,
         program: &Arc<NodeProgram>,
-        locals: Locals,
+        places: Places,
     ) -> Result<(), EnforceError> {
-        let moves = self.moves(self.active, program, &locals);
+        let moves = self.moves(self.active, program, &places.locals);
         let fresh = self.number(&moves);
         let parts = self.add_rows(program, &moves)?;
         change.add_elements(chains::PORT.name, &self.shapes.take_fresh());
         change.add_elements(chains::PART.name, &parts);
-        let diff = self.diff(self.active, program, &moves, &fresh);
+        let tables = &mut self.tables;
+        let number = |id| tables.get_or_add(id).0;
+        let hosts = hosts::elements(program, &places.hosts, number, |id| self.programs.get(id.0));
+        let mut diff = self.diff(self.active, program, &moves, &fresh);
+        self.diff_hosts(self.active, &hosts, &mut diff);
+        let had = self.bank(self.active).program.as_ref().map(|program| program.to_host);
         if diff.is_whole {
             diff.write(change, self.active);
+            if had != Some(program.to_host) {
+                chains::choose_setting(change, program.to_host);
+            }
         } else {
             let other = 1 - self.active;
-            let moves = self.moves(other, program, &locals);
-            self.diff(other, program, &moves, &fresh).write(change, other);
-            chains::choose_bank(change, other);
+            let moves = self.moves(other, program, &places.locals);
+            let mut diff = self.diff(other, program, &moves, &fresh);
+            self.diff_hosts(other, &hosts, &mut diff);
+            diff.write(change, other);
+            chains::choose_bank(change, other, program.to_host, self.has_hosts);
             self.active = other;
         }
         if let Some(bank) = self.banks.get_mut(usize::from(self.active)) {
-            *bank = Bank { program: Some(Arc::clone(program)), locals };
+            *bank = Bank { program: Some(Arc::clone(program)), places, hosts };
         }
         Ok(())
     }
@@ -156,7 +184,7 @@ impl Banks {
         if !Arc::ptr_eq(&old.entries, &program.entries) {
             moves.entries = moved(&old.entries, &program.entries);
         }
-        moves.locals = moved(&bank.locals, locals);
+        moves.locals = moved(&bank.places.locals, locals);
         moves
     }
 
@@ -181,13 +209,13 @@ impl Banks {
 
     /// Addresses that were not at this place before.
     pub fn newcomers(&self, locals: &Locals) -> Vec<(u32, IpAddr)> {
-        let known = &self.bank(self.active).locals;
+        let known = &self.bank(self.active).places.locals;
         let new = locals.keys().filter(|key| !known.contains_key(key));
         new.copied().collect()
     }
 
     pub fn is_open(&self, ifindex: u32) -> bool {
-        self.bank(self.active).locals.keys().any(|(known, _)| *known == ifindex)
+        self.bank(self.active).places.locals.keys().any(|(known, _)| *known == ifindex)
     }
 
     /// Numbers new rows; returns the elements that say what they allow.
@@ -218,7 +246,7 @@ impl Banks {
         let bank = self.bank(self.active);
         let Some(program) = &bank.program else { return BTreeMap::new() };
         let nothing = Self::default();
-        let moves = nothing.moves(0, program, &bank.locals);
+        let moves = nothing.moves(0, program, &bank.places.locals);
         let mut meant: BTreeMap<String, BTreeMap<Vec<u8>, u32>> = BTreeMap::new();
         let diff = Diff { maps: Vec::new(), is_whole: true };
         for shape in chains::BANKED {
@@ -237,7 +265,14 @@ impl Banks {
         self.diff_classes(moves, &mut diff);
         self.diff_nets(&nothing, program, moves, &mut diff);
         self.diff_locals(moves, &mut diff);
+        self.diff_hosts_of(&mut diff);
         diff
+    }
+
+    fn diff_hosts_of(&self, diff: &mut Diff) {
+        for (shape, elements) in HOST_MAPS.into_iter().zip(&self.bank(self.active).hosts) {
+            diff.push(shape, Vec::new(), elements.clone());
+        }
     }
 
     fn class(&self, class: ClassId) -> u32 {
@@ -251,6 +286,20 @@ impl Banks {
         self.diff_nets(self.bank(bank), program, moves, &mut diff);
         self.diff_locals(moves, &mut diff);
         diff
+    }
+
+    fn diff_hosts(&self, bank: u8, hosts: &HostElements, diff: &mut Diff) {
+        let old = &self.bank(bank).hosts;
+        for ((shape, old), new) in HOST_MAPS.into_iter().zip(old).zip(hosts) {
+            let (old_set, new_set): (BTreeSet<&Element>, BTreeSet<&Element>) =
+                (old.iter().collect(), new.iter().collect());
+            let gone: Vec<Element> =
+                old_set.difference(&new_set).map(|e| Element::clone(e)).collect();
+            let come: Vec<Element> =
+                new_set.difference(&old_set).map(|e| Element::clone(e)).collect();
+            diff.is_whole &= gone.is_empty() && come.is_empty();
+            diff.push(shape, gone, come);
+        }
     }
 
     fn diff_locals(&self, moves: &Moves, diff: &mut Diff) {

@@ -1,6 +1,6 @@
 //! The kernel's log of packets: one group that only this process listens to.
 
-use super::chains::told_way;
+use super::chains::{ToldWay, told_way};
 use super::message::{Attributes, Incoming, LOG, text};
 use super::packet::{self, Seen};
 use super::socket::{Socket, failed};
@@ -37,16 +37,9 @@ pub fn listen(socket: &mut Socket, group: u16) -> Result<(), EnforceError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     pub seen: Seen,
-    /// The workload's interface.
+    /// The interface of the one who denied it.
     pub ifindex: u32,
-    /// The workload has sent it.
-    pub from_workload: bool,
-    /// Its sender has opened the flow.
-    pub from_opener: bool,
-    /// The flow was allowed once.
-    pub is_late: bool,
-    /// The near address is not the interface's.
-    pub is_stranger: bool,
+    pub way: ToldWay,
 }
 
 pub fn read(message: &Incoming<'_>) -> Option<Told> {
@@ -54,14 +47,7 @@ pub fn read(message: &Incoming<'_>) -> Option<Told> {
         return None;
     }
     let way = told_way(text(message.find(PREFIX)?))?;
-    let device = message.find(if way.from_workload { IN_DEVICE } else { OUT_DEVICE })?;
+    let device = message.find(if way.is_in { IN_DEVICE } else { OUT_DEVICE })?;
     let seen = packet::read(message.find(PAYLOAD)?)?;
-    Some(Told {
-        seen,
-        ifindex: super::message::be32(device)?,
-        from_workload: way.from_workload,
-        from_opener: way.from_opener,
-        is_late: way.is_late,
-        is_stranger: way.is_stranger,
-    })
+    Some(Told { seen, ifindex: super::message::be32(device)?, way })
 }

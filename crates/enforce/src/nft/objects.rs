@@ -26,6 +26,8 @@ pub const NETDEV: u8 = 5;
 
 const MAP: u32 = 0x8;
 const INTERVAL: u32 = 0x4;
+/// As `nft` numbers its types.
+const INTEGER: u32 = 4;
 const ELEMENT_END: u32 = 1;
 /// A nested attribute holds less than 64 KiB.
 const ELEMENTS_AT_ONCE: usize = 400;
@@ -139,7 +141,10 @@ impl<'a> Change<'a> {
 
     pub fn make_map(&mut self, name: &str, shape: &MapShape) {
         self.n_sets += 1;
-        let key_type = shape.key.iter().fold(0, |all, kind| all << 6 | kind.of().0);
+        // To `nft`, an interval over several fields at once is one large number.
+        let is_number = shape.has_intervals && shape.key.len() > 1;
+        let fields = shape.key.iter().fold(0, |all, kind| all << 6 | kind.of().0);
+        let key_type = if is_number { INTEGER } else { fields };
         let flags = MAP | if shape.has_intervals { INTERVAL } else { 0 };
         let (data_type, data_length) = Kind::Mark.of();
         let map = self

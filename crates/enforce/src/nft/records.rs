@@ -4,13 +4,14 @@
 //! Counters are connection tracking's, so both ends of a flow count the same. Denied packets are told
 //! up to a rate, and are counted as far as they are told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bulkhead_types::{Decision, Direction, EndpointId, Labels, Packet, Revision, RuleRef, Verdict};
 use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
 
+use super::chains::{ToldBy, ToldWay};
 use super::conntrack::Tracked;
 use super::log::Told;
 use super::packet::turned;
@@ -48,6 +49,8 @@ pub struct Records {
     program: Arc<NodeProgram>,
     by_address: HashMap<IpAddr, Arc<Owner>>,
     by_interface: HashMap<u32, Arc<Owner>>,
+    /// Host endpoints by the interface that they stand at.
+    hosts: HashMap<u32, Arc<Owner>>,
     attempts: HashMap<(EndpointId, Direction, Packet), Attempt>,
     shown: HashMap<u32, Shown>,
     update_ns: u64,
@@ -61,6 +64,7 @@ impl Records {
             program: Arc::default(),
             by_address: HashMap::new(),
             by_interface: HashMap::new(),
+            hosts: HashMap::new(),
             attempts: HashMap::new(),
             shown: HashMap::new(),
             update_ns: update_ms.saturating_mul(1_000_000),
@@ -68,7 +72,19 @@ impl Records {
         }
     }
 
-    pub fn learn(&mut self, program: &Arc<NodeProgram>, bindings: &Bindings) {
+    pub fn learn(
+        &mut self,
+        program: &Arc<NodeProgram>,
+        bindings: &Bindings,
+        hosts: &BTreeMap<u32, EndpointId>,
+    ) {
+        self.hosts = hosts
+            .iter()
+            .filter_map(|(ifindex, id)| {
+                let labels = Arc::new(program.hosts.get(id)?.labels.clone());
+                Some((*ifindex, Arc::new(Owner { id: id.clone(), labels })))
+            })
+            .collect();
         self.program = Arc::clone(program);
         self.by_address.clear();
         self.by_interface.clear();
@@ -84,16 +100,22 @@ impl Records {
 
     /// A packet was dropped.
     pub fn dropped(&mut self, told: &Told, sink: &mut Sink) {
-        if told.seen.is_reset && !told.is_late {
+        let ToldWay { by, direction, from_opener, is_late, .. } = told.way;
+        if told.seen.is_reset && !is_late {
             return;
         }
-        let Some(owner) = self.by_interface.get(&told.ifindex).map(Arc::clone) else { return };
-        let packet = if told.from_opener { told.seen.packet } else { turned(told.seen.packet) };
-        let is_egress = told.from_workload == told.from_opener;
-        let direction = if is_egress { Direction::Egress } else { Direction::Ingress };
-        let verdict = match told.is_stranger {
-            true => Verdict { decision: Decision::Deny, rule: RuleRef::Unknown },
-            false => self.program.decide(&owner.id, direction, &packet),
+        let owners = match by {
+            ToldBy::Host(_) => &self.hosts,
+            _ => &self.by_interface,
+        };
+        let Some(owner) = owners.get(&told.ifindex).map(Arc::clone) else { return };
+        let packet = if from_opener { told.seen.packet } else { turned(told.seen.packet) };
+        let deny = |rule| Verdict { decision: Decision::Deny, rule };
+        let verdict = match by {
+            ToldBy::Stranger => deny(RuleRef::Unknown),
+            ToldBy::Setting => deny(RuleRef::WorkloadToHost),
+            ToldBy::Workload => self.program.decide(&owner.id, direction, &packet),
+            ToldBy::Host(stage) => self.program.decide_host(&owner.id, stage, direction, &packet),
         };
         // The program has changed since; the next packet of the flow says what holds now.
         if verdict.decision == Decision::Allow {
@@ -110,8 +132,8 @@ impl Records {
                 return;
             }
         }
-        let event = if told.is_late { FlowEvent::LateDenied } else { FlowEvent::Denied };
-        if !is_egress && !told.is_late && told.from_opener {
+        let event = if is_late { FlowEvent::LateDenied } else { FlowEvent::Denied };
+        if by == ToldBy::Workload && direction == Direction::Ingress && !is_late && from_opener {
             self.sent(&packet, now_ns, sink);
         }
         let mut record = self.record(event, &owner, direction, packet, verdict);

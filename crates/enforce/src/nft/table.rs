@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use bulkhead_types::Revision;
+use bulkhead_types::{Revision, ToHost};
 use bulkhead_wire::NodeProgram;
 
-use super::banks::{Banks, Locals};
+use super::banks::{Banks, Locals, Places};
 use super::chains::{self, KNOWN, STATE, banked, choose_bank};
 use super::expr::{End, Rule};
 use super::message::{Attributes, TABLES, attribute, attributes, text};
@@ -128,8 +128,8 @@ impl Table {
         let name = format!("bulkhead-probe-{}", std::process::id());
         let mut change = Change::new(&name, INET);
         change.make_table();
-        chains::make(&mut change, &[], 0);
-        choose_bank(&mut change, 0);
+        chains::make(&mut change, &[], 0, true);
+        choose_bank(&mut change, 0, ToHost::Drop, true);
         change.delete_table();
         Socket::open()?.commit("try nftables", &change.batch)
     }
@@ -264,7 +264,7 @@ impl Table {
     /// Puts everything back as it is meant to be.
     pub fn restore(
         &mut self,
-        program: Option<(&Arc<NodeProgram>, Locals)>,
+        program: Option<(&Arc<NodeProgram>, Places)>,
     ) -> Result<(), EnforceError> {
         self.rebuild(program)?;
         let bridged = self.bridged.clone();
@@ -275,21 +275,22 @@ impl Table {
     pub fn enforce(
         &mut self,
         program: &Arc<NodeProgram>,
-        locals: Locals,
+        places: Places,
     ) -> Result<(), EnforceError> {
-        self.banks.check(program, &locals, &self.sizes)?;
-        if self.is_foreign || self.banks.is_littered(program) {
-            return self.rebuild(Some((program, locals)));
+        self.banks.check(program, &places.locals, &self.sizes)?;
+        let lacks_hosts = !program.hosts.is_empty() && !self.banks.has_hosts;
+        if self.is_foreign || lacks_hosts || self.banks.is_littered(program) {
+            return self.rebuild(Some((program, places)));
         }
         let name = self.name.clone();
         let mut change = Change::new(&name, INET);
         // From here on the banks may say more than the kernel has.
         self.is_foreign = true;
-        self.banks.plan(&mut change, program, locals.clone())?;
+        self.banks.plan(&mut change, program, places.clone())?;
         write_state(&mut change, program.revision, self.banks.active, true);
         if let Err(error) = self.socket.commit("change the table", &change.batch) {
             tracing::warn!(%error, "the table is not as it was left; making it anew");
-            return self.rebuild(Some((program, locals)));
+            return self.rebuild(Some((program, places)));
         }
         self.is_foreign = false;
         self.revision = program.revision;
@@ -299,22 +300,24 @@ impl Table {
     /// Replaces the whole table in one transaction; packets are judged by the old one until it is done.
     pub fn rebuild(
         &mut self,
-        program: Option<(&Arc<NodeProgram>, Locals)>,
+        program: Option<(&Arc<NodeProgram>, Places)>,
     ) -> Result<(), EnforceError> {
         let name = self.name.clone();
         let mut change = Change::new(&name, INET);
         change.make_table();
         change.delete_table();
         change.make_table();
-        chains::make(&mut change, &self.prefixes, self.log_group);
+        let has_hosts = program.as_ref().is_some_and(|(program, _)| !program.hosts.is_empty());
+        chains::make(&mut change, &self.prefixes, self.log_group, has_hosts);
         change.add_elements(KNOWN.name, &known_elements(&self.known));
         let mut banks = Banks::default();
-        let mut revision = Revision(0);
-        if let Some((program, locals)) = program {
-            banks.plan(&mut change, program, locals)?;
-            revision = program.revision;
+        banks.has_hosts = has_hosts;
+        let (mut revision, mut to_host) = (Revision(0), ToHost::Drop);
+        if let Some((program, places)) = program {
+            banks.plan(&mut change, program, places)?;
+            (revision, to_host) = (program.revision, program.to_host);
         }
-        choose_bank(&mut change, banks.active);
+        choose_bank(&mut change, banks.active, to_host, has_hosts);
         write_state(&mut change, revision, banks.active, false);
         self.socket.commit("replace the table", &change.batch)?;
         self.banks = banks;

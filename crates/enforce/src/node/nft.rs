@@ -10,8 +10,9 @@ use bulkhead_wire::NodeProgram;
 
 use crate::ebpf::Bindings;
 use crate::netlink::Topology;
-use crate::nft::banks::locals;
+use crate::nft::banks::{Places, locals};
 use crate::nft::conntrack::{self, Tracked};
+use crate::nft::hosts::with_said;
 use crate::nft::log;
 use crate::nft::message::CONNTRACK;
 use crate::nft::records::Records;
@@ -19,6 +20,7 @@ use crate::nft::socket::Socket;
 use crate::nft::table::{Table, table_name};
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::Held;
+use crate::node::ground::{ANYWHERE, host_interfaces};
 use crate::node::told::ToldLately;
 use crate::node::{EnforceError, NodeOptions};
 
@@ -40,6 +42,7 @@ pub struct Nft {
     /// Another back end judges until there is a program here.
     is_judging: bool,
     told: ToldLately,
+    topology: Topology,
 }
 
 /// Connection tracking counts and keeps times only where it is told to.
@@ -81,9 +84,16 @@ impl Nft {
             program: None,
             is_judging: false,
             told: ToldLately::default(),
+            topology: Topology::default(),
         };
         nft.listen();
         Ok(nft)
+    }
+
+    fn places(&self, program: &NodeProgram, bindings: &Bindings) -> Places {
+        let mut hosts = host_interfaces(program, &self.topology, &BTreeMap::new());
+        hosts.remove(&ANYWHERE);
+        Places { locals: locals(program, bindings), hosts }
     }
 
     /// An agent that has just ended may have the group a little longer.
@@ -117,6 +127,7 @@ impl Backend for Nft {
             self.table.know(topology.interfaces.keys().copied().collect())?;
             self.table.bar(bridged)?;
         }
+        self.topology.clone_from(topology);
         Ok(routed.into_keys().collect())
     }
 
@@ -139,8 +150,9 @@ impl Backend for Nft {
     fn mend(&mut self, topology: &Topology) -> Result<Vec<String>, EnforceError> {
         if self.is_judging && self.table.is_changed()? {
             let program = self.program.as_ref();
-            let program = program.map(|(program, at)| (program, locals(program, at)));
-            self.table.restore(program)?;
+            let program =
+                program.map(|(program, at)| (with_said(program), self.places(program, at)));
+            self.table.restore(program.as_ref().map(|(program, at)| (program, at.clone())))?;
             self.told.tell("the table of nftables was changed; made anew".to_owned());
         }
         self.follow(topology)?;
@@ -159,15 +171,16 @@ impl Backend for Nft {
         program: &Arc<NodeProgram>,
         bindings: &Bindings,
     ) -> Result<(), EnforceError> {
-        let locals = locals(program, bindings);
-        let newcomers = self.table.newcomers(&locals);
+        let places = self.places(program, bindings);
+        let newcomers = self.table.newcomers(&places.locals);
         if !newcomers.is_empty() {
             // While their interface is closed, so that nothing of the old can come back.
             conntrack::forget(&mut self.tracking, &newcomers)?;
         }
-        self.table.enforce(program, locals)?;
+        let hosts = places.hosts.clone();
+        self.table.enforce(&with_said(program), places)?;
         self.is_judging = true;
-        self.records.learn(program, bindings);
+        self.records.learn(program, bindings, &hosts);
         self.program = Some((Arc::clone(program), bindings.clone()));
         Ok(())
     }

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bulkhead_enforce::{BackendChoice, BackendKind, Node, NodeHandle};
+use bulkhead_types::{Decision, Direction, HostInterface, HostStage};
 use bulkhead_wire::ClassId;
 
+use crate::netns_hosts::{add_host, early};
 use crate::netns_node::{connect, enforce, listen, mk_program, talk};
+use crate::programs::Maker;
 use crate::world::{StopOnDrop, World, inside, sh, wait_for};
 
 fn has_table(world: &World) -> bool {
@@ -148,7 +151,21 @@ fn nft_can_list_what_is_enforced() {
     for (n, prefix) in ["10.1.0.0/16", "10.1.2.0/24", "fd01::/16"].into_iter().enumerate() {
         Arc::make_mut(&mut program.classes).insert(prefix.parse().unwrap(), ClassId(5 + n as u64));
     }
-    enforce(&handle, program);
+    let mut maker = Maker { program };
+    let row = early(&mut maker, Decision::Deny, &[(81, 99)]);
+    let stages = [
+        (HostStage::Untracked, Direction::Ingress, row.clone()),
+        (HostStage::Normal, Direction::Egress, row),
+    ];
+    add_host(&mut maker, HostInterface::All, stages.into());
+    sh(&format!("ip -n {} link add br7 type bridge", world.node()));
+    enforce(&handle, maker.program);
+    wait_for("the host endpoint at the new link", || {
+        let listed =
+            std::process::Command::new("nft").args(["list", "ruleset"]).output_in(&world.node());
+        let at = listed.find("map safe4-").and_then(|at| listed.get(at..));
+        at.is_some_and(|at| at.contains("elements")).then_some(())
+    });
     for format in [&["list", "ruleset"][..], &["-j", "list", "ruleset"]] {
         let listed = std::process::Command::new("nft").args(format).output_in(&world.node());
         let has = |text: &str| assert!(listed.contains(text), "{text} is not in {listed}");
@@ -185,7 +202,7 @@ fn what_somebody_changes_in_the_table_is_put_back_and_told() {
     for change in [
         format!("delete table inet {table}"),
         format!("insert rule inet {table} forward accept"),
-        format!("flush chain inet {table} from"),
+        format!("flush chain inet {table} from-forward"),
         format!("flush map inet {table} out4-0 ; flush map inet {table} out4-1"),
         "flush ruleset".to_owned(),
     ] {

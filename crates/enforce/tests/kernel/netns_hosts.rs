@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulkhead_enforce::BackendChoice;
 use bulkhead_types::{
     Decision, Direction, EndpointId, FailsafePort, HostInterface, HostStage, Labels, Protocol,
     RuleRef, ToHost,
@@ -54,10 +55,10 @@ impl Drop for Outside {
     }
 }
 
-type Said<'a> = (HostStage, Direction, Row);
+pub type Said<'a> = (HostStage, Direction, Row);
 
 /// The stage says nothing but to these ranges of ports of TCP and UDP, about which it decides.
-fn early(maker: &mut Maker, decision: Decision, ranges: &[(u16, u16)]) -> Row {
+pub fn early(maker: &mut Maker, decision: Decision, ranges: &[(u16, u16)]) -> Row {
     let id = RuleId::of(&RuleRef::StageDefault);
     Arc::make_mut(&mut maker.program.rules).insert(id, RuleRef::StageDefault.into());
     let silence = bulkhead_wire::row::Leaf { decision: Decision::Allow, rule: id };
@@ -73,7 +74,7 @@ fn early(maker: &mut Maker, decision: Decision, ranges: &[(u16, u16)]) -> Row {
 }
 
 /// Adds a host endpoint that says this at these stages, to the program of `maker`.
-fn add_host(maker: &mut Maker, interface: HostInterface, said: Vec<Said<'_>>) {
+pub fn add_host(maker: &mut Maker, interface: HostInterface, said: Vec<Said<'_>>) {
     let mut stages = bulkhead_wire::host::Stages::new();
     for (stage, direction, row) in said {
         let program = maker.judge(&row, &[]);
@@ -396,7 +397,7 @@ fn a_bridge_is_no_way_around_translation() {
     let _gone = Gone(&pods);
     let outside = Outside::new(&world);
     translate(&world, "10.96.0.1 tcp dport 80", "192.0.2.9".parse().unwrap(), 8080);
-    let (handle, _records) = world.start();
+    let (handle, _records) = world.start_on(BackendChoice::Ebpf);
     let class = bulkhead_wire::ClassId(9);
     let program = |revision, open: bool| {
         let mut maker = Maker::new(revision);
@@ -444,7 +445,7 @@ fn add_deny_set(maker: &mut Maker, nets: &[(String, u64)]) {
 fn a_deny_set_is_dropped_by_the_driver_but_not_its_holes_or_fail_safe_ports() {
     let world = World::new(0);
     let outside = Outside::new(&world);
-    let (handle, mut records) = world.start();
+    let (handle, mut records) = world.start_on(BackendChoice::Ebpf);
     let others = (0..6_000u32).map(|n| (format!("198.18.{}.{}/32", n / 250, n % 250), 66));
     let mk_program = |revision, own: &[(&str, u64)]| {
         let mut maker = Maker::new(revision);

@@ -142,6 +142,11 @@ impl World {
         options
     }
 
+    /// For what only one back end does.
+    pub fn start_on(&self, backend: BackendChoice) -> (NodeHandle, mpsc::Receiver<FlowRecord>) {
+        Node::start(NodeOptions { backend, ..self.options() }).unwrap()
+    }
+
     pub fn start(&self) -> (NodeHandle, mpsc::Receiver<FlowRecord>) {
         Node::start(self.options()).unwrap()
     }
