@@ -52,3 +52,47 @@ pub(super) async fn client(source: &Source) -> Result<(Client, String), ConnectE
     let client = Client::try_from(config).map_err(Box::new)?;
     Ok((client, server.trim_end_matches('/').to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk_kubeconfig(folder: &std::path::Path, user: &serde_json::Value) -> Source {
+        let config = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": "https://10.0.0.1:6443/"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "users": [{"name": "u", "user": user}],
+        });
+        let path = folder.join("kubeconfig");
+        std::fs::write(&path, config.to_string()).expect("writes");
+        Source::File(path)
+    }
+
+    #[tokio::test]
+    async fn an_ordinary_kubeconfig_names_server_and_credentials() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pki = crate::pki::Pki::open(&folder.path().join("pki")).expect("a CA");
+        let admin = pki.issue_client("admin", "admins").expect("a certificate");
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        std::fs::write(&cert, &admin.cert_pem).expect("writes");
+        std::fs::write(&key, &admin.key_pem).expect("writes");
+        let users = [
+            serde_json::json!({"token": "secret"}),
+            serde_json::json!({"client-certificate": cert, "client-key": key}),
+        ];
+        for user in users {
+            let made = client(&mk_kubeconfig(folder.path(), &user)).await;
+            assert_eq!(made.expect("a client").1, "https://10.0.0.1:6443", "{user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named() {
+        let error = client(&Source::parse("/nowhere/kubeconfig")).await.err().expect("none there");
+        assert!(error.to_string().contains("--kubeconfig /nowhere/kubeconfig"), "{error}");
+        assert_eq!(Source::parse("in-cluster"), Source::InCluster);
+        let error = client(&Source::InCluster).await.err().expect("this is no pod");
+        assert!(error.to_string().contains("--kubeconfig in-cluster"), "{error}");
+    }
+}

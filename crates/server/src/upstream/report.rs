@@ -41,6 +41,10 @@ impl UpstreamReport {
             Heard::NotInstalled { .. } => (HeardState::NotInstalled, String::new()),
             Heard::Failed(why) => (HeardState::Broken, why.clone()),
         };
+        if matches!(word.heard, Heard::Listed { .. }) {
+            // What the server has now may be another version of it, or our rights other ones.
+            self.unwritten.remove(&word.kind);
+        }
         let Some(kind) = self.kinds.get_mut(&word.kind) else { return };
         if (kind.state, &kind.message) == (state, &message) {
             return;
@@ -57,8 +61,6 @@ impl UpstreamReport {
             (HeardState::Unknown, _) => tracing::debug!(%api_version, kind = %name, "is heard"),
             _ => tracing::info!(%api_version, kind = %name, "is heard again"),
         }
-        // What the server has now may be another version of it.
-        self.unwritten.remove(&word.kind);
         kind.state = state;
         kind.message = message;
     }

@@ -49,7 +49,7 @@ impl Upstream {
                     self.learn_of_status(resource).await;
                     Ok(())
                 }
-                403 => {
+                400 | 403 | 422 => {
                     self.cannot_write(resource, &status.message);
                     Ok(())
                 }
