@@ -26,7 +26,7 @@ const ON_NFTABLES: [&[&str]; 3] = [
         "netns_flows",
         "netns_node",
         "netns_update",
-        "netns_hosts",,
+        "netns_hosts",
     ],
     &["-p", "bulkhead-testbed", "--test", "cases_kernel"],
     &["-p", "bulkhead-testbed", "--test", "random_packets"],
