@@ -94,6 +94,10 @@ pub struct FlowEnd {
     pub endpoint: Option<FlowEndpoint>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// DNS names that the source knew this address by when the flow was reported; on destinations of
+    /// flows that were judged by names only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -194,7 +194,8 @@ pub struct Why {
     pub src: String,
     /// Where to: `namespace/name:port`, with `/UDP`, `/SCTP` or `/ICMP` where it is not TCP; an IPv6
     /// address stands in brackets. For ICMP the port is the type, 8 or 128 when left out. Also a
-    /// domain name, or `svc:namespace/name:port` for what stands behind a Service.
+    /// domain name, several with commas between for an address that they share, or
+    /// `svc:namespace/name:port` for what stands behind a Service.
     #[arg(value_name = "DST:PORT[/PROTO]")]
     pub dst: String,
     #[command(flatten)]

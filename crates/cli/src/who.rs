@@ -8,6 +8,7 @@
 //! | `svc:shop/web` | what stands behind the Service's port; destinations only |
 //! | `10.0.0.1`, `fd00::1` | an address, which is the workload's that has it |
 //! | `api.example.com` | an address outside that was looked up under this name; destinations only |
+//! | `a.example.com,b.example.org` | one that was looked up under all of these; one of them may be its address |
 //!
 //! Invariant: a name that means nobody is an error with the nearest known name, never an address.
 
@@ -167,15 +168,31 @@ impl<'a> Directory<'a> {
         if let Some(pods) = self.by_owner.get(&full) {
             return plain(pods.iter().map(Place::from).collect());
         }
-        if is_domain(text) {
-            if role == "src" {
-                return Err(AskError::NameAsSource(text.to_owned()));
-            }
-            let [v4, v6] = self.stranger.map(Some);
-            let place = Place { endpoint: None, v4, v6, is_literal: false, port: None };
-            return Ok(Side { places: vec![place], names: Names::new([text]) });
+        if text.split(',').all(|part| is_domain(part) || part.parse::<IpAddr>().is_ok()) {
+            return self.looked_up(role, text);
         }
         Err(AskError::Unknown { role, name: text.to_owned(), near: self.near(&full) })
+    }
+
+    /// Names with commas between, and at most one address that they all led to.
+    fn looked_up(&self, role: &'static str, text: &str) -> Result<Side, AskError> {
+        if role == "src" {
+            return Err(AskError::NameAsSource(text.to_owned()));
+        }
+        let (addresses, names): (Vec<&str>, Vec<&str>) =
+            text.split(',').partition(|part| part.parse::<IpAddr>().is_ok());
+        let place = match addresses.as_slice() {
+            [] => {
+                let [v4, v6] = self.stranger.map(Some);
+                Place { endpoint: None, v4, v6, is_literal: false, port: None }
+            }
+            [only] => {
+                let address = only.parse().map_err(|_| AskError::Addresses(text.to_owned()))?;
+                Place::at(self.by_address.get(&address).cloned(), address)
+            }
+            _ => return Err(AskError::Addresses(text.to_owned())),
+        };
+        Ok(Side { places: vec![place], names: Names::new(names) })
     }
 
     /// A known name that differs little, in its namespace or in its name. Looked for a few times only:

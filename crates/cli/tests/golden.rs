@@ -130,6 +130,16 @@ fn why_explains_both_ends() {
 }
 
 #[test]
+fn why_shows_every_name_of_an_address_that_several_share() {
+    let alone = "api.example.com:443";
+    golden("why-one-name", &["why", "shop/web", alone, "-f", "names.yaml"], "");
+    let shared = "api.example.com,ad.tracker.example,203.0.113.7:443";
+    golden("why-shared", &["why", "shop/web", shared, "-f", "names.yaml"], "");
+    let two = "api.example.com,203.0.113.7,203.0.113.8:443";
+    golden("why-two-addresses", &["why", "shop/web", two, "-f", "names.yaml"], "");
+}
+
+#[test]
 fn why_names_what_it_does_not_know() {
     golden("why-unknown", &["why", "shop/web", "shop/cache:80", "-f", "shop"], "");
     golden("why-target", &["why", "shop/web", "shop/db", "-f", "shop"], "");

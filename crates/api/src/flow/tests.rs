@@ -28,6 +28,7 @@ fn an_unknown_end_has_only_its_address() {
         port: None,
         endpoint: None,
         labels: BTreeMap::new(),
+        names: Vec::new(),
     };
     let text = serde_json::to_string(&end).expect("writes");
     assert_eq!(text, r#"{"address":"192.0.2.1"}"#);

@@ -58,6 +58,7 @@ fn clock(time: &str) -> &str {
 fn end(end: &FlowEnd) -> String {
     let who = match &end.endpoint {
         Some(endpoint) => format!("{}/{}", endpoint.namespace, endpoint.name),
+        None if !end.names.is_empty() => format!("{}({})", end.names.join(","), end.address),
         None if end.address.is_ipv6() => format!("[{}]", end.address),
         None => end.address.to_string(),
     };

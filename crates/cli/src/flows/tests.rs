@@ -52,6 +52,15 @@ fn a_tier_default_a_profile_and_nobody_are_told_apart() {
 }
 
 #[test]
+fn a_destination_is_called_by_all_the_names_that_it_was_known_by() {
+    let flow = mk_flow(
+        r#""event":"new","direction":"egress","verdict":"allow","protocol":"TCP",
+        "dst":{"address":"192.0.2.1","port":443,"names":["a.org","b.org"]},"rule":{}"#,
+    );
+    assert!(line::text(&flow, Paint::off()).contains("-> a.org,b.org(192.0.2.1):443 "));
+}
+
+#[test]
 fn filters_become_a_query() {
     assert_eq!(mk_path(&[]), "/apis/bulkhead.dev/v1/flows");
     assert_eq!(

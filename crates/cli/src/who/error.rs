@@ -14,6 +14,8 @@ pub enum AskError {
     Ambiguous { role: &'static str, name: String },
     #[error("`src` `{0}` is a domain name: only destinations are looked up; give an address")]
     NameAsSource(String),
+    #[error("`dst` `{0}` has more than one address: names may share one only")]
+    Addresses(String),
     #[error("`src` `{0}` is a service: services open no connections; name a workload")]
     ServiceAsSource(String),
     #[error("`dst` `svc:{0}` needs a port, as a number or as `svc:namespace/name:port-name`")]

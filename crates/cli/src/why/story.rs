@@ -93,9 +93,9 @@ impl Story {
             legs.map(|leg| teller.leg(leg, word.is_some_and(|word| word == leg))).collect()
         };
         let verdict = if way.is_allowed() { Decision::Allow } else { Decision::Deny };
-        let looked_up = connection.names.iter().next().map(str::to_owned);
+        let looked_up: Vec<&str> = connection.names.iter().collect();
         let mut dst = Whom::from(&connection.dst);
-        dst.name = dst.name.or(looked_up);
+        dst.name = dst.name.or((!looked_up.is_empty()).then(|| looked_up.join(", ")));
         Self {
             is_same: connection.is_to_itself(),
             verdict,

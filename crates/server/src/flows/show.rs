@@ -18,7 +18,10 @@ pub fn flow(kept: &KeptFlow) -> Flow {
         port,
         endpoint: peer.map(|peer| endpoint(&peer.id)),
         labels: peer.map(|peer| peer.labels.clone()).unwrap_or_default(),
+        names: Vec::new(),
     };
+    let mut dst = end(packet.dst, port(packet.dst_port), kept.dst.as_deref());
+    dst.names = record.names.iter().map(str::to_owned).collect();
     Flow {
         time: time(record.seen_ns),
         started: time(record.started_ns),
@@ -27,7 +30,7 @@ pub fn flow(kept: &KeptFlow) -> Flow {
         direction: record.direction,
         reporter: endpoint(&record.reporter),
         src: end(packet.src, port(packet.src_port), kept.src.as_deref()),
-        dst: end(packet.dst, port(packet.dst_port), kept.dst.as_deref()),
+        dst,
         protocol: packet.protocol.to_string(),
         icmp: is_icmp(packet.protocol)
             .then_some(FlowIcmp { icmp_type: packet.icmp_type, code: packet.icmp_code }),
