@@ -219,3 +219,6 @@ impl Cache {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

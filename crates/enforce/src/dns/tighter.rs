@@ -28,3 +28,39 @@ fn may(spans: &Spans, at: u16, decision: Decision) -> bool {
         Outcome::BySource(leaves) => leaves.iter().any(|(_, leaf)| leaf.decision == decision),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_wire::RuleId;
+    use bulkhead_wire::row::{Leaf, Span};
+
+    use super::*;
+
+    fn mk_row(allowed: &[(u16, u16)]) -> Row {
+        let leaf = |decision| Leaf { decision, rule: RuleId(1) };
+        let (allow, deny) =
+            (Outcome::Leaf(leaf(Decision::Allow)), Outcome::Leaf(leaf(Decision::Deny)));
+        let mut spans = vec![Span { start: 0, outcome: deny.clone() }];
+        for (first, last) in allowed {
+            spans.push(Span { start: *first, outcome: allow.clone() });
+            spans.push(Span { start: last + 1, outcome: deny.clone() });
+        }
+        Row { tcp: Spans::new(spans).unwrap(), ..Row::uniform(leaf(Decision::Deny)) }
+    }
+
+    #[test]
+    fn only_what_takes_something_away_is_tighter() {
+        let (none, some) = (mk_row(&[]), mk_row(&[(80, 90)]));
+        for (old, new, expected) in [
+            (&none, &some, false),
+            (&some, &some, false),
+            (&some, &mk_row(&[(80, 89)]), true),
+            (&some, &mk_row(&[(70, 99)]), false),
+            (&some, &mk_row(&[(90, 99)]), true),
+        ] {
+            assert_eq!(is_tighter(Some(old), Some(new)), expected, "{old:?}\n{new:?}");
+        }
+        assert!(is_tighter(Some(&some), None) && !is_tighter(Some(&none), None));
+        assert!(!is_tighter(None, Some(&none)));
+    }
+}

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use bulkhead_enforce::dns::DnsOptions;
-use bulkhead_enforce::{Node, NodeHandle, NodeOptions};
+use bulkhead_enforce::{BackendChoice, Node, NodeHandle, NodeOptions};
 use bulkhead_types::Names;
 use bulkhead_wire::{FlowEvent, FlowRecord, Judges, NodeProgram, Tag};
 use tokio::sync::mpsc;
@@ -73,7 +73,8 @@ impl Scene {
             journal: Some(self.folder.path().join("names")),
             ..DnsOptions::default()
         };
-        NodeOptions { dns, ..self.world.options() }
+        // Only eBPF hears resolvers.
+        NodeOptions { dns, backend: BackendChoice::Ebpf, ..self.world.options() }
     }
 
     fn start(&mut self, revision: u64) {
@@ -218,6 +219,27 @@ fn only_what_a_trusted_resolver_was_asked_for_counts() {
     });
     scene.ask(TRUSTED, "n34.by.test", A).unwrap();
     assert!(scene.reaches(address4(34), 80));
+}
+
+#[test]
+fn a_name_that_is_denied_cuts_what_was_opened_by_address() {
+    let mut scene = Scene::new(1, 60);
+    let mut program = mk_program(&scene.world, 2);
+    let mut maker = Maker { program };
+    let (allow, deny) = (maker.allow(), maker.deny());
+    let egress = maker.judge(&allow, &[]);
+    maker.by_name(egress, &[BY_NAME], &deny);
+    let judges = Judges { ingress: egress, egress };
+    maker.endpoint("pod0", &scene.world.pods[0].addresses(), judges);
+    program = maker.program;
+    enforce(scene.handle.as_ref().unwrap(), program);
+    let by_address = scene.connect(address4(60), 80);
+    (&by_address).write_all(b"passes").unwrap();
+    scene.ask(TRUSTED, "n60.by.test", A).unwrap();
+    (&by_address).write_all(b"does not").unwrap();
+    assert!(!scene.reaches(address4(60), 80));
+    wait_for("the cut", || (scene.n_late_denied() == 1).then_some(()));
+    assert!(scene.reaches(address4(61), 80), "what has no such name");
 }
 
 #[test]
