@@ -3,6 +3,7 @@
 //! Each goes through the front door like anybody else, keeps no truth of its own, and starts from
 //! the whole state again when it has fallen behind.
 
+pub mod confirm;
 pub mod defaults;
 pub mod follow;
 pub mod garbage;

@@ -18,6 +18,7 @@ pub mod auth;
 pub mod backbone;
 pub mod background;
 pub mod config;
+pub mod confirm;
 pub mod controller;
 pub mod files;
 pub mod flows;

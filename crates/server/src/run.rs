@@ -85,6 +85,7 @@ async fn start(state: &AppState, parts: Parts) -> anyhow::Result<JoinSet<anyhow:
         background::defaults::ensure(&state.objects).await?;
         tasks.spawn(background::namespaces::run(state.clone()));
         tasks.spawn(background::garbage::run(state.clone()));
+        tasks.spawn(background::confirm::run(state.clone()));
     }
     if let (Some(upstream), Some(account)) = (&state.upstream, &config.agent_account) {
         let (upstream, account) = (upstream.clone(), account.clone());

@@ -7,10 +7,13 @@ use bulkhead_apimachinery::meta;
 use bulkhead_apimachinery::status::{Reason, Status};
 use bulkhead_apimachinery::write::{self, Subresource};
 use bulkhead_store::{Batch, Expect, Write};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::namespace::namespace_key;
 use super::options::Draw;
+use crate::confirm;
+
 use super::{ATTEMPTS_MAX, Attempt, Objects, Place, WriteOptions, Written, contended};
 
 impl Objects {
@@ -44,7 +47,9 @@ impl Objects {
     ) -> Result<Attempt<Written>, Status> {
         let draw = Draw::new()?;
         let collection = Place { resource, namespace, name: "" };
-        let draft = write::create(&draw.request(collection, Subresource::None, options), object)?;
+        let request = draw.request(collection, Subresource::None, options);
+        let mut draft = write::create(&request, object)?;
+        confirm::arrange(None, &mut draft.object, Timestamp::now())?;
         let name = meta::name(&draft.object).to_owned();
         self.put_new(Place { name: &name, ..collection }, draft, options).await
     }

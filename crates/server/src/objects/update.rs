@@ -7,7 +7,10 @@ use bulkhead_apimachinery::patch::PatchType;
 use bulkhead_apimachinery::status::{Reason, Status};
 use bulkhead_apimachinery::write::{self, Request, Subresource};
 use bulkhead_store::{Batch, Key, Stored, Write};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+use crate::confirm;
 
 use super::options::Draw;
 use super::{
@@ -85,7 +88,9 @@ impl Objects {
         for _ in 0..ATTEMPTS_MAX {
             let (draw, live) = (Draw::new()?, self.store.get(&place.key()));
             let request = draw.request(place, subresource, options);
-            let draft = decide(&request, live.as_ref().map(|live| &live.value), &change)?;
+            let old = live.as_ref().map(|live| &live.value);
+            let mut draft = decide(&request, old, &change)?;
+            confirm::arrange(old, &mut draft.object, Timestamp::now())?;
             let attempt = match &live {
                 Some(live) => self.put_over(place, live, draft, options).await?,
                 None => self.put_new(place, draft, options).await?,

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod client;
+mod confirm;
 mod durability;
 mod kubectl;
 mod kubectl_kinds;

@@ -1,0 +1,70 @@
+use super::*;
+
+fn object(order: i64, annotations: Value) -> Value {
+    json!({"metadata": {"name": "p", "annotations": annotations}, "spec": {"order": order}})
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn arranged(live: Option<&Value>, mut object: Value) -> Value {
+    arrange(live, &mut object, now()).unwrap();
+    object
+}
+
+#[test]
+fn a_change_keeps_what_was_there_before_until_it_is_confirmed() {
+    let first = object(1, json!({}));
+    let second = arranged(Some(&first), object(2, json!({WITHIN: "90s"})));
+    assert_eq!(deadline(&second), Some("2026-01-01T00:01:30Z".parse().unwrap()));
+    assert_eq!(before(&second), Some(Before::Spec(json!({"order": 1}))));
+    assert!(annotation(&second, WITHIN).is_none());
+
+    let mut confirmed = second.clone();
+    annotations(&mut confirmed).unwrap().remove(BY);
+    let confirmed = arranged(Some(&second), confirmed);
+    assert_eq!((deadline(&confirmed), before(&confirmed)), (None, None));
+
+    let mut back = second.clone();
+    take_back(&mut back, &json!({"order": 1}), now());
+    let back = arranged(Some(&second), back);
+    assert_eq!((back["spec"]["order"].as_i64(), before(&back)), (Some(1), None));
+}
+
+#[test]
+fn a_second_change_keeps_the_first_ones_past_and_its_own_time() {
+    let first = object(1, json!({}));
+    let second = arranged(Some(&first), object(2, json!({WITHIN: "90s"})));
+    let mut third = second.clone();
+    third["spec"]["order"] = 3.into();
+    let without_a_wish = arranged(Some(&second), third.clone());
+    assert_eq!(deadline(&without_a_wish), deadline(&second));
+    annotations(&mut third).unwrap().insert(WITHIN.to_owned(), "5m".into());
+    let third = arranged(Some(&second), third);
+    assert_eq!(before(&third), Some(Before::Spec(json!({"order": 1}))));
+    assert_eq!(deadline(&third), Some("2026-01-01T00:05:00Z".parse().unwrap()));
+}
+
+#[test]
+fn what_is_new_becomes_nothing_again_and_what_is_the_same_needs_no_word() {
+    let new = arranged(None, object(1, json!({WITHIN: "1h"})));
+    assert_eq!(before(&new), Some(Before::Nothing));
+    let settled = object(1, json!({}));
+    let same = arranged(Some(&settled), object(1, json!({WITHIN: "1h"})));
+    assert_eq!(deadline(&same), None);
+}
+
+#[test]
+fn nobody_makes_a_past_by_hand_and_times_have_bounds() {
+    let forged = json!({BY: "2027-01-01T00:00:00Z", UNCONFIRMED: "null"});
+    let live = object(1, json!({}));
+    let written = arranged(Some(&live), object(1, forged.clone()));
+    assert_eq!(before(&written), None);
+    assert_eq!(before(&arranged(None, object(1, forged))), None);
+    for wrong in ["", "s", "4s", "25h", "1d", "-9s", "9999999999999999999s"] {
+        let mut object = object(1, json!({WITHIN: wrong}));
+        let error = arrange(None, &mut object, now()).unwrap_err();
+        assert!(error.message.contains("no time to confirm in"), "{wrong}: {}", error.message);
+    }
+}
