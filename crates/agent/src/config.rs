@@ -7,9 +7,12 @@ use std::path::PathBuf;
 use bulkhead_enforce::BackendChoice;
 use bulkhead_enforce::dns::DnsOptions;
 use bulkhead_enforce::node::INTERFACE_PREFIXES;
+use bulkhead_types::Labels;
 use clap::Parser;
 
+use crate::boot::BootGate;
 use crate::identity::{JoinToken, TokenError};
+use crate::place;
 pub use dns::DnsArgs;
 
 /// Holds one node to the program that the server has for it.
@@ -17,10 +20,10 @@ pub use dns::DnsArgs;
 #[command(name = "bulkhead-agent", version)]
 pub struct RawConfig {
     /// Name of this node; its Node object has the same
-    #[arg(long, value_name = "NAME", required_unless_present = "teardown")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["teardown", "boot_gate"])]
     pub node: Option<String>,
     /// Where the server takes nodes (its --node-listen)
-    #[arg(long, value_name = "HOST:PORT", required_unless_present = "teardown")]
+    #[arg(long, value_name = "HOST:PORT", required_unless_present_any = ["teardown", "boot_gate"])]
     pub server: Option<String>,
     /// One-time token from `bulkhead node token NAME`; needed until the node has joined
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
@@ -38,6 +41,14 @@ pub struct RawConfig {
     /// Where the CNI plugin of this node speaks to the agent; `agent.sock` in --state-dir when not given
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// A label of this node, KEY=VALUE; a key without a prefix becomes `host.bulkhead.dev/KEY`; may be
+    /// repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = place::parse_label)]
+    pub labels: Vec<(String, String)>,
+    /// Metadata of the cloud that the node runs in, such as /run/cloud-init/instance-data.json: region,
+    /// zone, instance id and type, tags; may be repeated
+    #[arg(long = "metadata-file", value_name = "FILE")]
+    pub metadata_files: Vec<PathBuf>,
     /// Network namespace that holds the workloads' interfaces; the agent's own when not given
     #[arg(long, value_name = "PATH")]
     pub netns: Option<PathBuf>,
@@ -63,11 +74,16 @@ pub struct RawConfig {
     /// nothing afterwards
     #[arg(long)]
     pub teardown: bool,
+    /// Lets only fail-safe traffic of the host pass until an agent enforces a program, and ends; for
+    /// the time before the network is up
+    #[arg(long, conflicts_with = "teardown")]
+    pub boot_gate: bool,
 }
 
 #[derive(Clone, Debug)]
 pub enum Config {
     Teardown { pin_dir: PathBuf, netns: Option<PathBuf> },
+    BootGate(BootGate),
     Run(Box<RunConfig>),
 }
 
@@ -79,6 +95,7 @@ pub struct RunConfig {
     pub token: Option<JoinToken>,
     pub state_dir: PathBuf,
     pub socket: PathBuf,
+    pub labels: Labels,
     pub netns: Option<PathBuf>,
     pub interface_prefixes: Vec<String>,
     pub pin_dir: PathBuf,
@@ -100,6 +117,8 @@ pub enum ConfigError {
     TokenFile { path: PathBuf, source: std::io::Error },
     #[error("`{path}`, given as --ca-file, cannot be read: {source}")]
     CaFile { path: PathBuf, source: std::io::Error },
+    #[error("{0:#}")]
+    Metadata(anyhow::Error),
     #[error("an empty `--interface-prefix` would enforce every interface of the host")]
     InterfacePrefix,
     #[error("`--dns-ttl-min {value}` is too long: at most {most} seconds")]
@@ -114,6 +133,12 @@ impl Config {
     pub fn check(raw: RawConfig) -> Result<Self, ConfigError> {
         if raw.teardown {
             return Ok(Self::Teardown { pin_dir: raw.pin_dir, netns: raw.netns });
+        }
+        if raw.boot_gate {
+            let server = raw.server.as_deref().unwrap_or_default();
+            let server_port = server.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            let (state_dir, netns) = (raw.state_dir, raw.netns);
+            return Ok(Self::BootGate(BootGate { state_dir, netns, server_port }));
         }
         let node = raw.node.ok_or(ConfigError::Missing { flag: "node" })?;
         if !is_node_name(&node) {
@@ -145,7 +170,10 @@ impl Config {
             (Some(text), None) => Some(text.trim().parse()?),
             (None, _) => None,
         };
+        let labels =
+            place::labels(&raw.labels, &raw.metadata_files).map_err(ConfigError::Metadata)?;
         Ok(Self::Run(Box::new(RunConfig {
+            labels,
             node,
             server,
             token,

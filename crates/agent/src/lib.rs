@@ -12,6 +12,7 @@
 //! * A program is never replaced by an older one, and a refused one leaves the last good one in place.
 //! * Nothing here knows a policy or an API object; the server is trusted only by its certificate.
 
+pub mod boot;
 pub mod config;
 pub mod enforcer;
 pub mod files;
@@ -21,6 +22,7 @@ pub mod identity;
 pub mod join;
 pub mod keeper;
 pub mod local;
+pub mod place;
 pub mod rpc;
 pub mod run;
 pub mod saved;

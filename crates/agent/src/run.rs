@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bulkhead_enforce::gate;
 use bulkhead_enforce::{Node, NodeOptions};
 use bulkhead_types::Revision;
 use bulkhead_wire::Surroundings;
@@ -32,8 +33,10 @@ const FAREWELL_MAX: Duration = Duration::from_millis(500);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let config = match config {
         Config::Run(config) => config,
+        Config::BootGate(gate) => return gate.close(),
         Config::Teardown { pin_dir, netns } => {
             Node::teardown(&pin_dir, netns.as_deref())?;
+            gate::open(netns.as_deref())?;
             tracing::info!(pin_dir = %pin_dir.display(), "nothing is enforced here any more");
             return Ok(());
         }
@@ -52,7 +55,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     })
     .context("enforcement cannot be started")?;
     let flows = Arc::new(FlowQueue::default());
-    let (surroundings, around) = watch::channel(Surroundings::default());
+    let (surroundings, around) =
+        watch::channel(Surroundings { labels: config.labels.clone(), ..Surroundings::default() });
     let desk = Desk::open(config.node.clone(), handle.clone(), &config.state_dir, surroundings);
     let desk = Arc::new(desk.await?);
     let listener = local::listen(&config.socket)?;

@@ -16,6 +16,7 @@
 pub mod dns;
 pub mod ebpf;
 pub mod events;
+pub mod gate;
 pub mod kernel;
 pub mod limits;
 pub mod netlink;

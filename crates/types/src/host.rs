@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::Direction;
 use crate::{Packet, Protocol};
 
 /// When in a packet's way a host endpoint is asked, in this order.
@@ -39,6 +40,22 @@ pub struct FailsafePort {
     pub port: u16,
     /// For these remote addresses only.
     pub net: Option<IpNet>,
+}
+
+const TCP_BOTH_WAYS: [u16; 7] = [179, 2379, 2380, 5473, 6443, 6666, 6667];
+
+/// What is open where nobody says otherwise: remote login, addresses and names, routes, and the way
+/// to the control plane.
+pub fn default_failsafe(direction: Direction) -> Vec<FailsafePort> {
+    let port = |protocol, port| FailsafePort { protocol, port, net: None };
+    let both = TCP_BOTH_WAYS.map(|number| port(Protocol::TCP, number));
+    let more = match direction {
+        Direction::Ingress => [port(Protocol::TCP, 22), port(Protocol::UDP, 68)],
+        Direction::Egress => [port(Protocol::UDP, 53), port(Protocol::UDP, 67)],
+    };
+    let mut ports: Vec<FailsafePort> = both.into_iter().chain(more).collect();
+    ports.sort_unstable();
+    ports
 }
 
 /// What a workload's traffic to its own host meets after the workload's egress policy.

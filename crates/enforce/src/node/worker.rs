@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::ebpf::Bindings;
 use crate::events::unix_now_ns;
+use crate::gate;
 use crate::kernel::linux::poll::wait_for;
 use crate::limits::dns::LISTENED_EVERY_MS;
 use crate::netlink::far::{FarEnds, FarMonitor};
@@ -192,6 +193,7 @@ struct Worker {
     moves: Moves,
     bindings: Bindings,
     doubts: Vec<String>,
+    is_gate_open: bool,
     sink: Sink,
     reports: watch::Sender<EnforceReport>,
 }
@@ -229,6 +231,7 @@ impl Worker {
             retiring,
             bindings: Bindings::new(),
             doubts: Vec::new(),
+            is_gate_open: false,
             sink: Sink::new(records),
             reports,
         })
@@ -278,6 +281,7 @@ impl Worker {
         let heeded = if heeds_names { program.without_staged() } else { program.without_hearsay() };
         let program = heeded.map_or(program, Arc::new);
         self.realize(&program)?;
+        self.open_gate();
         let (_, warnings) = self.backend.dns();
         self.reports.send_modify(|report| {
             report.warnings = warnings;
@@ -288,6 +292,23 @@ impl Worker {
         self.program = Some(program);
         self.report();
         Ok(self.reports.borrow().clone())
+    }
+
+    /// Nothing but the gate stands between this host and its traffic now, if it was put up at boot.
+    fn open_gate(&mut self) {
+        if self.is_gate_open {
+            return;
+        }
+        match gate::open_here() {
+            Ok(was_there) => {
+                self.is_gate_open = true;
+                if was_there {
+                    tracing::info!("the boot gate is open: the host is held to its program");
+                }
+            }
+            // A kernel without nftables has no gate either.
+            Err(error) => tracing::debug!(%error, "no boot gate is seen"),
+        }
     }
 
     fn realize(&mut self, program: &Arc<NodeProgram>) -> Result<(), EnforceError> {

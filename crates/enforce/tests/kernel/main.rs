@@ -38,6 +38,8 @@ mod netns_drift;
 #[cfg(test)]
 mod netns_flows;
 #[cfg(test)]
+mod netns_gate;
+#[cfg(test)]
 mod netns_hosts;
 #[cfg(test)]
 mod netns_names;

@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use bulkhead_api::Object;
 use bulkhead_api::ObjectKey;
 use bulkhead_api::object::Kind;
+use bulkhead_types::host::default_failsafe;
 use bulkhead_types::{Direction, EndpointId, FailsafePort, Labels, ToHost};
 
 use super::NodeFacts;
 use super::host::{AutoHosts, ByHost, DEFAULT_ALLOW, HostEndpoint};
 use super::profile::Profile;
-use super::settings::{Settings, default_failsafe};
+use super::settings::Settings;
 use crate::lower::{Diagnostic, Notes};
 
 #[derive(Clone, Debug, Default)]

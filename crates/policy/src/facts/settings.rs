@@ -1,7 +1,7 @@
 //! Node settings that change verdicts: `default` for all, `node.<name>` on top of it.
 
 use bulkhead_api::calico::{FelixConfiguration, ProtoPort};
-use bulkhead_types::{Direction, FailsafePort, Protocol, ToHost};
+use bulkhead_types::{FailsafePort, Protocol, ToHost};
 
 use crate::lower::{self, Notes};
 
@@ -11,22 +11,6 @@ pub struct Settings {
     pub inbound: Option<Vec<FailsafePort>>,
     pub outbound: Option<Vec<FailsafePort>>,
     pub to_host: Option<ToHost>,
-}
-
-const TCP_BOTH_WAYS: [u16; 7] = [179, 2379, 2380, 5473, 6443, 6666, 6667];
-
-/// What is open where nobody says otherwise: remote login, addresses and names, routes, and the way
-/// to the control plane.
-pub fn default_failsafe(direction: Direction) -> Vec<FailsafePort> {
-    let port = |protocol, port| FailsafePort { protocol, port, net: None };
-    let both = TCP_BOTH_WAYS.map(|number| port(Protocol::TCP, number));
-    let more = match direction {
-        Direction::Ingress => [port(Protocol::TCP, 22), port(Protocol::UDP, 68)],
-        Direction::Egress => [port(Protocol::UDP, 53), port(Protocol::UDP, 67)],
-    };
-    let mut ports: Vec<FailsafePort> = both.into_iter().chain(more).collect();
-    ports.sort_unstable();
-    ports
 }
 
 impl Settings {
