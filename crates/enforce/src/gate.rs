@@ -2,7 +2,7 @@
 //!
 //! It is a table of nftables of its own, because it has to stand before any program is there, and is
 //! put up and taken away in one transaction each. It judges whoever is spoken to from outside and whoever
-//! speaks from here; connections that are open, the loopback and neighbour discovery go on.
+//! speaks from here; the loopback, neighbour discovery and answers to what passes go on.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

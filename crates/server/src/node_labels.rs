@@ -2,7 +2,7 @@
 //!
 //! Host endpoints are selected by such labels, so a node that could say anything could choose the
 //! policies that hold it. It may say only what the rules allow, and never in the place of what somebody
-//! else has said: the keys that are a node's own are listed in an annotation (decision 0013).
+//! else has said: the keys that are a node's own are listed in an annotation (decision 0017).
 
 use std::collections::BTreeSet;
 

@@ -70,22 +70,24 @@ fn only_failsafe_traffic_passes_until_the_agent_has_a_program() {
         (peer, "10.67.0.2:80"),
     ]
     .map(|(netns, address)| listen(netns, at(address)));
-    let web = listen(host, at("10.67.0.1:80"));
-    let before = connect(peer, web.local_addr().unwrap()).unwrap();
-    let (held, _) = web.accept().unwrap();
+    let _web = listen(host, at("10.67.0.1:80"));
+    let login = listen(host, at("10.67.0.1:2200"));
 
     let failsafe = Failsafe {
         inbound: vec![
             port(22, None),
+            port(2200, None),
             port(2222, Some("10.67.0.0/24")),
             port(2223, Some("10.68.0.0/16")),
         ],
         outbound: vec![port(6444, None)],
     };
     let netns = pair.host_netns();
-    for _ in 0..2 {
-        gate::close(Some(netns.as_ref()), &failsafe).unwrap();
-    }
+    gate::close(Some(netns.as_ref()), &failsafe).unwrap();
+    let client = connect(peer, login.local_addr().unwrap()).unwrap();
+    let (server, _) = login.accept().unwrap();
+    gate::close(Some(netns.as_ref()), &failsafe).unwrap();
+    crate::netns_node::talk(&client, &server).expect("a closed gate can be closed again");
     for open in ["10.67.0.1:22", "[fd67::1]:22", "10.67.0.1:2222"] {
         connect(peer, at(open)).unwrap_or_else(|error| panic!("{open}: {error}"));
     }
@@ -94,7 +96,6 @@ fn only_failsafe_traffic_passes_until_the_agent_has_a_program() {
         assert!(is_closed(peer, at(shut)), "{shut} passes the gate");
     }
     assert!(is_closed(host, at("10.67.0.2:80")), "a connection out passes the gate");
-    crate::netns_node::talk(&before, &held).expect("what was open goes on");
     let lo = inside(host, || std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     connect(host, lo.local_addr().unwrap()).unwrap();
 
