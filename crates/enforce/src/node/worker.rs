@@ -1,24 +1,23 @@
 //! The thread that owns the kernel side of one node.
 
+mod hearing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulkhead_types::{EndpointId, RuleRef};
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use nix::sched::{CloneFlags, setns};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use crate::ebpf::Bindings;
 use crate::events::unix_now_ns;
 use crate::gate;
 use crate::kernel::linux::poll::wait_for;
-use crate::limits::dns::LISTENED_EVERY_MS;
 use crate::netlink::far::{FarEnds, FarMonitor};
 use crate::netlink::{Monitor, Topology, topology};
 use crate::node::backend::{Backend, Sink};
@@ -29,6 +28,7 @@ use crate::node::far::FarLooks;
 use crate::node::given::{Given, GivenInterface, NewInterface};
 use crate::node::moves::Moves;
 use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
+use hearing::Hearing;
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
@@ -77,11 +77,7 @@ async fn serve(
     worker.look_around()?;
     let told =
         wait_for(worker.backend.events()).map_err(|error| failed("poll the events", &error))?;
-    let answered = worker.backend.answers().map(wait_for).transpose();
-    let answered = answered.map_err(|error| failed("poll resolvers' answers", &error))?;
-    let mut beat = tokio::time::interval(Duration::from_millis(LISTENED_EVERY_MS));
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut more_answers = false;
+    let mut hearing = Hearing::of(worker.backend.as_ref())?;
     let mut sweep = tokio::time::interval(sweep_every);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -130,34 +126,20 @@ async fn serve(
             () = tokio::time::sleep(grace.unwrap_or_default()), if grace.is_some() => {
                 worker.backend.settle();
             }
-            _ = beat.tick(), if can_name => worker.backend.beat(),
-            heard = heard(answered.as_ref(), more_answers), if can_name => {
-                heard.map_err(|error| failed("poll resolvers' answers", &error))?;
-                more_answers = worker.backend.hear();
-                // A flood of answers must not hold up what else is told.
-                worker.backend.drain(&mut worker.sink);
+            _ = sweep.tick(), if can_name => worker.sweep(),
+            _ = look.tick() => worker.look_after(),
+            ready = hearing.ready(), if can_name => {
+                ready?;
+                hearing.hear(worker.backend.as_mut(), &mut worker.sink);
             }
             ready = told.readable(), if can_name => {
                 ready.map_err(|error| failed("poll the events", &error))?.clear_ready();
                 worker.backend.drain(&mut worker.sink);
             }
-            _ = sweep.tick(), if can_name => worker.sweep(),
-            _ = look.tick() => worker.look_after(),
         }
     }
     worker.backend.settle();
     Ok(())
-}
-
-/// Until there are answers to hear; for ever where there never are any.
-async fn heard(answers: Option<&AsyncFd<OwnedFd>>, has_more: bool) -> io::Result<()> {
-    if has_more {
-        return Ok(());
-    }
-    match answers {
-        Some(answers) => answers.readable().await.map(|mut ready| ready.clear_ready()),
-        None => std::future::pending().await,
-    }
 }
 
 /// What the kernel programs do not judge yet, which must not go unsaid: rules by name, of which no
