@@ -7,6 +7,7 @@
 #pragma once
 
 #include "abi.h"
+#include "abi_dns.h"
 #include "config.h"
 #include "flows.h"
 #include "kernel.h"

@@ -128,6 +128,12 @@ pub struct Tables {
     pub revision: u64,
 }
 
+fn without<K: Ord, V>(map: &mut BTreeMap<K, V>, keys: &[K]) {
+    for key in keys {
+        map.remove(key);
+    }
+}
+
 /// The part of a row that tells where its spans lie; no protocol has it.
 pub const EXTENT_PART: usize = PARTS - 1;
 
@@ -158,62 +164,28 @@ impl Tables {
                 }
             }
             KernelOp::SetEntries(entries) => self.entries.extend(entries.iter().copied()),
-            KernelOp::UnsetEntries(keys) => {
-                for key in keys {
-                    self.entries.remove(key);
-                }
-            }
+            KernelOp::UnsetEntries(keys) => without(&mut self.entries, keys),
             KernelOp::SetNameEntries(entries) => self.name_entries.extend(entries.iter().copied()),
-            KernelOp::UnsetNameEntries(keys) => {
-                for key in keys {
-                    self.name_entries.remove(key);
-                }
-            }
+            KernelOp::UnsetNameEntries(keys) => without(&mut self.name_entries, keys),
             KernelOp::SetNames(names) => self.names.extend(names.iter().copied()),
-            KernelOp::UnsetNames(keys) => {
-                for key in keys {
-                    self.names.remove(key);
-                }
-            }
+            KernelOp::UnsetNames(keys) => without(&mut self.names, keys),
             KernelOp::SetClasses(classes) => self.classes.extend(classes.iter().copied()),
-            KernelOp::UnsetClasses(prefixes) => {
-                for prefix in prefixes {
-                    self.classes.remove(prefix);
-                }
-            }
+            KernelOp::UnsetClasses(prefixes) => without(&mut self.classes, prefixes),
             KernelOp::SetInterfaces(interfaces) => {
                 self.interfaces.extend(interfaces.iter().copied())
             }
-            KernelOp::UnsetInterfaces(interfaces) => {
-                for interface in interfaces {
-                    self.interfaces.remove(interface);
-                }
-            }
+            KernelOp::UnsetInterfaces(interfaces) => without(&mut self.interfaces, interfaces),
             KernelOp::SetHosts(hosts) => self.hosts.extend(hosts.iter().copied()),
-            KernelOp::UnsetHosts(keys) => {
-                for key in keys {
-                    self.hosts.remove(key);
-                }
-            }
+            KernelOp::UnsetHosts(keys) => without(&mut self.hosts, keys),
             KernelOp::SetLocals(locals) => self.locals.extend(locals.iter().copied()),
-            KernelOp::UnsetLocals(keys) => {
-                for key in keys {
-                    self.locals.remove(key);
-                }
-            }
+            KernelOp::UnsetLocals(keys) => without(&mut self.locals, keys),
             KernelOp::SetFailsafes(keys) => self.failsafes.extend(keys.iter().copied()),
-            KernelOp::UnsetFailsafes(keys) => {
-                for key in keys {
-                    self.failsafes.remove(key);
-                }
-            }
+            KernelOp::UnsetFailsafes(keys) => keys.iter().for_each(|key| {
+                self.failsafes.remove(key);
+            }),
             KernelOp::SetToHost(closes) => self.closes_host = *closes,
             KernelOp::SetEndpoints(endpoints) => self.endpoints.extend(endpoints.iter().copied()),
-            KernelOp::UnsetEndpoints(keys) => {
-                for key in keys {
-                    self.endpoints.remove(key);
-                }
-            }
+            KernelOp::UnsetEndpoints(keys) => without(&mut self.endpoints, keys),
             KernelOp::SetRevision(revision) => self.revision = *revision,
             KernelOp::SetEpoch(epoch) => self.epoch = *epoch,
             KernelOp::Grace => {}

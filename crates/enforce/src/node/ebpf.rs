@@ -1,5 +1,6 @@
 //! The eBPF back end: tcx programs on the interfaces, pinned maps, a ring buffer of events.
 
+mod carry;
 mod names;
 mod resetter;
 
@@ -183,22 +184,6 @@ impl Ebpf {
         let ops = self.watch.compare(&mut self.kernel, &self.tables, &moved)?;
         self.put_back(ops)
     }
-
-    fn carry_out(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
-        if self.learner.has_begun() {
-            self.give_sign();
-        }
-        match self.kernel.apply(op) {
-            Ok(()) => {
-                self.tables.apply(op);
-                Ok(())
-            }
-            Err(error) => {
-                self.is_stale = true;
-                Err(error)
-            }
-        }
-    }
 }
 
 impl Backend for Ebpf {
@@ -268,14 +253,7 @@ impl Backend for Ebpf {
         let planned = plan_on(&self.tables, program, bindings, &ground, sizes, cache);
         let ops = planned.inspect_err(|_| self.learner.take_back())?;
         self.watch_wires(program, &ground)?;
-        let mut ops = ops.into_iter();
-        for op in ops.by_ref() {
-            if op == KernelOp::Grace {
-                break;
-            }
-            self.carry_out(&op)?;
-        }
-        self.frees = ops.collect();
+        self.frees = self.carry_on(ops)?;
         self.kernel.drop_denies(if is_dropped { &denied.prefixes } else { &NOBODY })?;
         self.freed_from = Instant::now();
         self.watch.trust(&self.kernel);
