@@ -9,6 +9,8 @@ mod containers;
 #[cfg(test)]
 mod guest;
 #[cfg(test)]
+mod labels;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod node;
