@@ -113,6 +113,9 @@ impl NodeProgram {
 
     /// The rules that decide about nothing but addresses that were looked up under a name.
     pub fn rules_by_name(&self) -> Vec<&RuleRef> {
+        if self.names.entries.is_empty() {
+            return Vec::new();
+        }
         let plain = self.rules_of(&self.entries.values().copied().collect());
         let named = self.rules_of(&self.names.entries.values().copied().collect());
         named.difference(&plain).filter_map(|rule| self.rules.get(rule).map(Arc::as_ref)).collect()
