@@ -293,10 +293,8 @@ impl Banks {
         for ((shape, old), new) in HOST_MAPS.into_iter().zip(old).zip(hosts) {
             let (old_set, new_set): (BTreeSet<&Element>, BTreeSet<&Element>) =
                 (old.iter().collect(), new.iter().collect());
-            let gone: Vec<Element> =
-                old_set.difference(&new_set).map(|e| Element::clone(e)).collect();
-            let come: Vec<Element> =
-                new_set.difference(&old_set).map(|e| Element::clone(e)).collect();
+            let gone: Vec<Element> = old_set.difference(&new_set).copied().cloned().collect();
+            let come: Vec<Element> = new_set.difference(&old_set).copied().cloned().collect();
             diff.is_whole &= gone.is_empty() && come.is_empty();
             diff.push(shape, gone, come);
         }
