@@ -11,6 +11,7 @@
 mod classes;
 pub mod hosts;
 pub mod names;
+mod order;
 mod programs;
 mod rows;
 
@@ -20,7 +21,7 @@ use std::net::IpAddr;
 use bulkhead_enforce_abi::{
     CLASS_OUTSIDE, ENDPOINT_NAMES, Endpoint, EndpointKey, INTERFACE_JUDGED, Interface, mac_word,
 };
-use bulkhead_types::{EndpointId, EndpointKind, Mac, ToHost};
+use bulkhead_types::{EndpointId, EndpointKind, Mac};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::{ClassId, NodeProgram};
 
@@ -29,6 +30,7 @@ use crate::kernel::KernelOp;
 use crate::limits::MapSizes;
 use crate::node::EnforceError;
 use crate::realized::{SlotKind, Slots, Tables, mapped};
+use order::Parts;
 
 /// Where one address of an endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,21 +133,7 @@ pub fn plan_on(
     sizes: &MapSizes,
     cache: &Cache,
 ) -> Result<Vec<KernelOp>, EnforceError> {
-    let mut slots = NewSlots { slots: now.slots.clone(), added: Vec::new() };
-    for rule in program.rules.keys() {
-        slots.get_or_add(SlotKind::Rule, rule.0);
-    }
-    let named = program.names.entries.keys();
-    for (_, _, set) in named.clone() {
-        slots.get_or_add(SlotKind::NameSet, set.0);
-    }
-    let judged = program.entries.keys().map(|(_, class)| class);
-    let judged = judged.chain(named.map(|(_, class, _)| class));
-    for class in program.classes.values().chain(judged) {
-        if *class != ClassId::OUTSIDE {
-            slots.get_or_add(SlotKind::Class, class.0);
-        }
-    }
+    let mut slots = new_slots(now, program);
     let rows = rows::plan(now, program, &mut slots, sizes)?;
     let entries = programs::plan(now, program, &mut slots)?;
     let wanted = wanted_endpoints(program, bindings, ground, &mut slots)?;
@@ -168,61 +156,9 @@ pub fn plan_on(
     let endpoints = EndpointChange::between(now, wanted, ground, lane);
     capacity(now, program, sizes, &slots, &rows, &entries, &classes, &names, &endpoints)?;
 
-    let mut ops = Vec::new();
-    // A row is named after it is written: a name without its row would be taken for the row.
-    let (row_slots, other_slots): (Vec<_>, Vec<_>) =
-        slots.added.iter().copied().partition(|(kind, ..)| *kind == SlotKind::Row);
-    push(&mut ops, other_slots, KernelOp::SetSlots);
-    for kind in SlotKind::ALL {
-        let next = slots.slots.next(kind);
-        if next != now.slots.next(kind) {
-            ops.push(KernelOp::SetNextSlot(kind, next));
-        }
-    }
-    ops.extend(rows.set);
-    push(&mut ops, row_slots, KernelOp::SetSlots);
-    push(&mut ops, entries.set, KernelOp::SetEntries);
-    push(&mut ops, entries.named.set, KernelOp::SetNameEntries);
-    push(&mut ops, hosts.locals_set.clone(), KernelOp::SetLocals);
-    push(&mut ops, hosts.failsafes_set.clone(), KernelOp::SetFailsafes);
-    // Who goes goes first: the programs of the gone know nothing of new classes.
-    push(&mut ops, endpoints.unset, KernelOp::UnsetEndpoints);
-    push(&mut ops, classes.set, KernelOp::SetClasses);
-    push(&mut ops, names.set, KernelOp::SetNames);
-    if !is_flip {
-        push(&mut ops, classes.unset.clone(), KernelOp::UnsetClasses);
-        push(&mut ops, names.unset.clone(), KernelOp::UnsetNames);
-    }
-    push(&mut ops, hosts.unset(now), KernelOp::UnsetHosts);
-    push(&mut ops, hosts.set(now, lane), KernelOp::SetHosts);
-    push(&mut ops, endpoints.interfaces_set, KernelOp::SetInterfaces);
-    push(&mut ops, endpoints.set, KernelOp::SetEndpoints);
-    push(&mut ops, endpoints.interfaces_unset, KernelOp::UnsetInterfaces);
-    let closes_host = program.to_host == ToHost::Drop;
-    if now.closes_host != closes_host {
-        ops.push(KernelOp::SetToHost(closes_host));
-    }
-    if now.revision != program.revision.0 {
-        ops.push(KernelOp::SetRevision(program.revision.0));
-    }
-    if rejudge || !entries.unset.is_empty() || !entries.named.unset.is_empty() {
-        ops.push(KernelOp::SetEpoch((now.epoch + 1) & 0xffff_ffff));
-    }
-
-    let mut frees = Vec::new();
-    push(&mut frees, classes.settle, KernelOp::SetClasses);
-    push(&mut frees, names.settle, KernelOp::SetNames);
-    if is_flip {
-        push(&mut frees, classes.unset, KernelOp::UnsetClasses);
-        push(&mut frees, names.unset, KernelOp::UnsetNames);
-    }
-    push(&mut frees, names.retired, KernelOp::UnsetNames);
-    push(&mut frees, entries.unset, KernelOp::UnsetEntries);
-    push(&mut frees, entries.named.unset, KernelOp::UnsetNameEntries);
-    push(&mut frees, rows.unset, KernelOp::UnsetRows);
-    push(&mut frees, hosts.locals_unset.clone(), KernelOp::UnsetLocals);
-    push(&mut frees, hosts.failsafes_unset.clone(), KernelOp::UnsetFailsafes);
-    push(&mut frees, stale_slots(program, &slots, &endpoints.live, &hosts), KernelOp::UnsetSlots);
+    let mut parts = Parts { rows, entries, classes, names, hosts, endpoints, lane, is_flip };
+    let mut ops = parts.update(now, program, &slots, rejudge);
+    let frees = parts.frees(program, &slots);
     if !frees.is_empty() {
         ops.push(KernelOp::Grace);
         ops.extend(frees);
@@ -230,10 +166,24 @@ pub fn plan_on(
     Ok(ops)
 }
 
-fn push<T>(ops: &mut Vec<KernelOp>, items: Vec<T>, make: impl Fn(Vec<T>) -> KernelOp) {
-    if !items.is_empty() {
-        ops.push(make(items));
+/// The known slots, and those of what programs are made of.
+fn new_slots(now: &Tables, program: &NodeProgram) -> NewSlots {
+    let mut slots = NewSlots { slots: now.slots.clone(), added: Vec::new() };
+    for rule in program.rules.keys() {
+        slots.get_or_add(SlotKind::Rule, rule.0);
     }
+    let named = program.names.entries.keys();
+    for (_, _, set) in named.clone() {
+        slots.get_or_add(SlotKind::NameSet, set.0);
+    }
+    let judged = program.entries.keys().map(|(_, class)| class);
+    let judged = judged.chain(named.map(|(_, class, _)| class));
+    for class in program.classes.values().chain(judged) {
+        if *class != ClassId::OUTSIDE {
+            slots.get_or_add(SlotKind::Class, class.0);
+        }
+    }
+    slots
 }
 
 fn dangling(program: &NodeProgram, what: String) -> EnforceError {

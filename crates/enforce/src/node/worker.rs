@@ -54,6 +54,13 @@ fn failed(action: &str, error: &impl std::fmt::Display) -> EnforceError {
     EnforceError::Kernel { action: action.to_owned(), message: error.to_string() }
 }
 
+fn enter(options: &NodeOptions) -> Result<(), EnforceError> {
+    let Some(netns) = &options.netns else { return Ok(()) };
+    let action = format!("enter the network namespace `{}`", netns.display());
+    let file = File::open(netns).map_err(|error| failed(&action, &error))?;
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(|error| failed(&action, &error))
+}
+
 async fn serve(
     options: NodeOptions,
     mut commands: mpsc::Receiver<Command>,
@@ -61,24 +68,19 @@ async fn serve(
     reports: watch::Sender<EnforceReport>,
     started: &Started,
 ) -> Result<(), EnforceError> {
-    if let Some(netns) = &options.netns {
-        let action = format!("enter the network namespace `{}`", netns.display());
-        let file = File::open(netns).map_err(|error| failed(&action, &error))?;
-        setns(file, CloneFlags::CLONE_NEWNET).map_err(|error| failed(&action, &error))?;
-    }
+    enter(&options)?;
     let monitor = Monitor::open()?;
     let moved = wait_for(monitor.as_fd()).map_err(|error| failed("poll rtnetlink", &error))?;
     let far_monitor = FarMonitor::open()?;
     let far_moved = wait_for(far_monitor.as_fd());
     let far_moved = far_moved.map_err(|error| failed("poll rtnetlink", &error))?;
     let mut far_looks = FarLooks::default();
-    let sweep_every = Duration::from_millis(options.sweep_ms.max(10));
     let mut worker = Worker::open(options, records, reports)?;
     worker.look_around()?;
-    let told =
-        wait_for(worker.backend.events()).map_err(|error| failed("poll the events", &error))?;
+    let told = wait_for(worker.backend.events());
+    let told = told.map_err(|error| failed("poll the events", &error))?;
     let mut hearing = Hearing::of(worker.backend.as_ref())?;
-    let mut sweep = tokio::time::interval(sweep_every);
+    let mut sweep = tokio::time::interval(worker.sweep_every());
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -91,19 +93,7 @@ async fn serve(
         tokio::select! {
             biased;
             command = commands.recv() => match command {
-                Some(Command::Enforce(program, answer)) => {
-                    let result = worker.enforce(program);
-                    // The asker may have given up.
-                    let _ = answer.send(result);
-                }
-                Some(Command::Attach(interface, answer)) => {
-                    let _ = answer.send(worker.attach(&interface));
-                }
-                Some(Command::Restore(interfaces, answer)) => {
-                    worker.given = interfaces.into_iter().map(|one| (one.ifindex, one)).collect();
-                    worker.known.extend(worker.given.keys());
-                    let _ = answer.send(worker.look_around());
-                }
+                Some(command) => worker.obey(command),
                 None => break,
             },
             ready = moved.readable() => {
@@ -240,6 +230,27 @@ impl Worker {
         }
         self.report();
         Ok(())
+    }
+
+    fn sweep_every(&self) -> Duration {
+        Duration::from_millis(self.options.sweep_ms.max(10))
+    }
+
+    /// The asker may have given up meanwhile.
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Enforce(program, answer) => {
+                let _ = answer.send(self.enforce(program));
+            }
+            Command::Attach(interface, answer) => {
+                let _ = answer.send(self.attach(&interface));
+            }
+            Command::Restore(interfaces, answer) => {
+                self.given = interfaces.into_iter().map(|one| (one.ifindex, one)).collect();
+                self.known.extend(self.given.keys());
+                let _ = answer.send(self.look_around());
+            }
+        }
     }
 
     fn attach(&mut self, new: &NewInterface) -> Result<GivenInterface, EnforceError> {
