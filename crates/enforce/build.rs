@@ -3,6 +3,7 @@
 //! Needs clang 14 or newer and the kernel's UAPI headers; both are ordinary Debian packages and are
 //! named when missing.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
@@ -23,21 +24,27 @@ fn compile() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed=CLANG");
     let out = env::var_os("OUT_DIR").ok_or("cargo sets no OUT_DIR")?;
     let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
-    let object = PathBuf::from(out).join("bulkhead.bpf.o");
+    for name in ["bulkhead", "bench"] {
+        let object = PathBuf::from(&out).join(format!("{name}.bpf.o"));
+        compile_one(&clang, &source.join(format!("{name}.bpf.c")), &object)?;
+    }
+    Ok(())
+}
 
-    let output = Command::new(&clang)
+fn compile_one(clang: &OsStr, source: &Path, object: &Path) -> Result<(), String> {
+    let output = Command::new(clang)
         .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror"])
         .args(multiarch_headers())
         .arg("-c")
-        .arg(source.join("bulkhead.bpf.c"))
+        .arg(source)
         .arg("-o")
-        .arg(&object)
+        .arg(object)
         .output()
         .map_err(|error| {
             format!(
                 "cannot run `{}` to compile the kernel programs: {error}; \
                  install it with `apt-get install clang`",
-                clang.display()
+                Path::new(clang).display()
             )
         })?;
     if output.status.success() {

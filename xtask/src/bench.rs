@@ -1,6 +1,7 @@
 //! `cargo xtask bench <name>`: builds what it measures in release, runs it, prints one JSON object.
 
 mod backbone;
+mod dataplane;
 mod policy;
 
 use std::process::Command;
@@ -19,6 +20,12 @@ pub enum Bench {
         #[arg(long, default_value_t = 1000)]
         changes: u32,
     },
+    /// What packets, connections, updates and starts cost on every back end.
+    Dataplane {
+        /// Policy changes to measure.
+        #[arg(long, default_value_t = 1000)]
+        changes: u32,
+    },
     /// Time and memory of the policy engine in large worlds.
     Policy {
         /// Some worlds only: letters from A to G.
@@ -30,6 +37,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
     crate::setup::run()?;
     match bench {
         Bench::Backbone { changes } => backbone::run(changes),
+        Bench::Dataplane { changes } => dataplane::run(changes),
         Bench::Policy { worlds } => policy::run(&worlds),
     }
 }

@@ -1,11 +1,12 @@
-//! How much of a TCP stream's speed is left when both veths are enforced. Needs root.
+//! How much of a TCP stream's speed, and of the rate of new connections, is left when both veths are
+//! enforced by 1 rule and by 100,000. Needs root.
 //!
 //! ```text
 //! cargo run --release -p bulkhead-enforce --example bench_stream
 //! ```
 //!
-//! Two equal worlds, each a node and two pods as network namespaces: one without any program, one
-//! enforced. Rounds alternate between them; the figures are medians.
+//! Three equal worlds, each a node and two pods as network namespaces: one without any program, two
+//! enforced. Rounds alternate between them; the figures are medians of the rounds' ratios.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -25,44 +26,127 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead_wire::Judges;
+use bulkhead_enforce::{MapSizes, Node, NodeHandle, NodeOptions};
+use bulkhead_wire::{ClassId, Judges};
 use programs::Maker;
 use world::{World, inside};
 
 const ROUNDS: usize = 11;
-const ROUND: Duration = Duration::from_millis(700);
+const ROUND: Duration = Duration::from_millis(600);
 const PORT: u16 = 5_201;
 const CHUNK: usize = 256 << 10;
+/// Rules about one peer group.
+const PORTS: u32 = 100;
 
 fn main() {
-    let (open, enforced) = (World::new(2), World::new(2));
-    let (handle, _records) = enforced.start();
-    let mut maker = Maker::new(1);
-    let (ingress, egress) = (maker.allow_ports(&[PORT]), maker.allow());
-    let judges = Judges { ingress: maker.judge(&ingress, &[]), egress: maker.judge(&egress, &[]) };
-    for pod in &enforced.pods {
-        maker.endpoint(&pod.name, &pod.addresses(), judges);
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(handle.enforce(Arc::new(maker.program))).unwrap();
-
-    let (mut without, mut with) = (Vec::new(), Vec::new());
+    let worlds = [World::new(2), World::new(2), World::new(2)];
+    let [_, one, many] = &worlds;
+    let _handles = [enforce(one, 1), enforce(many, 100_000)];
+    let mut streams = [Vec::new(), Vec::new(), Vec::new()];
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        without.push(stream(&open));
-        with.push(stream(&enforced));
+        for (world, (streams, rates)) in worlds.iter().zip(streams.iter_mut().zip(&mut rates)) {
+            streams.push(stream(world));
+            rates.push(connections(world));
+        }
     }
-    let (without, with) = (median(without), median(with));
-    let rounded = |number: f64| (number * 1000.0).round() / 1000.0;
     let result = serde_json::json!({
-        "tcp_stream_ratio": rounded(with / without),
-        "tcp_stream_gbit_s": { "none": rounded(without), "enforced": rounded(with) },
+        "tcp_stream_ratio": rounded(ratio(&streams, 1)),
+        "tcp_stream_ratio_1": rounded(ratio(&streams, 1)),
+        "tcp_stream_ratio_100k": rounded(ratio(&streams, 2)),
+        "tcp_stream_gbit_s": named(&streams),
+        "tcp_crr_ratio": rounded(ratio(&rates, 1)),
+        "tcp_crr_ratio_100k": rounded(ratio(&rates, 2)),
+        "tcp_crr_per_s": named(&rates),
     });
     println!("{result}");
+}
+
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+fn named(samples: &[Vec<f64>; 3]) -> serde_json::Value {
+    let [none, one, many] = samples.clone().map(|samples| rounded(median(samples)));
+    serde_json::json!({ "none": none, "rules_1": one, "rules_100000": many })
+}
+
+/// Of each round with the one beside it, so that what else the machine does hits both.
+fn ratio(samples: &[Vec<f64>; 3], which: usize) -> f64 {
+    median(samples[which].iter().zip(&samples[0]).map(|(with, without)| with / without).collect())
 }
 
 fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
+}
+
+/// Each rule opens one port to one group; the pods are in the last group.
+fn enforce(world: &World, n_rules: u32) -> NodeHandle {
+    let mut maker = Maker::new(1);
+    let (deny, allow) = (maker.deny(), maker.allow());
+    let groups = n_rules.div_ceil(PORTS);
+    let rows: Vec<_> = (0..groups)
+        .map(|group| {
+            let others =
+                (1..n_rules.min(PORTS)).map(|n| (10_000 + (group * 13 + n * 500) % 50_000) as u16);
+            let mut ports: Vec<u16> = others.collect();
+            ports.push(PORT);
+            ports.sort_unstable();
+            (ClassId(u64::from(group) + 1), maker.allow_ports(&ports))
+        })
+        .collect();
+    let rows: Vec<_> = rows.iter().map(|(class, row)| (*class, row)).collect();
+    let judges = Judges { ingress: maker.judge(&deny, &rows), egress: maker.judge(&allow, &[]) };
+    for n in 0..groups * 10 {
+        let address = std::net::Ipv4Addr::from(u32::from_be_bytes([10, 128, 0, 0]) + n);
+        maker.class(&format!("{address}/32"), ClassId(u64::from(n / 10) + 1));
+    }
+    for pod in &world.pods {
+        maker.endpoint(&pod.name, &pod.addresses(), judges);
+        maker.class(&format!("{}/32", pod.v4), ClassId(u64::from(groups)));
+    }
+    let options = NodeOptions { sizes: MapSizes::DEFAULT, ..world.options() };
+    let (handle, mut records) = Node::start(options).unwrap();
+    std::thread::spawn(move || while records.blocking_recv().is_some() {});
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(handle.enforce(Arc::new(maker.program))).unwrap();
+    handle
+}
+
+/// Connect, request, answer, close: how many a second.
+fn connections(world: &World) -> f64 {
+    let at = world.pods[1].v4_port(PORT);
+    let listener = inside(&world.pods[1].netns, || TcpListener::bind(at).unwrap());
+    let until = Instant::now() + ROUND;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while let Ok((mut socket, _)) = listener.accept() {
+                let mut byte = [0];
+                if socket.read_exact(&mut byte).is_err() || byte[0] == 0 {
+                    return;
+                }
+                socket.write_all(&byte).unwrap();
+            }
+        });
+        let dial = |last: bool| {
+            let mut socket = TcpStream::connect(at).unwrap();
+            socket.write_all(&[u8::from(!last)]).unwrap();
+            if !last {
+                socket.read_exact(&mut [0]).unwrap();
+            }
+        };
+        inside(&world.pods[0].netns, || {
+            let (began, mut n) = (Instant::now(), 0u32);
+            while Instant::now() < until {
+                dial(false);
+                n += 1;
+            }
+            let rate = f64::from(n) / began.elapsed().as_secs_f64();
+            dial(true);
+            rate
+        })
+    })
 }
 
 /// Gigabits a second from the first pod to the second.

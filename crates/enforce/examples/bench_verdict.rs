@@ -38,7 +38,7 @@ use bulkhead_wire::row::{Leaf, Outcome, Row, Span, Spans};
 use bulkhead_wire::{ClassId, EndpointProgram, Judges, NodeProgram, ProgramId, RowId, RuleId};
 use packets::{ACK, Frame, SYN, mk_packet};
 
-const SIZES: [u32; 3] = [10, 1_000, 100_000];
+const SIZES: [u32; 4] = [1, 10, 1_000, 100_000];
 const ROUNDS: usize = 15;
 const FRAMES: u32 = 8;
 const REPEAT: u32 = 20_000;
@@ -68,12 +68,16 @@ fn main() {
     }
     worst_samples.sort_unstable();
     let first = medians(&first);
-    let ratio = first[&SIZES[2]] as f64 / first[&SIZES[0]].max(1) as f64;
+    let ratio = |n: u32| {
+        let times = first[&100_000] as f64 / first[&n].max(1) as f64;
+        (times * 1000.0).round() / 1000.0
+    };
     let result = serde_json::json!({
         "verdict_ns": named(&first),
         "verdict_established_ns": named(&medians(&known)),
         "verdict_worst_ns": worst_samples[worst_samples.len() / 2],
-        "verdict_ratio_100000_to_10": (ratio * 1000.0).round() / 1000.0,
+        "verdict_ratio_100000_to_10": ratio(10),
+        "verdict_100k_over_1_ebpf": ratio(1),
     });
     println!("{result}");
 }

@@ -58,6 +58,9 @@ enum Command {
         /// Through a second server that follows the first, as in a cluster.
         #[arg(long)]
         clustered: bool,
+        /// While the shop works.
+        #[arg(long)]
+        under_load: bool,
     },
 }
 
@@ -108,8 +111,8 @@ fn begin(command: Command) -> Result<ExitCode> {
             Command::Soak { seconds, seed, faults } => {
                 until_signal(soak::soak(seconds, seed, faults)).await
             }
-            Command::BenchLatency { changes, clustered } => {
-                until_signal(bench::latency(changes, clustered)).await
+            Command::BenchLatency { changes, clustered, under_load } => {
+                until_signal(bench::latency(changes, clustered, under_load)).await
             }
         }
     })

@@ -109,6 +109,11 @@ impl Bench {
         (result.return_value, result.duration.as_nanos() as u64)
     }
 
+    /// Where the maps are pinned.
+    pub fn maps(&self) -> PathBuf {
+        self.pin_dir.join(format!("maps-{}", bulkhead_enforce_abi::LAYOUT))
+    }
+
     /// What was told since the last call, with the drop reason of what no policy judged.
     pub fn told(&mut self) -> Vec<(u8, Option<FlowRecord>)> {
         let clock = Clock::now();

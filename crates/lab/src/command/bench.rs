@@ -25,7 +25,7 @@ const WARM_UP: usize = 20;
 /// How long the programs rest, and the shop works, before their memory is read.
 const SETTLE: Duration = Duration::from_secs(5);
 
-pub async fn latency(changes: usize, is_clustered: bool) -> Result<ExitCode> {
+pub async fn latency(changes: usize, is_clustered: bool, under_load: bool) -> Result<ExitCode> {
     let mut objects = manifests::read(&[Path::new("examples/shop").to_owned()])?;
     let world = World::from_objects(&objects)?;
     objects.extend(pods()?);
@@ -37,9 +37,14 @@ pub async fn latency(changes: usize, is_clustered: bool) -> Result<ExitCode> {
     tokio::time::sleep(SETTLE).await;
     let agent_bytes = agents_bytes(&mut lab)?;
 
+    if under_load {
+        shop.begin();
+    }
     let flips = flip(&lab, changes).await?;
 
-    shop.begin();
+    if !under_load {
+        shop.begin();
+    }
     tokio::time::sleep(SETTLE).await;
     if let Some((call, (times, error))) = shop.tally().failed.iter().next() {
         bail!("the shop does not work: {call} failed {times} times: {error}");

@@ -39,6 +39,37 @@ impl Net {
         ip::batch(Some(&node.name), &lines.node).await?;
         ip::batch(Some(&netns.name), &lines.endpoint).await
     }
+
+    /// Takes an endpoint off the network: its wire, and the way to it from outside.
+    pub async fn evict(&self, name: &str) -> Result<()> {
+        let (netns, endpoint) = self.endpoint(name).await?;
+        let state = self.state.lock().await;
+        let index = state.index(name)?;
+        let (number, node) = state.nodes.get(&endpoint.node).context("the node has gone")?;
+        let lines = layout::endpoint(&endpoint, index, *number, &netns.name);
+        let link = layout::interface(index);
+        ip::batch(Some(&node.name), &format!("link del {link}\n")).await?;
+        ip::batch(Some(&state.outside.name), &lines.outside.replace(" add ", " del ")).await
+    }
+
+    /// The endpoint as it is goes on at another node, with its addresses and its connections.
+    pub async fn migrate(&self, name: &str, to: &str) -> Result<()> {
+        self.evict(name).await?;
+        let mut state = self.state.lock().await;
+        let index = state.index(name)?;
+        let (number, node) = state.nodes.get(to).cloned().context("the lab has no such node")?;
+        let endpoint = state.world.endpoints.get_mut(index).context("the endpoint has gone")?;
+        endpoint.node = to.to_owned();
+        let endpoint = endpoint.clone();
+        let netns = state.places.get(&endpoint.id).context("the endpoint has no namespace")?;
+        let lines = layout::endpoint(&endpoint, index, number, &netns.name);
+        // What it left there when it was on that node before may not be gone yet.
+        let again = |lines: &str| lines.replace("route add", "route replace");
+        let again = |lines: &str| again(lines).replace("neigh add", "neigh replace");
+        ip::batch(Some(&node.name), &again(&lines.node)).await?;
+        ip::batch(Some(&state.outside.name), &again(&lines.outside)).await?;
+        ip::batch(Some(&netns.name), &lines.endpoint).await
+    }
 }
 
 impl State {
