@@ -93,13 +93,27 @@ impl Monitor {
         Ok(Self { socket })
     }
 
-    /// Throws the notifications away; what counts is that there were any.
-    pub fn drain(&self) {
+    /// Takes the notifications that wait. What counts is that there were any; the links that they are
+    /// about are told, so that new ones can be closed before everything is listed again.
+    pub fn drain(&self) -> Vec<(u32, String)> {
         let mut buffer = vec![0; RECEIVE_BYTES];
-        // ENOBUFS says that notifications were lost, which changes nothing here.
-        while let Ok(1..) | Err(nix::Error::ENOBUFS) =
-            recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
-        {}
+        let mut links = Vec::new();
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => break,
+                Ok(n) => {
+                    let part = message::parse(buffer.get(..n).unwrap_or_default());
+                    links.extend(part.listed.into_iter().filter_map(|item| match item {
+                        Listed::Link { ifindex, name, .. } => Some((ifindex, name)),
+                        _ => None,
+                    }));
+                }
+                // Notifications were lost, which changes nothing here.
+                Err(nix::Error::ENOBUFS) => {}
+                Err(_) => break,
+            }
+        }
+        links
     }
 }
 

@@ -22,6 +22,9 @@ pub trait Backend {
     /// The revision that the kernel judges by, also where an earlier process brought it there.
     fn revision(&self) -> Revision;
 
+    /// Closes one interface at once, if it can without more. [`Backend::follow`] comes soon after.
+    fn close_early(&mut self, _ifindex: u32, _name: &str) {}
+
     /// Closes every interface of the topology that nothing judges yet, and forgets those that are
     /// gone. Returns the ones that it stands on; those of them that the program binds are opened by
     /// [`Backend::realize`].

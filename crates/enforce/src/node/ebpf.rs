@@ -206,6 +206,13 @@ impl Backend for Ebpf {
         Ok(self.watch.told())
     }
 
+    fn close_early(&mut self, ifindex: u32, name: &str) {
+        // What fails here is tried again, and said, when it is followed.
+        if !self.attached.contains(&ifindex) && self.kernel.attach(ifindex, name).is_ok() {
+            self.attached.insert(ifindex);
+        }
+    }
+
     fn follow(&mut self, topology: &Topology) -> Result<BTreeSet<u32>, EnforceError> {
         let alive: BTreeSet<u32> = topology.interfaces.keys().copied().collect();
         self.attached.retain(|ifindex| alive.contains(ifindex));

@@ -98,7 +98,7 @@ async fn serve(
             },
             ready = moved.readable() => {
                 ready.map_err(|error| failed("poll rtnetlink", &error))?.clear_ready();
-                monitor.drain();
+                worker.close_new(&monitor.drain());
                 if let Err(error) = worker.look_around() {
                     tracing::warn!(%error, "interfaces could not be followed; trying again");
                 }
@@ -207,6 +207,18 @@ impl Worker {
             sink: Sink::new(records),
             reports,
         })
+    }
+
+    /// Closes what has just appeared, before anything else is looked at.
+    fn close_new(&mut self, links: &[(u32, String)]) {
+        for (ifindex, name) in links {
+            let is_ours = |prefix: &String| name.starts_with(prefix.as_str());
+            if !self.attached.contains(ifindex)
+                && self.options.interface_prefixes.iter().any(is_ours)
+            {
+                self.backend.close_early(*ifindex, name);
+            }
+        }
     }
 
     /// Follows interfaces, routes and what is at the other end of the interfaces. What has appeared is
