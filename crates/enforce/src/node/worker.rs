@@ -1,6 +1,7 @@
 //! The thread that owns the kernel side of one node.
 
 mod hearing;
+mod unheeded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead_types::{EndpointId, RuleRef};
+use bulkhead_types::EndpointId;
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use nix::sched::{CloneFlags, setns};
 use tokio::sync::{mpsc, watch};
@@ -29,6 +30,7 @@ use crate::node::given::{Given, GivenInterface, NewInterface};
 use crate::node::moves::Moves;
 use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
 use hearing::Hearing;
+use unheeded::unheeded;
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
@@ -131,24 +133,6 @@ async fn serve(
     worker.backend.settle();
     Ok(())
 }
-
-/// What the kernel programs do not judge yet, which must not go unsaid: rules by name, of which no
-/// packet shows anything (an Allow lets nothing through and a Deny stops nothing).
-fn unheeded(program: &NodeProgram, heeds_names: bool) -> Vec<String> {
-    let rules = if heeds_names { Vec::new() } else { program.rules_by_name() };
-    let named = rules.iter().take(UNHEEDED_NAMED_MAX).map(|rule| match rule {
-        RuleRef::Rule { policy, direction, index, .. } => {
-            format!("rule {index} ({direction}) of {policy} is by DNS name: it decides nothing yet")
-        }
-        other => format!("{other:?} is by DNS name: it decides nothing yet"),
-    });
-    let rest = rules.len().saturating_sub(UNHEEDED_NAMED_MAX);
-    let more = (rest > 0).then(|| format!("{rest} more rules are by DNS name"));
-    named.chain(more).collect()
-}
-
-/// Rules by name that a report names.
-const UNHEEDED_NAMED_MAX: usize = 16;
 
 struct Worker {
     options: NodeOptions,
