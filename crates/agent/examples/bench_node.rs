@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bulkhead_agent::saved;
-use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef};
+use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef, ToHost};
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::row::{Leaf, Outcome, Row, Span, Spans};
 use bulkhead_wire::{
@@ -49,7 +49,7 @@ const OPEN: u16 = 7_000;
 const SHUT: u16 = 7_001;
 const GAP: Duration = Duration::from_millis(2);
 const IDLE: Duration = Duration::from_secs(15);
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 const NODE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 fn address(workload: u32) -> Ipv4Addr {
@@ -404,7 +404,9 @@ impl Drop for Bench {
 
 /// Every workload may reach one port of its node; 100,000 addresses in 500 classes are known.
 fn mk_program() -> NodeProgram {
-    let mut program = NodeProgram { revision: Revision(1), ..NodeProgram::default() };
+    // What a workload sends to its node is for its policy to say.
+    let mut program =
+        NodeProgram { revision: Revision(1), to_host: ToHost::Return, ..NodeProgram::default() };
     let deny = leaf(&mut program, Decision::Deny, "deny");
     let allow = leaf(&mut program, Decision::Allow, "allow");
     let classes = Arc::make_mut(&mut program.classes);
