@@ -55,10 +55,10 @@ impl Bridge {
 impl Drop for Bridge {
     fn drop(&mut self) {
         let netns = format!("/var/run/netns/{}", self.tag);
-        let _ = Node::teardown(format!("/sys/fs/bpf/{}", self.tag).as_ref(), Some(netns.as_ref()));
         for netns in self.pods.iter().chain([&self.tag]) {
             let _ = std::process::Command::new("ip").args(["netns", "del", netns]).output();
         }
+        let _ = Node::teardown(format!("/sys/fs/bpf/{}", self.tag).as_ref(), Some(netns.as_ref()));
     }
 }
 

@@ -290,7 +290,10 @@ fn teardown_leaves_nothing() {
     if backend() == BackendChoice::Ebpf {
         assert!(world.pin_dir().join("links").read_dir().unwrap().count() == 2);
     }
+    let report = handle.report();
     drop((handle, records));
+    // The thread ends by itself; until then it would mend what is taken away.
+    wait_for("its end", || report.has_changed().is_err().then_some(()));
     Node::teardown(&world.pin_dir(), Some(&world.netns())).unwrap();
     assert!(!world.pin_dir().exists());
     Node::teardown(&world.pin_dir(), Some(&world.netns())).unwrap();
