@@ -45,10 +45,11 @@ fn mk_program(world: &World, revision: u64) -> NodeProgram {
 }
 
 struct Scene {
-    world: World,
-    outside: Outside,
+    // First, so that nobody puts pins back while they are removed.
     handle: Option<NodeHandle>,
     records: Option<mpsc::Receiver<FlowRecord>>,
+    outside: Outside,
+    world: World,
     folder: tempfile::TempDir,
     ttl_min_s: u32,
 }
