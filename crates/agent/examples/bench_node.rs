@@ -75,7 +75,8 @@ fn main() {
         "start_1000_p50_ms": at(0.5),
         "start_1000_p99_ms": at(0.99),
         "start_1000_max_ms": at(1.0),
-        "start_1000_wrongly_passed": opened.n_shut,
+        "start_1000_wrongly_passed": opened.n_early + opened.n_late,
+        "start_1000_wrongly_passed_later": opened.n_late,
         "start_1000_interfaces_came_in_ms": ms(opened.came_in),
         "agent_ready_ms": ms(ready),
         "agent_rss_mb": rounded(after.rss_mb),
@@ -108,7 +109,9 @@ struct Bench {
 struct Opened {
     /// Sorted.
     delays: Vec<Duration>,
-    n_shut: u64,
+    /// Forbidden datagrams that came before all were open, and after.
+    n_early: u64,
+    n_late: u64,
     came_in: Duration,
 }
 
@@ -201,7 +204,14 @@ impl Bench {
         batch(&self.node(), &lines);
         let came_in = began.elapsed();
         batch(&self.pods(), &inside);
-        sending.join().unwrap();
+        let mut sockets = sending.join().unwrap();
+        // Everybody is open now: what is forbidden must not pass any more.
+        std::thread::sleep(Duration::from_millis(500));
+        let n_early = shut.n.load(Ordering::SeqCst);
+        for socket in sockets.values_mut() {
+            let _ = socket.send_to(b"later", &SocketAddr::from((NODE, SHUT)).into());
+        }
+        std::thread::sleep(Duration::from_millis(500));
         stop.store(true, Ordering::SeqCst);
         let (came, first) = (routes.came.lock().unwrap(), open.first.lock().unwrap());
         let ready = |n: &u32| came[n].max(began);
@@ -209,7 +219,8 @@ impl Bench {
             came.keys().map(|n| first[n].saturating_duration_since(ready(n))).collect();
         delays.sort();
         assert_eq!(delays.len(), WORKLOADS as usize);
-        Opened { delays, n_shut: shut.n.load(Ordering::SeqCst), came_in }
+        let n_late = shut.n.load(Ordering::SeqCst) - n_early;
+        Opened { delays, n_early, n_late, came_in }
     }
 }
 
@@ -332,7 +343,7 @@ fn new_routes(mut bytes: &[u8]) -> Vec<u32> {
 }
 
 /// Sends from every workload whose route has come until its first datagram has arrived.
-fn send(pods: &str, came: &Moments, arrived: &Moments) {
+fn send(pods: &str, came: &Moments, arrived: &Moments) -> HashMap<u32, Socket> {
     enter(pods);
     let mut sockets: HashMap<u32, Socket> = HashMap::new();
     let until = Instant::now() + PATIENCE;
@@ -340,7 +351,7 @@ fn send(pods: &str, came: &Moments, arrived: &Moments) {
         let waiting: Vec<u32> = {
             let (came, arrived) = (came.lock().unwrap(), arrived.lock().unwrap());
             if arrived.len() == WORKLOADS as usize {
-                return;
+                return sockets;
             }
             came.keys().filter(|n| !arrived.contains_key(n)).copied().collect()
         };
