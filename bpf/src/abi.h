@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define BULKHEAD_LAYOUT 4
+#define BULKHEAD_LAYOUT 5
 
 #define ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has moved")
 #define ASSERT_AT(type, field, at)                                                                 \
@@ -68,6 +68,15 @@ ASSERT_SIZE(struct interface, 12);
 #define INTERFACE_JUDGED 1u /* some endpoint is on it */
 #define INTERFACE_ROUTED 2u /* what goes to `mac` comes by the hooks of netfilter */
 #define INTERFACE_BRIDGE 4u /* not an interface of one workload, but the bridge over several */
+
+/* The beginning of the names of interfaces that carry workloads: where the bits of `mask` are those of
+ * `value`. A mask of 0 ends the list. */
+struct name_prefix {
+	__u64 value[2];
+	__u64 mask[2];
+};
+ASSERT_SIZE(struct name_prefix, 32);
+#define NAME_PREFIXES_MAX 16
 
 /* A host endpoint, by interface; key 0 is every interface that no other key and no workload has.
  * `locals` 0: the stage has no say in that direction. `failsafe` 0: no ports. */

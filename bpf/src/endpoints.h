@@ -21,3 +21,11 @@ struct {
 	MAP_NUMBER(max_entries, 1024);
 	MAP_NUMBER(pinning, PINNED);
 } interfaces SEC(".maps");
+
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct name_prefix);
+	MAP_NUMBER(max_entries, NAME_PREFIXES_MAX);
+	MAP_NUMBER(pinning, PINNED);
+} name_prefixes SEC(".maps");

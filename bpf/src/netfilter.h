@@ -21,6 +21,7 @@
 
 struct net_device {
 	int ifindex;
+	char name[16];
 } RELOCATED;
 
 struct nf_hook_state {
@@ -214,6 +215,27 @@ INLINE int judge_hooked(struct hooked *hooked, unsigned long conntrack)
 	return to_workload ? VERDICT_NEXT : hooked_host(hooked, hooked->out, STAGE_FORWARD, 1);
 }
 
+/* An interface that is to carry a workload, by its name, and that nobody judges yet: the agent has not
+ * seen it. What is routed does not pass it, from its first packet on. */
+SUBPROGRAM int is_unjudged(__u32 ifindex, const void *name_at)
+{
+	__u64 name[2] = {};
+
+	if (is_workload(ifindex) || read_kernel(name, sizeof(name), name_at))
+		return 0;
+	for (__u32 i = 0; i < NAME_PREFIXES_MAX; i++) {
+		__u32 place = i;
+		struct name_prefix *prefix = map_lookup(&name_prefixes, &place);
+
+		if (!prefix || !prefix->mask[0])
+			return 0;
+		if ((name[0] & prefix->mask[0]) == prefix->value[0] &&
+		    (name[1] & prefix->mask[1]) == prefix->value[1])
+			return 1;
+	}
+	return 0;
+}
+
 /* Nothing to look at: the sender is settled and no host endpoint has a say. */
 INLINE int is_quiet(__u8 hook, __u32 mark, __u32 in)
 {
@@ -266,8 +288,15 @@ INLINE int judge_hook(const struct bpf_nf_ctx *context)
 		.length = skb->len,
 	};
 
-	if (in_index == LOOPBACK_IFINDEX || out_index == LOOPBACK_IFINDEX ||
-	    is_quiet(state->hook, skb->mark, in_index))
+	if (in_index == LOOPBACK_IFINDEX || out_index == LOOPBACK_IFINDEX)
+		return NF_ACCEPT;
+	if (state->hook != HOOK_LOCAL_OUT &&
+	    ((in && is_unjudged(in_index, &in->name)) ||
+	     (out && is_unjudged(out_index, &out->name)))) {
+		count(REASON_NO_PROGRAM);
+		return NF_DROP;
+	}
+	if (is_quiet(state->hook, skb->mark, in_index))
 		return NF_ACCEPT;
 	struct hooked *hooked = claim_hooked();
 	if (!hooked)

@@ -131,7 +131,8 @@ fn run(ebpf: &mut Ebpf, name: &str, frame: &[u8], repeat: u32) -> u64 {
 /// The programs to compare with, on the same maps.
 fn beside(bench: &Bench) -> Ebpf {
     let mut loader = EbpfLoader::new();
-    loader.default_map_pin_directory(bench.maps());
+    let maps = format!("maps-{}", bulkhead_enforce_abi::LAYOUT);
+    loader.default_map_pin_directory(bench.pin_dir.join(maps));
     let mut ebpf = loader.load(OBJECT).unwrap();
     for name in ["empty", "classify"] {
         let program: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();

@@ -9,7 +9,7 @@
 use core::mem::{offset_of, size_of};
 
 /// `BULKHEAD_LAYOUT` of the header.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// The first layout whose `Flow`, `FlowKey` and `SlotKey` have today's shape and meaning. From there on
 /// an upgrade carries flows over; from older layouts they are learnt again. Whoever changes one of
@@ -105,6 +105,35 @@ plain!(Interface, 12, mac at 4);
 pub const INTERFACE_JUDGED: u32 = 1;
 pub const INTERFACE_ROUTED: u32 = 2;
 pub const INTERFACE_BRIDGE: u32 = 4;
+
+/// The beginning of the names of interfaces that carry workloads.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamePrefix {
+    pub value: [u64; 2],
+    pub mask: [u64; 2],
+}
+plain!(NamePrefix, 32, mask at 16);
+
+pub const NAME_PREFIXES_MAX: usize = 16;
+
+/// `None` where the text is no beginning of an interface's name.
+pub fn name_prefix(text: &str) -> Option<NamePrefix> {
+    let bytes = text.as_bytes();
+    if bytes.is_empty() || bytes.len() > 15 {
+        return None;
+    }
+    let mut prefix = NamePrefix::default();
+    for (at, byte) in bytes.iter().enumerate() {
+        let (word, shift) = (at / 8, at % 8);
+        let mut one = [0u8; 8];
+        *one.get_mut(shift)? = *byte;
+        *prefix.value.get_mut(word)? |= u64::from_ne_bytes(one);
+        *one.get_mut(shift)? = 0xff;
+        *prefix.mask.get_mut(word)? |= u64::from_ne_bytes(one);
+    }
+    Some(prefix)
+}
 
 pub const STAGE_UNTRACKED: usize = 0;
 pub const STAGE_PRE_DNAT: usize = 1;

@@ -33,8 +33,9 @@ use aya::programs::{SchedClassifier, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use bulkhead_enforce_abi::{
     Address, CONFIG_LISTENED, CONFIG_NETFILTER, CONFIG_RESETS, ClassValue, Endpoint, EndpointKey,
-    EntryKey, FailsafeKey, Flow, FlowKey, Host, Interface, LAYOUT, LocalKey, NameEntryKey, NameKey,
-    NameValue, Prefix4, Prefix6, Row, SlotKey, Span,
+    EntryKey, FailsafeKey, Flow, FlowKey, Host, Interface, LAYOUT, LocalKey, NAME_PREFIXES_MAX,
+    NameEntryKey, NameKey, NamePrefix, NameValue, Prefix4, Prefix6, Row, SlotKey, Span,
+    name_prefix,
 };
 
 use crate::kernel::{Kernel, KernelOp};
@@ -70,6 +71,7 @@ pub struct Linux {
     slots: Map<SlotKey, u64>,
     endpoints: Map<EndpointKey, Endpoint>,
     interfaces: Map<u32, Interface>,
+    name_prefixes: Map<u32, NamePrefix>,
     hosts: Map<u32, Host>,
     locals: Map<LocalKey, u32>,
     failsafes: Map<FailsafeKey, u32>,
@@ -134,6 +136,7 @@ impl Linux {
             slots: Map::open(&folder, "slots")?,
             endpoints: Map::open(&folder, "endpoints")?,
             interfaces: Map::open(&folder, "interfaces")?,
+            name_prefixes: Map::open(&folder, "name_prefixes")?,
             hosts: Map::open(&folder, "hosts")?,
             locals: Map::open(&folder, "locals")?,
             failsafes: Map::open(&folder, "failsafes")?,
@@ -159,6 +162,15 @@ impl Linux {
         let maps = self.pin_dir.join(format!("maps-{}", self.layout));
         self.hooks = Some(netfilter::Hooks::attach(&self.pin_dir, &maps)?);
         self.config.set(&CONFIG_NETFILTER, &1)
+    }
+
+    /// Which interfaces carry workloads, by the beginnings of their names: what is routed to or from one
+    /// that is not known yet is dropped. Of more than there is room for the first ones count.
+    pub fn set_name_prefixes(&self, prefixes: &[String]) -> Result<(), EnforceError> {
+        let known = prefixes.iter().filter_map(|text| name_prefix(text));
+        let padded = known.chain(std::iter::repeat(NamePrefix::default()));
+        let elements: Vec<_> = (0..).zip(padded.take(NAME_PREFIXES_MAX)).collect();
+        self.name_prefixes.set_all(&elements)
     }
 
     /// Whether the kernel tells of packets at which connections are cut.

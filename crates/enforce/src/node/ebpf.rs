@@ -75,6 +75,7 @@ impl Ebpf {
             action: "open the sockets for resets".to_owned(),
             message: error.to_string(),
         })?;
+        kernel.set_name_prefixes(&options.interface_prefixes)?;
         kernel.set_resets(resetter.is_some())?;
         let mut watch = Watch::default();
         watch.trust(&kernel);

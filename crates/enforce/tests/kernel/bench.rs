@@ -33,7 +33,7 @@ pub struct Bench {
     pub tables: Tables,
     pub names: Names,
     pub events: RingBuf<MapData>,
-    pin_dir: PathBuf,
+    pub pin_dir: PathBuf,
 }
 
 impl Bench {
@@ -107,11 +107,6 @@ impl Bench {
         options.repeat = repeat;
         let result = self.kernel.program(name).unwrap().test_run(options).unwrap();
         (result.return_value, result.duration.as_nanos() as u64)
-    }
-
-    /// Where the maps are pinned.
-    pub fn maps(&self) -> PathBuf {
-        self.pin_dir.join(format!("maps-{}", bulkhead_enforce_abi::LAYOUT))
     }
 
     /// What was told since the last call, with the drop reason of what no policy judged.

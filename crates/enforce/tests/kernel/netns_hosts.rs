@@ -486,3 +486,28 @@ fn a_deny_set_is_dropped_by_the_driver_but_not_its_holes_or_fail_safe_ports() {
     let filter = Command::new("ip").args(["-n", &node, "link", "show", "wan0"]).output().unwrap();
     assert!(!String::from_utf8_lossy(&filter.stdout).contains("xdp"), "the program stays behind");
 }
+
+#[test]
+fn nothing_is_routed_to_or_from_an_interface_before_the_agent_knows_it() {
+    let mut world = World::new(1);
+    let mut options = world.options();
+    // Interfaces are looked at only when something tells; so the agent is stopped while one comes.
+    options.sweep_ms = 100_000;
+    let (handle, records) = bulkhead_enforce::Node::start(options).unwrap();
+    enforce(&handle, mk_allow_all(&world, 1));
+    drop((handle, records));
+    std::thread::sleep(Duration::from_millis(200));
+    world.add_pod();
+    let [known, new] = [0, 1].map(|n: usize| &world.pods[n]);
+    for (from, to) in [(known, new), (new, known)] {
+        for target in [to.v4_port(80), to.v6_port(80)] {
+            let listener = listen(&to.netns, target);
+            assert!(is_closed(&from.netns, target), "{target} is reached unjudged");
+            drop(listener);
+        }
+    }
+    let (handle, _records) = world.start();
+    enforce(&handle, mk_allow_all(&world, 2));
+    let _listener = listen(&new.netns, new.v4_port(80));
+    connect(&known.netns, new.v4_port(80)).expect("judged, and allowed");
+}
