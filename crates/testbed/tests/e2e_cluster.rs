@@ -3,19 +3,19 @@
 //! The API server is a second `bulkhead-server`: the protocol is the same, and kubectl speaks to it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panic")]
 
-use std::net::SocketAddr;
+#[path = "common/watch.rs"]
+mod watch;
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bulkhead_api::Object;
 use bulkhead_lab::control::{self, Server};
-use bulkhead_lab::{Lab, Probe, Prober};
+use bulkhead_lab::{Lab, Probe};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::JoinHandle;
+use watch::{Bar, Watch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const OPEN_PORT: u16 = 80;
@@ -141,51 +141,8 @@ async fn a_policy_of_the_cluster_is_enforced_and_says_so_at_the_cluster() {
     settles(&lab, CLOSED_PORT, true).await;
 }
 
-/// An allowed connection that talks all the time, and forbidden packets beside it.
-struct Watch {
-    n_answers: Arc<AtomicU64>,
-    talk: JoinHandle<anyhow::Result<()>>,
-    forbidden: Prober,
-}
-
-impl Watch {
-    async fn start(lab: &Lab) -> Self {
-        let (client, from) = lab.net().endpoint("app/client").await.unwrap();
-        let (_, to) = lab.net().endpoint("app/server").await.unwrap();
-        let at = SocketAddr::new(to.address(false).unwrap(), OPEN_PORT);
-        let src = from.address(false).unwrap();
-        let mut stream = lab.net().tcp_connect(&client, src, at).await.unwrap();
-        let n_answers = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&n_answers);
-        let talk = tokio::spawn(async move {
-            loop {
-                stream.write_u64(7).await?;
-                stream.read_u64().await?;
-                counter.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        });
-        let forbidden = Prober::start(lab, "app/client", "app/server", CLOSED_PORT).await.unwrap();
-        Self { n_answers, talk, forbidden }
-    }
-
-    /// The connection gets answers now, and no forbidden packet ever arrived.
-    async fn holds(&self, when: &str) {
-        let answers = self.n_answers.load(Ordering::SeqCst);
-        let sent = self.forbidden.counts().0;
-        let until = Instant::now() + PATIENCE;
-        while self.n_answers.load(Ordering::SeqCst) < answers + 20
-            || self.forbidden.counts().0 < sent + 500
-        {
-            assert!(!self.talk.is_finished(), "{when}: the allowed connection was cut");
-            let counts =
-                (self.n_answers.load(Ordering::SeqCst) - answers, self.forbidden.counts().0 - sent);
-            assert!(Instant::now() < until, "{when}: (answers, forbidden packets sent) {counts:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(self.forbidden.counts().1, 0, "{when}: forbidden packets passed");
-    }
-}
+const BAR: Bar =
+    Bar { open_port: OPEN_PORT, closed_port: CLOSED_PORT, n_forbidden: 500, patience: PATIENCE };
 
 /// Lets the API server, which is down, come back with these objects and no others: as made by another.
 async fn put_other_state(lab: &mut Lab, objects: &[Object]) {
@@ -207,7 +164,7 @@ async fn an_api_server_that_comes_back_with_other_state_is_followed_without_a_ga
     let mut lab = Lab::clustered(&before).await.unwrap();
     settles(&lab, CLOSED_PORT, false).await;
     settles(&lab, 1000, true).await;
-    let watch = Watch::start(&lab).await;
+    let watch = Watch::start(&lab, BAR).await;
     watch.holds("before").await;
 
     lab.server().kill().await.unwrap();
@@ -227,7 +184,7 @@ async fn a_server_that_does_not_know_its_cluster_yet_changes_nothing_on_any_node
     let mut lab = Lab::clustered(&mk_world(&[("only-web", OPEN_PORT)])).await.unwrap();
     settles(&lab, CLOSED_PORT, false).await;
     settles(&lab, OPEN_PORT, true).await;
-    let watch = Watch::start(&lab).await;
+    let watch = Watch::start(&lab, BAR).await;
     watch.holds("before").await;
 
     lab.server().kill().await.unwrap();

@@ -1,16 +1,15 @@
 //! Programs are killed under traffic: what is allowed goes on, what is denied stays out.
 #![expect(clippy::unwrap_used, reason = "tests fail by panic")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "common/watch.rs"]
+mod watch;
+
 use std::time::{Duration, Instant};
 
 use bulkhead_api::Object;
-use bulkhead_lab::{Lab, Probe, Prober};
+use bulkhead_lab::{Lab, Probe};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::JoinHandle;
+use watch::{Bar, Watch};
 
 const OPEN_PORT: u16 = 80;
 const CLOSED_PORT: u16 = 99;
@@ -43,49 +42,12 @@ fn mk_policy(ports: &[u16]) -> serde_json::Value {
     })
 }
 
-/// An allowed connection that talks all the time, and forbidden packets beside it.
-struct Watch {
-    n_answers: Arc<AtomicU64>,
-    talk: JoinHandle<anyhow::Result<()>>,
-    forbidden: Prober,
-}
-
-impl Watch {
-    async fn start(lab: &Lab) -> Self {
-        let (client, from) = lab.net().endpoint("app/client").await.unwrap();
-        let (_, to) = lab.net().endpoint("app/server").await.unwrap();
-        let at = SocketAddr::new(to.address(false).unwrap(), OPEN_PORT);
-        let src = from.address(false).unwrap();
-        let mut stream = lab.net().tcp_connect(&client, src, at).await.unwrap();
-        let n_answers = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&n_answers);
-        let talk = tokio::spawn(async move {
-            loop {
-                stream.write_u64(7).await?;
-                stream.read_u64().await?;
-                counter.fetch_add(1, Ordering::SeqCst);
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        });
-        let forbidden = Prober::start(lab, "app/client", "app/server", CLOSED_PORT).await.unwrap();
-        Self { n_answers, talk, forbidden }
-    }
-
-    /// The connection gets answers now, and no forbidden packet ever arrived.
-    async fn holds(&self, when: &str) {
-        let answers = self.n_answers.load(Ordering::SeqCst);
-        let sent = self.forbidden.counts().0;
-        let until = Instant::now() + Duration::from_secs(2);
-        while self.n_answers.load(Ordering::SeqCst) < answers + 20
-            || self.forbidden.counts().0 < sent + 1000
-        {
-            assert!(!self.talk.is_finished(), "{when}: the allowed connection was cut");
-            assert!(Instant::now() < until, "{when}: the allowed connection stands still");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(self.forbidden.counts().1, 0, "{when}: forbidden packets passed");
-    }
-}
+const BAR: Bar = Bar {
+    open_port: OPEN_PORT,
+    closed_port: CLOSED_PORT,
+    n_forbidden: 1000,
+    patience: Duration::from_secs(2),
+};
 
 async fn open_and_closed(lab: &Lab, when: &str) {
     let open = Probe::tcp("app/client", "app/server", OPEN_PORT);
@@ -99,7 +61,7 @@ async fn open_and_closed(lab: &Lab, when: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_agent_leaves_enforcement_in_place_and_takes_it_up_again() {
     let mut lab = Lab::up(&mk_world()).await.unwrap();
-    let watch = Watch::start(&lab).await;
+    let watch = Watch::start(&lab, BAR).await;
     watch.holds("before").await;
     for round in 0..3 {
         lab.agents().first_mut().unwrap().kill().await.unwrap();
@@ -121,7 +83,7 @@ async fn a_killed_agent_leaves_enforcement_in_place_and_takes_it_up_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn enforcement_goes_on_without_the_server() {
     let mut lab = Lab::up(&mk_world()).await.unwrap();
-    let watch = Watch::start(&lab).await;
+    let watch = Watch::start(&lab, BAR).await;
     lab.server().kill().await.unwrap();
     watch.holds("without a server").await;
     open_and_closed(&lab, "without a server").await;
@@ -165,7 +127,7 @@ fn mk_too_large() -> Vec<Object> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_set_that_does_not_fit_is_refused_and_the_last_good_one_stays() {
     let lab = Lab::up(&mk_world()).await.unwrap();
-    let watch = Watch::start(&lab).await;
+    let watch = Watch::start(&lab, BAR).await;
     let large = mk_too_large();
     lab.apply(&large).await.unwrap();
     let until = Instant::now() + Duration::from_secs(60);
