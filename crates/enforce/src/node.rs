@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use bulkhead_types::{EndpointId, Revision};
 use bulkhead_wire::{FlowRecord, NodeProgram};
@@ -157,12 +158,31 @@ pub enum EnforceError {
 #[derive(Debug)]
 pub struct Node;
 
-/// Talks to the running node; cheap to clone. When the last handle is dropped the thread ends and what
-/// is pinned goes on judging.
+/// Talks to the running node; cheap to clone. When the last handle is dropped the thread ends, which the
+/// drop waits for, and what is pinned goes on judging.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     commands: mpsc::Sender<Command>,
     report: watch::Receiver<EnforceReport>,
+    _ending: Arc<Ending>,
+}
+
+/// Ends the thread and waits for it: whoever starts the next one, or takes the pins away, must not meet
+/// a hand that still writes.
+#[derive(Debug)]
+struct Ending {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was already printed; there is nobody to hand it to.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What the thread is asked to do.
@@ -203,15 +223,18 @@ impl Node {
         let (records, recorded) = mpsc::channel(options.records_max.max(1));
         let (reports, report) = watch::channel(EnforceReport::default());
         let (started, is_started) = std::sync::mpsc::channel();
-        std::thread::Builder::new()
+        let (stop, stopped) = oneshot::channel();
+        let asked = worker::Asked { commands: commanded, stopped };
+        let thread = std::thread::Builder::new()
             .name("bulkhead-kernel".to_owned())
-            .spawn(move || worker::run(options, commanded, records, reports, &started))
+            .spawn(move || worker::run(options, asked, records, reports, &started))
             .map_err(|error| EnforceError::Kernel {
                 action: "start the enforcement thread".to_owned(),
                 message: error.to_string(),
             })?;
         is_started.recv().map_err(|_| EnforceError::Gone)??;
-        Ok((NodeHandle { commands, report }, recorded))
+        let ending = Ending { stop: Some(stop), thread: Some(thread) };
+        Ok((NodeHandle { commands, report, _ending: Arc::new(ending) }, recorded))
     }
 
     /// Removes what either back end has put under `pin_dir` and into the network namespace (the

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bulkhead_types::EndpointId;
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use nix::sched::{CloneFlags, setns};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ebpf::Bindings;
 use crate::events::unix_now_ns;
@@ -34,9 +34,16 @@ use unheeded::unheeded;
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
+/// What is wanted of the thread.
+pub struct Asked {
+    pub commands: mpsc::Receiver<Command>,
+    /// Answers, by an error, once the thread shall end.
+    pub stopped: oneshot::Receiver<()>,
+}
+
 pub fn run(
     options: NodeOptions,
-    commands: mpsc::Receiver<Command>,
+    asked: Asked,
     records: mpsc::Sender<FlowRecord>,
     reports: watch::Sender<EnforceReport>,
     started: &Started,
@@ -44,7 +51,7 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime
         .map_err(|error| failed("start the thread's runtime", &error))
-        .and_then(|runtime| runtime.block_on(serve(options, commands, records, reports, started)));
+        .and_then(|runtime| runtime.block_on(serve(options, asked, records, reports, started)));
     if let Err(error) = result {
         tracing::error!(%error, "enforcement has stopped; what is pinned goes on judging");
         // Nobody listens any more once the start has been answered.
@@ -65,7 +72,7 @@ fn enter(options: &NodeOptions) -> Result<(), EnforceError> {
 
 async fn serve(
     options: NodeOptions,
-    mut commands: mpsc::Receiver<Command>,
+    mut asked: Asked,
     records: mpsc::Sender<FlowRecord>,
     reports: watch::Sender<EnforceReport>,
     started: &Started,
@@ -94,7 +101,8 @@ async fn serve(
         let can_name = worker.program.is_some();
         tokio::select! {
             biased;
-            command = commands.recv() => match command {
+            _ = &mut asked.stopped => break,
+            command = asked.commands.recv() => match command {
                 Some(command) => worker.obey(command),
                 None => break,
             },
