@@ -51,6 +51,9 @@ pub struct Ebpf {
     frees: Vec<KernelOp>,
     freed_from: Instant,
     attached: BTreeSet<u32>,
+    /// Names of workloads' interfaces that the kernel programs do not know yet. Not before this back end
+    /// judges: as long as another one does, no interface is unknown for want of ours.
+    prefixes: Option<Vec<String>>,
     /// The deny set of the last program.
     denied: Option<(Arc<NodeProgram>, BTreeSet<EndpointId>, DenySet)>,
     topology: Topology,
@@ -75,7 +78,6 @@ impl Ebpf {
             action: "open the sockets for resets".to_owned(),
             message: error.to_string(),
         })?;
-        kernel.set_name_prefixes(&options.interface_prefixes)?;
         kernel.set_resets(resetter.is_some())?;
         let mut watch = Watch::default();
         watch.trust(&kernel);
@@ -92,6 +94,7 @@ impl Ebpf {
             frees: Vec::new(),
             freed_from: Instant::now(),
             attached: BTreeSet::new(),
+            prefixes: Some(options.interface_prefixes.clone()),
             denied: None,
             topology: Topology::default(),
             names: Names::new(&options.node_name),
@@ -215,6 +218,10 @@ impl Backend for Ebpf {
     }
 
     fn follow(&mut self, topology: &Topology) -> Result<BTreeSet<u32>, EnforceError> {
+        if let Some(prefixes) = &self.prefixes {
+            self.kernel.set_name_prefixes(prefixes)?;
+            self.prefixes = None;
+        }
         let alive: BTreeSet<u32> = topology.interfaces.keys().copied().collect();
         self.attached.retain(|ifindex| alive.contains(ifindex));
         for (ifindex, name) in &topology.interfaces {
