@@ -67,7 +67,6 @@ ASSERT_SIZE(struct interface, 12);
 
 #define INTERFACE_JUDGED 1u /* some endpoint is on it */
 #define INTERFACE_ROUTED 2u /* what goes to `mac` comes by the hooks of netfilter */
-#define INTERFACE_BRIDGE 4u /* not an interface of one workload, but the bridge over several */
 
 /* The beginning of the names of interfaces that carry workloads: where the bits of `mask` are those of
  * `value`. A mask of 0 ends the list. */

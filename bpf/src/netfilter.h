@@ -290,13 +290,10 @@ INLINE int judge_hook(const struct bpf_nf_ctx *context)
 
 	if (in_index == LOOPBACK_IFINDEX || out_index == LOOPBACK_IFINDEX)
 		return NF_ACCEPT;
-	if (state->hook != HOOK_LOCAL_OUT &&
-	    ((in && is_unjudged(in_index, &in->name)) ||
-	     (out && is_unjudged(out_index, &out->name)))) {
-		count(REASON_NO_PROGRAM);
-		return NF_DROP;
-	}
-	if (is_quiet(state->hook, skb->mark, in_index))
+	int is_unknown = state->hook != HOOK_LOCAL_OUT &&
+			 ((in && is_unjudged(in_index, &in->name)) ||
+			  (out && is_unjudged(out_index, &out->name)));
+	if (!is_unknown && is_quiet(state->hook, skb->mark, in_index))
 		return NF_ACCEPT;
 	struct hooked *hooked = claim_hooked();
 	if (!hooked)
@@ -310,6 +307,8 @@ INLINE int judge_hook(const struct bpf_nf_ctx *context)
 		verdict = drop(reason, &hooked->passage.occasion, &hooked->packet);
 	else if (is_neighbour_discovery(&hooked->packet) || is_link_noise(&hooked->packet))
 		verdict = VERDICT_NEXT;
+	else if (is_unknown)
+		verdict = drop(REASON_NO_PROGRAM, &hooked->passage.occasion, &hooked->packet);
 	else
 		verdict = judge_hooked(hooked, skb->_nfct);
 	hooked->is_claimed = 0;

@@ -104,7 +104,6 @@ plain!(Interface, 12, mac at 4);
 
 pub const INTERFACE_JUDGED: u32 = 1;
 pub const INTERFACE_ROUTED: u32 = 2;
-pub const INTERFACE_BRIDGE: u32 = 4;
 
 /// The beginning of the names of interfaces that carry workloads.
 #[repr(C)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bulkhead_enforce_abi::{INTERFACE_BRIDGE, INTERFACE_ROUTED, Interface};
+use bulkhead_enforce_abi::{INTERFACE_ROUTED, Interface};
 use bulkhead_types::{EndpointId, HostInterface};
 use bulkhead_wire::NodeProgram;
 
@@ -24,8 +24,8 @@ pub fn ground(program: &NodeProgram, topology: &Topology, attached: &BTreeSet<u3
             None => (INTERFACE_ROUTED, link.mac),
             Some((master, over)) if over.is_bridge => {
                 ground.bridges.insert(*ifindex, master);
-                let flags = INTERFACE_BRIDGE | INTERFACE_ROUTED;
-                ground.interfaces.insert(master, Interface { flags, mac: over.mac, zero: 0 });
+                let bridge = Interface { flags: INTERFACE_ROUTED, mac: over.mac, zero: 0 };
+                ground.interfaces.insert(master, bridge);
                 (INTERFACE_ROUTED, over.mac)
             }
             // A switch of another kind takes the packets before the node's IP stack does.

@@ -501,6 +501,14 @@ fn nothing_is_routed_to_or_from_an_interface_before_the_agent_knows_it() {
     std::thread::sleep(Duration::from_millis(200));
     world.add_pod();
     let [known, new] = [0, 1].map(|n: usize| &world.pods[n]);
+    // Neighbour discovery with the host always works: the gateway of the pod is found.
+    let asker = inside(&new.netns, || UdpSocket::bind("[::]:0").unwrap());
+    wait_for("the gateway's link address", || {
+        asker.send_to(b"hello", known.v6_port(9)).unwrap();
+        let show = ["-n", &new.netns, "-6", "neigh", "show", "fe80::1"];
+        let shown = Command::new("ip").args(show).output().unwrap();
+        String::from_utf8_lossy(&shown.stdout).contains("lladdr").then_some(())
+    });
     for (from, to) in [(known, new), (new, known)] {
         for target in [to.v4_port(80), to.v6_port(80)] {
             let listener = listen(&to.netns, target);
