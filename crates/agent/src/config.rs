@@ -67,7 +67,7 @@ pub struct RawConfig {
     /// where not
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub backend: BackendChoice,
-    /// Sends a TCP reset to both ends of a connection that a tightened policy cuts (eBPF only)
+    /// Sends a TCP reset to both ends of a connection that a tightened policy cuts
     #[arg(long)]
     pub reset_cut_connections: bool,
     /// Removes what enforcement has put into the kernel for --pin-dir and --netns: the node enforces

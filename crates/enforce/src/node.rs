@@ -61,13 +61,16 @@ pub struct NodeOptions {
     /// Records that wait for the reader; the next ones are dropped and counted.
     pub records_max: usize,
     pub dns: DnsOptions,
-    /// Both ends of a TCP connection that a tightened policy cuts get a reset (eBPF only).
+    /// Both ends of a TCP connection that a tightened policy cuts get a reset.
     pub resets: bool,
     /// Sizes of maps that are made now; pinned ones keep theirs.
     pub sizes: MapSizes,
     /// Of the kernel maps. Another number than this build's makes it take over as from another version.
     pub layout: u32,
     pub backend: BackendChoice,
+    /// Nobody else can change the tables of nftables while this process is there, where the kernel has
+    /// that (Linux 6.9). Off, it is as on older ones.
+    pub guards_tables: bool,
 }
 
 /// What judges packets.
@@ -209,6 +212,7 @@ impl NodeOptions {
             sizes: MapSizes::DEFAULT,
             backend: BackendChoice::Auto,
             layout: bulkhead_enforce_abi::LAYOUT,
+            guards_tables: true,
         }
     }
 }

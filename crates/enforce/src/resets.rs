@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use bulkhead_enforce_abi::{EVENT_CUT, Event};
+use bulkhead_types::Packet;
 
 use crate::realized::unmapped;
 
@@ -44,6 +45,16 @@ pub fn resets(event: &Event) -> Option<Resets> {
     let frame = [workload, node, &kind, &inner].concat();
     let packet = reset(local, remote, to_remote)?;
     Some(Resets { ifindex: event.ifindex, frame, packet, remote: remote.0 })
+}
+
+/// IP packets to the two ends of a connection of which this packet was cut: to its receiver, and to its
+/// sender.
+pub fn both_ends(
+    packet: &Packet,
+    (number, acknowledged): (u32, u32),
+) -> Option<[(IpAddr, Vec<u8>); 2]> {
+    let (src, dst) = ((packet.src, packet.src_port), (packet.dst, packet.dst_port));
+    Some([(dst.0, reset(src, dst, number)?), (src.0, reset(dst, src, acknowledged)?)])
 }
 
 fn reset(src: (IpAddr, u16), dst: (IpAddr, u16), number: u32) -> Option<Vec<u8>> {

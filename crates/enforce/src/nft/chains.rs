@@ -15,96 +15,27 @@
 //! INVARIANT(one-bank): all that one packet is judged by at a hook stands in one bank, because the
 //! rules that choose the bank are replaced at once.
 
-use bulkhead_types::{Direction, HostStage, ToHost};
+use bulkhead_types::ToHost;
 
+use super::denial::{STRANGER_FROM, STRANGER_TO, TO_HOST, make_deny};
 use super::expr::{Compare, Ct, End, Header, Meta, Rule, Way, r};
 use super::hosts;
 use super::judge::{
     Family, ICMP, ICMPV6, NearEnd, TCP, WayIn, discovery, judge_chain, local, make_judge, noise,
     of_family, of_protocol,
 };
-use super::objects::{Change, Kind, MapShape};
+use super::maps::{ASKS4, ASKS6, BANKED, KNOWN, MAC4, MAC6, SHARED, banked};
+use super::objects::Change;
 
 pub const HOOK_INPUT: u32 = 1;
 pub const HOOK_FORWARD: u32 = 2;
 pub const HOOK_OUTPUT: u32 = 3;
 
+/// The mark of a packet that the agent sends in another's name.
+pub const MARK_OWN: u32 = 0x4268_0001;
+
 const STATE_INVALID: u32 = 1;
 const STATE_UNTRACKED: u32 = 64;
-const STATUS_CONFIRMED: u32 = 8;
-
-/// Every port is allowed. Other shapes are looked up by port.
-pub const SHAPE_ALL: u32 = 1;
-/// A port is allowed from every source port.
-pub const PORT_ALLOWED: u32 = 1;
-/// In the place of the protocol: every protocol without rules of its own.
-pub const OTHER_PROTOCOLS: u32 = 0x100;
-/// The class of whoever is in no group.
-pub const OUTSIDE: u32 = 0;
-/// In the third byte of a port: 256 ports from here on.
-pub const BLOCK: u8 = 1;
-
-/// Denied packets that are told in a second, of one way and family together.
-const TOLD_PER_SECOND: u64 = 2_000;
-const TOLD_BURST: u32 = 4_000;
-/// Headers, and what an ICMP error quotes.
-const TOLD_BYTES: u32 = 160;
-
-use Kind::{Interface, Ip4, Ip6, LinkAddress, Mark};
-
-const fn map(name: &'static str, key: &'static [Kind]) -> MapShape {
-    MapShape { name, key, has_intervals: false }
-}
-
-const fn net(name: &'static str, key: &'static [Kind]) -> MapShape {
-    MapShape { name, key, has_intervals: true }
-}
-
-pub const IN4: MapShape = map("in4", &[Interface, Ip4]);
-pub const IN6: MapShape = map("in6", &[Interface, Ip6]);
-pub const OUT4: MapShape = map("out4", &[Interface, Ip4]);
-pub const OUT6: MapShape = map("out6", &[Interface, Ip6]);
-/// Who may send only by a link address of its own, and by which.
-pub const ASKS4: MapShape = map("asks4", &[Interface, Ip4]);
-pub const ASKS6: MapShape = map("asks6", &[Interface, Ip6]);
-pub const MAC4: MapShape = map("mac4", &[Interface, Ip4, LinkAddress]);
-pub const MAC6: MapShape = map("mac6", &[Interface, Ip6, LinkAddress]);
-pub const CLASS4: MapShape = map("class4", &[Ip4]);
-pub const CLASS6: MapShape = map("class6", &[Ip6]);
-pub const NET4: MapShape = MapShape { name: "net4", key: &[Ip4], has_intervals: true };
-pub const NET6: MapShape = MapShape { name: "net6", key: &[Ip6], has_intervals: true };
-/// Class and program to row.
-pub const ENTRY: MapShape = map("entry", &[Mark, Mark]);
-/// Row and protocol to shape.
-pub const PART: MapShape = map("part", &[Mark, Mark]);
-/// Shape and port, or block of ports, to [`PORT_ALLOWED`] or the shape of the source ports.
-pub const PORT: MapShape = map("port", &[Mark, Mark]);
-/// What the node is at: see `banks.rs`.
-pub const STATE: MapShape = map("state", &[Mark]);
-
-/// Workloads' interfaces, whatever they are called now.
-pub const KNOWN: MapShape = map("known", &[Interface]);
-
-/// What a host endpoint is asked for, and the interface, to its table of programs.
-pub const HOST: MapShape = map("host", &[Mark, Interface]);
-/// Table and near address to program, and fail-safe ports: number, protocol, port and far address.
-/// Intervals over the whole key, which begins with the number in network order.
-pub const HOST_NET4: MapShape = net("hostnet4", &[Mark, Ip4]);
-pub const HOST_NET6: MapShape = net("hostnet6", &[Mark, Ip6]);
-pub const SAFE4: MapShape = net("safe4", &[Mark, Mark, Mark, Ip4]);
-pub const SAFE6: MapShape = net("safe6", &[Mark, Mark, Mark, Ip6]);
-
-/// Once in each bank.
-pub const BANKED: [&MapShape; 18] = [
-    &IN4, &IN6, &OUT4, &OUT6, &ASKS4, &ASKS6, &MAC4, &MAC6, &CLASS4, &CLASS6, &NET4, &NET6, &ENTRY,
-    &HOST, &HOST_NET4, &HOST_NET6, &SAFE4, &SAFE6,
-];
-/// Rows and shapes mean the same in both banks.
-pub const SHARED: [&MapShape; 4] = [&PART, &PORT, &STATE, &KNOWN];
-
-pub fn banked(name: &str, bank: u8) -> String {
-    format!("{name}-{bank}")
-}
 
 const fn way(name: &'static str, is_from: bool, is_opener: bool, is_tracked: bool) -> WayIn {
     WayIn {
@@ -125,67 +56,8 @@ const FROM_ITSELF: WayIn = way("from-itself", true, true, false);
 const TO_OPENER: WayIn = way("to-opener", false, true, true);
 const TO_REPLIER: WayIn = way("to-replier", false, false, true);
 const TO_ITSELF: WayIn = way("to-itself", false, false, false);
-const WAYS: [WayIn; 6] = [FROM_OPENER, FROM_REPLIER, FROM_ITSELF, TO_OPENER, TO_REPLIER, TO_ITSELF];
-
-/// What is told of packets whose address is not the interface's, with the side, and of those that a
-/// workload sends to its own host although the node's setting is against it.
-const STRANGER_FROM: &str = "stranger-from";
-const STRANGER_TO: &str = "stranger-to";
-const TO_HOST: &str = "to-host";
-
-/// Who has denied a told packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ToldBy {
-    Workload,
-    /// The near address is not the interface's.
-    Stranger,
-    /// The node's setting for what workloads send to their host.
-    Setting,
-    Host(HostStage),
-}
-
-/// What a told packet's prefix says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ToldWay {
-    pub by: ToldBy,
-    /// The judged one's interface is where the packet came in.
-    pub is_in: bool,
-    pub direction: Direction,
-    /// The packet's sender has opened the flow.
-    pub from_opener: bool,
-    pub is_late: bool,
-}
-
-/// Before the name of the way: the flow had been allowed.
-const LATE: &str = "late-";
-
-pub fn told_way(prefix: &str) -> Option<ToldWay> {
-    let (is_late, name) = match prefix.strip_prefix(LATE) {
-        Some(name) => (true, name),
-        None => (false, prefix),
-    };
-    let plain = |by, is_in| {
-        let direction = if is_in { Direction::Egress } else { Direction::Ingress };
-        Some(ToldWay { by, is_in, direction, from_opener: true, is_late })
-    };
-    match name {
-        STRANGER_FROM => return plain(ToldBy::Stranger, true),
-        STRANGER_TO => return plain(ToldBy::Stranger, false),
-        TO_HOST => return plain(ToldBy::Setting, true),
-        _ => {}
-    }
-    let hosts = hosts::ways();
-    let way = WAYS.iter().chain(&hosts).find(|way| way.name == name)?;
-    let by = way.host.and_then(hosts::stage_of).map_or(ToldBy::Workload, ToldBy::Host);
-    let from_judged = way.near == NearEnd::Source;
-    Some(ToldWay {
-        by,
-        is_in: way.device == Meta::Iif,
-        direction: if way.is_opener { Direction::Egress } else { Direction::Ingress },
-        from_opener: from_judged == way.is_opener,
-        is_late,
-    })
-}
+pub const WAYS: [WayIn; 6] =
+    [FROM_OPENER, FROM_REPLIER, FROM_ITSELF, TO_OPENER, TO_REPLIER, TO_ITSELF];
 
 /// Chains that no program changes, and the maps.
 pub fn make(change: &mut Change<'_>, prefixes: &[String], log_group: u16, has_hosts: bool) {
@@ -212,6 +84,9 @@ pub fn make(change: &mut Change<'_>, prefixes: &[String], log_group: u16, has_ho
     for (chain, hook) in [("forward", HOOK_FORWARD), ("input", HOOK_INPUT), ("output", HOOK_OUTPUT)]
     {
         change.make_base_chain(chain, hook, 0, None);
+        if hook == HOOK_OUTPUT {
+            change.add_rule(chain, our_own());
+        }
         for door in DOORS.iter().filter(|door| door.base == chain) {
             change.add_rule(chain, Rule::new().end(End::Jump(&door.first())));
         }
@@ -221,21 +96,10 @@ pub fn make(change: &mut Change<'_>, prefixes: &[String], log_group: u16, has_ho
     }
 }
 
-pub fn make_deny(change: &mut Change<'_>, name: &str, log_group: u16) {
-    let (deny, late) = (format!("deny-{name}"), format!("{LATE}{name}"));
-    for chain in [&deny, &late] {
-        change.make_chain(chain);
-    }
-    // A flow is confirmed when a packet of it has left the node.
-    let confirmed = Rule::new().ct(Ct::Status, None, r(0));
-    let confirmed = confirmed.bits(r(0), r(0), &STATUS_CONFIRMED.to_ne_bytes(), &[0; 4]);
-    let confirmed = confirmed.compare(r(0), Compare::Unequal, &[0; 4]);
-    change.add_rule(&deny, confirmed.end(End::Goto(&late)));
-    for (chain, prefix) in [(&deny, name), (&late, late.as_str())] {
-        let told = Rule::new().limit(TOLD_PER_SECOND, TOLD_BURST);
-        change.add_rule(chain, told.log(log_group, prefix, TOLD_BYTES));
-        change.add_rule(chain, Rule::new().end(End::Drop));
-    }
+/// Resets that the agent sends in the name of the two ends.
+pub fn our_own() -> Rule {
+    let marked = Rule::new().meta(Meta::Mark, r(0)).equals(r(0), &MARK_OWN.to_ne_bytes());
+    marked.end(End::Accept)
 }
 
 /// What a packet of a known flow meets, by its direction, and one that stands for itself.

@@ -5,11 +5,11 @@
 //! such a value passes once through the packet's mark, which has its own value back before anything
 //! can end the rule: see [`plain`].
 
-use super::chains::{
+use super::expr::{Compare, Ct, End, Header, Meta, Rule, Way as Direction, r};
+use super::maps::{
     BLOCK, CLASS4, CLASS6, ENTRY, HOST, HOST_NET4, HOST_NET6, IN4, IN6, NET4, NET6,
     OTHER_PROTOCOLS, OUT4, OUT6, OUTSIDE, PART, PORT, PORT_ALLOWED, SHAPE_ALL, banked,
 };
-use super::expr::{Compare, Ct, End, Header, Meta, Rule, Way as Direction, r};
 use super::objects::Change;
 
 pub const ICMP: u8 = 1;

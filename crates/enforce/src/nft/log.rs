@@ -1,6 +1,6 @@
 //! The kernel's log of packets: one group that only this process listens to.
 
-use super::chains::{ToldWay, told_way};
+use super::denial::{ToldWay, told_way};
 use super::message::{Attributes, Incoming, LOG, text};
 use super::packet::{self, Seen};
 use super::socket::{Socket, failed};

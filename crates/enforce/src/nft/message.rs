@@ -21,6 +21,8 @@ pub const CREATE: u16 = 0x400;
 pub const APPEND: u16 = 0x800;
 
 pub const HEADER: usize = 16;
+/// Where the header says whose message it is.
+pub const HEADER_PORT: u32 = 12;
 const NFGEN: usize = 4;
 const NESTED: u16 = 0x8000;
 const TYPE_MASK: u16 = 0x3fff;

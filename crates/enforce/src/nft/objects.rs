@@ -24,6 +24,10 @@ pub const GET_GENERATION: u16 = 16;
 pub const INET: u8 = 1;
 pub const NETDEV: u8 = 5;
 
+/// Of tables.
+const OWNED: u32 = 0x2;
+const PERSISTENT: u32 = 0x4;
+/// Of maps.
 const MAP: u32 = 0x8;
 const INTERVAL: u32 = 0x4;
 /// As `nft` numbers its types.
@@ -102,8 +106,15 @@ impl<'a> Change<'a> {
         Attributes::new().text(1, self.table)
     }
 
+    /// As it is, where there is one.
     pub fn make_table(&mut self) {
-        self.push(NEW_TABLE, CREATE, self.named().be32(2, 0));
+        self.push(NEW_TABLE, CREATE, self.named());
+    }
+
+    /// Nobody else may change it as long as the socket of this transaction is open; afterwards it stays,
+    /// and is anybody's. Takes over one that was left so (Linux 6.9).
+    pub fn make_own_table(&mut self) {
+        self.push(NEW_TABLE, CREATE, self.named().be32(2, OWNED | PERSISTENT));
     }
 
     pub fn delete_table(&mut self) {

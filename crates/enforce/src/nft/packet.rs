@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bulkhead_types::{Packet, Protocol};
 
 const EXTENSIONS_MAX: usize = 8;
+const TCP_SYN: u8 = 0x02;
 const TCP_RST: u8 = 0x04;
+const TCP_ACK: u8 = 0x10;
 
 /// A packet as far as it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Seen {
     /// As its header says, whatever was cut off.
     pub bytes: u64,
     pub is_reset: bool,
+    /// Of a packet in the middle of a TCP connection: its own number and the one that it acknowledges.
+    pub numbers: Option<(u32, u32)>,
 }
 
 pub fn read(bytes: &[u8]) -> Option<Seen> {
@@ -65,9 +69,14 @@ fn transport(
     } else if protocol.is_icmp() {
         [packet.icmp_type, packet.icmp_code] = octets(rest, 0)?;
     }
-    let is_reset =
-        protocol == Protocol::TCP && rest.get(13).is_some_and(|flags| flags & TCP_RST != 0);
-    Some(Seen { packet, bytes, is_reset })
+    let flags = rest.get(13).filter(|_| protocol == Protocol::TCP).copied().unwrap_or_default();
+    let numbers = match flags & (TCP_SYN | TCP_RST | TCP_ACK) {
+        TCP_ACK => {
+            Some((u32::from_be_bytes(octets(rest, 4)?), u32::from_be_bytes(octets(rest, 8)?)))
+        }
+        _ => None,
+    };
+    Some(Seen { packet, bytes, is_reset: flags & TCP_RST != 0, numbers })
 }
 
 /// The same flow's packet from the other end; of a query's answer, the query.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bulkhead_types::{Decision, Direction, EndpointId, Labels, Packet, Revision, RuleRef, Verdict};
 use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
 
-use super::chains::{ToldBy, ToldWay};
 use super::conntrack::Tracked;
+use super::denial::{ToldBy, ToldWay};
 use super::log::Told;
 use super::packet::turned;
 use crate::ebpf::Bindings;
@@ -98,17 +98,17 @@ impl Records {
         }
     }
 
-    /// A packet was dropped.
-    pub fn dropped(&mut self, told: &Told, sink: &mut Sink) {
+    /// A packet was dropped. Says whether the program still has it so.
+    pub fn dropped(&mut self, told: &Told, sink: &mut Sink) -> bool {
         let ToldWay { by, direction, from_opener, is_late, .. } = told.way;
         if told.seen.is_reset && !is_late {
-            return;
+            return true;
         }
         let owners = match by {
             ToldBy::Host(_) => &self.hosts,
             _ => &self.by_interface,
         };
-        let Some(owner) = owners.get(&told.ifindex).map(Arc::clone) else { return };
+        let Some(owner) = owners.get(&told.ifindex).map(Arc::clone) else { return true };
         let packet = if from_opener { told.seen.packet } else { turned(told.seen.packet) };
         let deny = |rule| Verdict { decision: Decision::Deny, rule };
         let verdict = match by {
@@ -119,7 +119,7 @@ impl Records {
         };
         // The program has changed since; the next packet of the flow says what holds now.
         if verdict.decision == Decision::Allow {
-            return;
+            return false;
         }
         let now_ns = unix_now_ns();
         let key = (owner.id.clone(), direction, packet);
@@ -129,7 +129,7 @@ impl Records {
             attempt.record.seen_ns = now_ns;
             attempt.is_untold = true;
             if attempt.record.verdict == verdict {
-                return;
+                return true;
             }
         }
         let event = if is_late { FlowEvent::LateDenied } else { FlowEvent::Denied };
@@ -144,6 +144,7 @@ impl Records {
             self.attempts.insert(key, attempt);
         }
         sink.push(Some(record));
+        true
     }
 
     /// What another workload of this node was allowed to send, before its end refused it.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bulkhead_types::Decision;
 use bulkhead_wire::row::{Outcome, Row, Spans};
 
-use super::chains::{BLOCK, OTHER_PROTOCOLS, PORT_ALLOWED, SHAPE_ALL};
+use super::maps::{BLOCK, OTHER_PROTOCOLS, PORT_ALLOWED, SHAPE_ALL};
 use super::objects::Element;
 
 /// Ports from the first to the second.

@@ -6,10 +6,11 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname,
     recv, send, setsockopt, socket, sockopt,
 };
+use socket2::{SockFilter, SockRef};
 
 use super::message::{
-    ACK, Attributes, Batch, DONE, DUMP, DUMP_INTERRUPTED, ERROR, Head, Incoming, REQUEST, messages,
-    push_message,
+    ACK, Attributes, Batch, DONE, DUMP, DUMP_INTERRUPTED, ERROR, HEADER_PORT, Head, Incoming,
+    REQUEST, messages, push_message,
 };
 use crate::node::EnforceError;
 
@@ -157,6 +158,24 @@ impl Socket {
     pub fn join(&self, group: u32) -> Result<(), EnforceError> {
         super::group::join(self.fd.as_fd(), group)
             .map_err(|error| failed("listen to netfilter", error))
+    }
+
+    /// Nothing is told that the socket of this port has changed.
+    pub fn ignore(&self, port: u32) -> Result<(), EnforceError> {
+        const LOAD_WORD: u16 = 0x20;
+        const JUMP_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        // The filter reads numbers in network order; headers have them in the machine's.
+        let port = u32::from_be_bytes(port.to_ne_bytes());
+        let filter = [
+            SockFilter::new(LOAD_WORD, 0, 0, HEADER_PORT),
+            SockFilter::new(JUMP_EQUAL, 0, 1, port),
+            SockFilter::new(RETURN, 0, 0, 0),
+            SockFilter::new(RETURN, 0, 0, u32::MAX),
+        ];
+        SockRef::from(&self.fd)
+            .attach_filter(&filter)
+            .map_err(|error| failed("filter what netfilter tells", error))
     }
 
     /// What has come, without waiting. `false`: some of it was lost.

@@ -1,5 +1,9 @@
 //! The node's table in the kernel.
 
+mod alarm;
+mod bridge;
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,38 +12,28 @@ use std::sync::Arc;
 use bulkhead_types::{Revision, ToHost};
 use bulkhead_wire::NodeProgram;
 
-use super::banks::{Banks, Locals, Places};
-use super::chains::{self, KNOWN, STATE, banked, choose_bank};
-use super::expr::{End, Rule};
+use super::banks::Banks;
+use super::chains::{self, choose_bank};
+use super::maps::{IN4, IN6, KNOWN, STATE, banked};
 use super::message::{Attributes, TABLES, attribute, attributes, text};
+use super::moves::{Locals, Places};
 use super::objects::{
-    Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, GET_RULE, GET_TABLE, INET, NETDEV,
-    NEW_GENERATION,
+    Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, GET_TABLE, INET, NETDEV,
 };
 use super::socket::Socket;
 use crate::limits::MapSizes;
-use crate::node::EnforceError;
+use crate::node::{EnforceError, NodeOptions};
+use alarm::Alarm;
 
-/// Keys of the map `state`.
-const STATE_REVISION_LOW: u32 = 0;
-const STATE_REVISION_HIGH: u32 = 1;
-/// Raised when the rules change; a table of another layout is replaced with the first program.
-const STATE_LAYOUT: u32 = 2;
-const LAYOUT: u32 = 1;
-const STATE_BANK: u32 = 3;
-
-/// Of the family of devices.
-const HOOK_INGRESS: u32 = 0;
-const HOOK_EGRESS: u32 = 1;
-
-/// Of nftables: every change of any table.
-const GROUP_TABLES: u32 = 7;
+/// Members and entries of a program that is put back without closing everything first.
+const AT_ONCE_MAX: usize = 1_000;
 
 pub struct Table {
-    pub name: String,
+    name: String,
     socket: Socket,
-    /// Tells of changes by anybody.
-    alarm: Socket,
+    alarm: Alarm,
+    /// The kernel lets nobody else change the tables while this process is there.
+    is_guarded: bool,
     banks: Banks,
     /// Workloads' interfaces.
     known: BTreeSet<u32>,
@@ -70,16 +64,14 @@ pub fn table_name(pin_dir: &Path) -> String {
 
 impl Table {
     /// Finds the table that an earlier process left, if there is one, and changes nothing.
-    pub fn open(
-        name: &str,
-        prefixes: &[String],
-        log_group: u16,
-        sizes: MapSizes,
-    ) -> Result<Self, EnforceError> {
-        let table = Self {
-            name: name.to_owned(),
-            socket: Socket::open()?,
-            alarm: Socket::open()?,
+    pub fn open(options: &NodeOptions, log_group: u16) -> Result<Self, EnforceError> {
+        let mut socket = Socket::open()?;
+        let is_guarded = options.guards_tables && can_guard(&mut socket);
+        Ok(Self {
+            name: table_name(&options.pin_dir),
+            alarm: Alarm::open(socket.port())?,
+            socket,
+            is_guarded,
             banks: Banks::default(),
             known: BTreeSet::new(),
             bridged: BTreeMap::new(),
@@ -87,28 +79,19 @@ impl Table {
             found: BTreeSet::new(),
             is_foreign: true,
             revision: Revision(0),
-            prefixes: prefixes.to_vec(),
+            prefixes: options.interface_prefixes.clone(),
             log_group,
-            sizes,
-        };
-        table.alarm.join(GROUP_TABLES)?;
-        Ok(table)
+            sizes: options.sizes,
+        })
     }
 
     /// Lets nothing through the workloads' interfaces but what an earlier table allows.
     pub fn close(&mut self) -> Result<(), EnforceError> {
-        let state = self.read(STATE.name)?;
-        let of = |key: u32| state.get(&key.to_ne_bytes()[..]).copied();
-        if of(STATE_LAYOUT).is_none() {
+        let Some(state) = state::read(&self.read(STATE.name)?) else {
             return self.rebuild(None);
-        }
-        let (low, high) = (of(STATE_REVISION_LOW), of(STATE_REVISION_HIGH));
-        self.revision = Revision(u64::from(low.unwrap_or(0)) | u64::from(high.unwrap_or(0)) << 32);
-        self.find(u8::from(of(STATE_BANK) == Some(1)))
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
+        };
+        self.revision = state.revision;
+        self.find(state.bank)
     }
 
     pub fn exists(name: &str) -> Result<bool, EnforceError> {
@@ -136,7 +119,7 @@ impl Table {
 
     /// What stands open, and that new prefixes stand closed.
     fn find(&mut self, bank: u8) -> Result<(), EnforceError> {
-        for map in [chains::IN4, chains::IN6] {
+        for map in [IN4, IN6] {
             for key in self.read(&banked(map.name, bank))?.keys() {
                 let Some((ifindex, octets)) = key.split_first_chunk() else { continue };
                 let v4 = octets.try_into().map(|octets: [u8; 4]| IpAddr::from(octets));
@@ -148,6 +131,14 @@ impl Table {
             self.known.extend(key.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
         }
         let name = self.name.clone();
+        if self.is_guarded {
+            let mut change = Change::new(&name, INET);
+            change.make_own_table();
+            // One that was not made to be taken over is guarded once it is replaced by the first program.
+            if let Err(error) = self.socket.commit("take over the table", &change.batch) {
+                tracing::debug!(%error, "the table is not guarded yet");
+            }
+        }
         let mut change = Change::new(&name, INET);
         chains::choose_interfaces(&mut change, &self.prefixes);
         self.socket.commit("close the workloads' interfaces", &change.batch)
@@ -193,79 +184,18 @@ impl Table {
         Ok(())
     }
 
-    /// What goes over a bridge is out of sight, so nothing may.
-    pub fn bar(&mut self, bridged: BTreeMap<u32, String>) -> Result<(), EnforceError> {
-        if bridged == self.bridged {
-            return Ok(());
-        }
-        self.bar_again(&bridged)?;
-        self.bridged = bridged;
-        Ok(())
-    }
-
-    /// Names of the interfaces that pass nothing because they are ports of bridges.
-    pub fn barred(&self) -> impl Iterator<Item = &String> {
-        self.bridged.values()
-    }
-
-    fn bar_again(&mut self, bridged: &BTreeMap<u32, String>) -> Result<(), EnforceError> {
-        let name = self.name.clone();
-        let mut change = Change::new(&name, NETDEV);
-        change.make_table();
-        change.delete_table();
-        if !bridged.is_empty() {
-            change.make_table();
-        }
-        for (ifindex, device) in bridged {
-            for (side, hook) in [("in", HOOK_INGRESS), ("out", HOOK_EGRESS)] {
-                let chain = format!("{side}-{ifindex}");
-                change.make_base_chain(&chain, hook, 0, Some(device));
-                change.add_rule(&chain, Rule::new().end(End::Drop));
-            }
-        }
-        self.socket.commit("close ports of bridges", &change.batch)
-    }
-
-    /// Whether somebody else has changed the table since the last call.
-    pub fn is_changed(&mut self) -> Result<bool, EnforceError> {
-        let (own, name) = (self.socket.port(), self.name.clone());
-        let mut is_changed = false;
-        let is_complete = self.alarm.take(|message| {
-            is_changed |= message.kind >> 8 == TABLES
-                && message.port != own
-                && message.kind & 0xff != NEW_GENERATION
-                && message.find(1).map(text) == Some(&name);
-        });
-        if is_changed || is_complete {
-            return Ok(is_changed);
-        }
-        // A large change of our own fills the socket; something else may have got lost with it.
-        let n_rules = self.count_rules()?;
-        if *self.n_rules.get_or_insert(n_rules) != n_rules || n_rules == 0 {
-            return Ok(true);
-        }
-        for (map, meant) in self.banks.meant() {
-            if self.read(&map)? != meant {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn count_rules(&mut self) -> Result<usize, EnforceError> {
-        let mut n_rules = 0;
-        let asked = Attributes::new().text(1, &self.name);
-        self.socket.dump("list the rules", (TABLES << 8 | GET_RULE, INET), &asked, |_| {
-            n_rules += 1;
-        })?;
-        Ok(n_rules)
-    }
-
     /// Puts everything back as it is meant to be.
     pub fn restore(
         &mut self,
         program: Option<(&Arc<NodeProgram>, Places)>,
     ) -> Result<(), EnforceError> {
+        let is_large = |(program, _): &(&Arc<NodeProgram>, Places)| {
+            program.classes.len() + program.entries.len() > AT_ONCE_MAX
+        };
+        // Without a table nothing is judged, and a large one takes its time.
+        if program.as_ref().is_some_and(is_large) && !Self::exists(&self.name)? {
+            self.rebuild(None)?;
+        }
         self.rebuild(program)?;
         let bridged = self.bridged.clone();
         self.bar_again(&bridged)
@@ -277,7 +207,7 @@ impl Table {
         program: &Arc<NodeProgram>,
         places: Places,
     ) -> Result<(), EnforceError> {
-        self.banks.check(program, &places.locals, &self.sizes)?;
+        let next = self.banks.next(program, places.clone(), &self.sizes)?;
         let lacks_hosts = !program.hosts.is_empty() && !self.banks.has_hosts;
         if self.is_foreign || lacks_hosts || self.banks.is_littered(program) {
             return self.rebuild(Some((program, places)));
@@ -286,8 +216,8 @@ impl Table {
         let mut change = Change::new(&name, INET);
         // From here on the banks may say more than the kernel has.
         self.is_foreign = true;
-        self.banks.plan(&mut change, program, places.clone())?;
-        write_state(&mut change, program.revision, self.banks.active, true);
+        self.banks.plan(&mut change, next)?;
+        state::write(&mut change, program.revision, self.banks.active, true);
         if let Err(error) = self.socket.commit("change the table", &change.batch) {
             tracing::warn!(%error, "the table is not as it was left; making it anew");
             return self.rebuild(Some((program, places)));
@@ -306,7 +236,7 @@ impl Table {
         let mut change = Change::new(&name, INET);
         change.make_table();
         change.delete_table();
-        change.make_table();
+        self.make_table(&mut change);
         let has_hosts = program.as_ref().is_some_and(|(program, _)| !program.hosts.is_empty());
         chains::make(&mut change, &self.prefixes, self.log_group, has_hosts);
         change.add_elements(KNOWN.name, &known_elements(&self.known));
@@ -314,11 +244,12 @@ impl Table {
         banks.has_hosts = has_hosts;
         let (mut revision, mut to_host) = (Revision(0), ToHost::Drop);
         if let Some((program, places)) = program {
-            banks.plan(&mut change, program, places)?;
+            let next = banks.next(program, places, &self.sizes)?;
+            banks.plan(&mut change, next)?;
             (revision, to_host) = (program.revision, program.to_host);
         }
         choose_bank(&mut change, banks.active, to_host, has_hosts);
-        write_state(&mut change, revision, banks.active, false);
+        state::write(&mut change, revision, banks.active, false);
         self.socket.commit("replace the table", &change.batch)?;
         self.banks = banks;
         self.n_rules = None;
@@ -345,35 +276,49 @@ impl Table {
         Ok(elements)
     }
 
-    pub fn remove(name: &str) -> Result<(), EnforceError> {
-        let mut socket = Socket::open()?;
-        for family in [INET, NETDEV] {
-            let mut change = Change::new(name, family);
+    fn make_table(&self, change: &mut Change<'_>) {
+        if self.is_guarded {
+            change.make_own_table();
+        } else {
             change.make_table();
-            change.delete_table();
-            socket.commit("remove the table", &change.batch)?;
         }
-        Ok(())
     }
+
+    /// Takes the tables away.
+    pub fn remove(&mut self) -> Result<(), EnforceError> {
+        remove(&mut self.socket, &self.name)
+    }
+
+    /// Takes away what a process that has ended left.
+    pub fn remove_left(name: &str) -> Result<(), EnforceError> {
+        remove(&mut Socket::open()?, name)
+    }
+}
+
+fn remove(socket: &mut Socket, name: &str) -> Result<(), EnforceError> {
+    for family in [INET, NETDEV] {
+        let mut change = Change::new(name, family);
+        change.make_table();
+        change.delete_table();
+        socket.commit("remove the table", &change.batch)?;
+    }
+    Ok(())
+}
+
+/// Whether a table can be one process's and stay when that ends; tried with one that is never there.
+fn can_guard(socket: &mut Socket) -> bool {
+    let name = format!("bulkhead-guard-{}", std::process::id());
+    let mut change = Change::new(&name, INET);
+    change.make_own_table();
+    change.delete_table();
+    let tried = socket.commit("own a table", &change.batch);
+    if let Err(error) = &tried {
+        tracing::info!(%error, "others can change our tables here; what they do is undone");
+    }
+    tried.is_ok()
 }
 
 fn known_elements(known: &BTreeSet<u32>) -> Vec<Element> {
     let key = |ifindex: &u32| ifindex.to_ne_bytes().to_vec();
     known.iter().map(|ifindex| Element { key: key(ifindex), value: Some(1) }).collect()
-}
-
-fn write_state(change: &mut Change<'_>, revision: Revision, bank: u8, replaces: bool) {
-    let element =
-        |key: u32, value: u32| Element { key: key.to_ne_bytes().to_vec(), value: Some(value) };
-    let [low, high] = [revision.0 as u32, (revision.0 >> 32) as u32];
-    let elements = [
-        element(STATE_REVISION_LOW, low),
-        element(STATE_REVISION_HIGH, high),
-        element(STATE_LAYOUT, LAYOUT),
-        element(STATE_BANK, u32::from(bank)),
-    ];
-    if replaces {
-        change.remove_elements(STATE.name, &elements);
-    }
-    change.add_elements(STATE.name, &elements);
 }

@@ -53,6 +53,11 @@ pub trait Backend {
         Ok(Vec::new())
     }
 
+    /// Becomes readable when [`Backend::mend`] may find something, if the kernel tells.
+    fn alarm(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Whether some endpoint is judged on the interface.
     fn is_open(&self, ifindex: u32) -> bool;
 

@@ -83,7 +83,7 @@ fn open_or_else(options: &NodeOptions) -> Result<Option<Ebpf>, EnforceError> {
 pub fn teardown(pin_dir: &Path, netns: Option<&Path>) -> Result<(), EnforceError> {
     Linux::teardown(pin_dir)?;
     let name = table_name(pin_dir);
-    within(netns, move || Table::remove(&name))
+    within(netns, move || Table::remove_left(&name))
 }
 
 /// On a thread of its own, because a namespace is a property of a thread.

@@ -9,20 +9,24 @@ use bulkhead_types::Revision;
 use bulkhead_wire::NodeProgram;
 
 use crate::ebpf::Bindings;
+use crate::kernel::linux::raw::Raw;
 use crate::netlink::Topology;
-use crate::nft::banks::{Places, locals};
+use crate::nft::chains::MARK_OWN;
 use crate::nft::conntrack::{self, Tracked};
-use crate::nft::hosts::with_said;
-use crate::nft::log;
+use crate::nft::denial::ToldBy;
+use crate::nft::hosts::Said;
+use crate::nft::log::{self, Told};
 use crate::nft::message::CONNTRACK;
+use crate::nft::moves::{Places, locals};
 use crate::nft::records::Records;
-use crate::nft::socket::Socket;
-use crate::nft::table::{Table, table_name};
+use crate::nft::socket::{Socket, failed};
+use crate::nft::table::Table;
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::Held;
 use crate::node::ground::{ANYWHERE, host_interfaces};
 use crate::node::told::ToldLately;
 use crate::node::{EnforceError, NodeOptions};
+use crate::resets::both_ends;
 
 /// Of the kernel's log: the group that denied packets are told to.
 const LOG_GROUP: u16 = 0x4268;
@@ -39,10 +43,13 @@ pub struct Nft {
     /// Listing all flows takes time that grows with them: a small part of all time is spent so.
     next_list: Instant,
     program: Option<(Arc<NodeProgram>, Bindings)>,
+    said: Said,
     /// Another back end judges until there is a program here.
     is_judging: bool,
     told: ToldLately,
     topology: Topology,
+    /// Sends resets to both ends of what was cut, where that is wanted.
+    resets: Option<Raw>,
 }
 
 /// Connection tracking counts and keeps times only where it is told to.
@@ -62,8 +69,7 @@ impl Nft {
 
     /// Touches nothing until it has a program, because another back end judges.
     pub fn beside(options: &NodeOptions) -> Result<Self, EnforceError> {
-        let name = table_name(&options.pin_dir);
-        let table = Table::open(&name, &options.interface_prefixes, LOG_GROUP, options.sizes)?;
+        let table = Table::open(options, LOG_GROUP)?;
         let events = Socket::open()?;
         for group in [conntrack::GROUP_NEW, conntrack::GROUP_DESTROY] {
             events.join(group)?;
@@ -82,9 +88,11 @@ impl Nft {
             records: Records::new(&options.node_name, options.update_ms),
             next_list: Instant::now(),
             program: None,
+            said: Said::default(),
             is_judging: false,
             told: ToldLately::default(),
             topology: Topology::default(),
+            resets: options.resets.then(raw).transpose()?,
         };
         nft.listen();
         Ok(nft)
@@ -110,6 +118,25 @@ impl Nft {
     /// Whether the kernel has what this back end takes: by a table that is never committed to.
     pub fn probe() -> Result<(), EnforceError> {
         Table::probe()
+    }
+}
+
+fn raw() -> Result<Raw, EnforceError> {
+    let failed = |error| failed("open the sockets for resets", error);
+    let raw = Raw::open().map_err(failed)?;
+    raw.mark(MARK_OWN).map_err(failed)?;
+    Ok(raw)
+}
+
+/// Tells both ends of a connection that a workload may not go on with. One that cannot be reached finds
+/// out by its own timeout, as without resets.
+fn reset(raw: &Raw, told: &Told) {
+    let is_cut = told.way.is_late && told.way.by == ToldBy::Workload;
+    let Some(numbers) = told.seen.numbers.filter(|_| is_cut) else { return };
+    for (to, packet) in both_ends(&told.seen.packet, numbers).into_iter().flatten() {
+        if let Err(error) = raw.send(to, &packet) {
+            tracing::debug!(%error, %to, "an end of a cut connection gets no reset");
+        }
     }
 }
 
@@ -149,9 +176,9 @@ impl Backend for Nft {
 
     fn mend(&mut self, topology: &Topology) -> Result<Vec<String>, EnforceError> {
         if self.is_judging && self.table.is_changed()? {
-            let program = self.program.as_ref();
+            let program = self.program.clone();
             let program =
-                program.map(|(program, at)| (with_said(program), self.places(program, at)));
+                program.map(|(program, at)| (self.said.with(&program), self.places(&program, &at)));
             self.table.restore(program.as_ref().map(|(program, at)| (program, at.clone())))?;
             self.told.tell("the table of nftables was changed; made anew".to_owned());
         }
@@ -166,6 +193,10 @@ impl Backend for Nft {
         Ok(told)
     }
 
+    fn alarm(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.table.alarm())
+    }
+
     fn realize(
         &mut self,
         program: &Arc<NodeProgram>,
@@ -178,7 +209,7 @@ impl Backend for Nft {
             conntrack::forget(&mut self.tracking, &newcomers)?;
         }
         let hosts = places.hosts.clone();
-        self.table.enforce(&with_said(program), places)?;
+        self.table.enforce(&self.said.with(program), places)?;
         self.is_judging = true;
         self.records.learn(program, bindings, &hosts);
         self.program = Some((Arc::clone(program), bindings.clone()));
@@ -200,10 +231,13 @@ impl Backend for Nft {
     }
 
     fn drain(&mut self, sink: &mut Sink) {
-        let records = &mut self.records;
+        let (records, resets) = (&mut self.records, &self.resets);
         let is_complete = self.events.take(|message| {
             if let Some(told) = log::read(&message) {
-                records.dropped(&told, sink);
+                let is_denied = records.dropped(&told, sink);
+                if let Some(raw) = resets.as_ref().filter(|_| is_denied) {
+                    reset(raw, &told);
+                }
             } else if message.kind == CONNTRACK << 8 | conntrack::NEW {
                 Tracked::read(&message).iter().for_each(|flow| records.began(flow, sink));
             } else if message.kind == CONNTRACK << 8 | conntrack::DELETE {
@@ -225,6 +259,6 @@ impl Backend for Nft {
     }
 
     fn remove(&mut self) -> Result<(), EnforceError> {
-        Table::remove(self.table.name())
+        self.table.remove()
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that owns the kernel side of one node.
 
+mod alarm;
 mod hearing;
 mod unheeded;
 
@@ -29,6 +30,7 @@ use crate::node::far::FarLooks;
 use crate::node::given::{Given, GivenInterface, NewInterface};
 use crate::node::moves::Moves;
 use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
+use alarm::Alarm;
 use hearing::Hearing;
 use unheeded::unheeded;
 
@@ -89,6 +91,7 @@ async fn serve(
     let told = wait_for(worker.backend.events());
     let told = told.map_err(|error| failed("poll the events", &error))?;
     let mut hearing = Hearing::of(worker.backend.as_ref())?;
+    let alarm = Alarm::of(worker.backend.as_ref())?;
     let mut sweep = tokio::time::interval(worker.sweep_every());
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -128,6 +131,10 @@ async fn serve(
             }
             _ = sweep.tick(), if can_name => worker.sweep(),
             _ = look.tick() => worker.look_after(),
+            rang = alarm.rings() => {
+                rang?;
+                worker.look_after();
+            }
             ready = hearing.ready(), if can_name => {
                 ready?;
                 hearing.hear(worker.backend.as_mut(), &mut worker.sink);
@@ -244,6 +251,8 @@ impl Worker {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Enforce(program, answer) => {
+                // Nobody waits for what it takes to free a large one.
+                let _last = self.program.clone();
                 let _ = answer.send(self.enforce(program));
             }
             Command::Attach(interface, answer) => {

@@ -3,9 +3,9 @@
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bulkhead_enforce::{BackendChoice, BackendKind, Node, NodeHandle};
+use bulkhead_enforce::{BackendChoice, BackendKind, Node, NodeHandle, NodeOptions};
 use bulkhead_types::{Decision, Direction, HostInterface, HostStage};
 use bulkhead_wire::ClassId;
 
@@ -176,13 +176,30 @@ fn nft_can_list_what_is_enforced() {
 
 /// A node on nftables with two pods, of which port 80 is open.
 fn mk_nft_world() -> (World, NodeHandle) {
+    mk_nft_world_that(true)
+}
+
+/// Whether nobody else can change its table.
+fn mk_nft_world_that(guards_tables: bool) -> (World, NodeHandle) {
     let world = World::new(2);
-    let mut options = world.options();
-    options.backend = BackendChoice::Nftables;
+    let options =
+        NodeOptions { backend: BackendChoice::Nftables, guards_tables, ..world.options() };
     let (handle, records) = Node::start(options).unwrap();
     std::mem::forget(records);
     enforce(&handle, mk_program(&world, 1, |maker| (maker.allow_ports(&[80]), maker.allow())));
     (world, handle)
+}
+
+fn table_of(world: &World) -> String {
+    format!("bulkhead-{}", world.pin_dir().file_name().unwrap().to_string_lossy())
+}
+
+/// Whether `nft` carries out these lines in the node's namespace.
+fn nft(world: &World, lines: &str) -> bool {
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), lines.replace(" ; ", "\n") + "\n").unwrap();
+    let mut nft = std::process::Command::new("nft");
+    inside(&world.node(), || nft.arg("-f").arg(script.path()).output().unwrap()).status.success()
 }
 
 /// Whether a datagram from one pod to the other arrives.
@@ -196,9 +213,54 @@ fn arrives(world: &World, port: u16) -> bool {
 }
 
 #[test]
-fn what_somebody_changes_in_the_table_is_put_back_and_told() {
+fn nobody_else_changes_the_table_while_the_agent_is_there() {
     let (world, handle) = mk_nft_world();
-    let table = format!("bulkhead-{}", world.pin_dir().file_name().unwrap().to_string_lossy());
+    let table = table_of(&world);
+    for change in [
+        format!("delete table inet {table}"),
+        format!("insert rule inet {table} forward accept"),
+        format!("flush map inet {table} out4-0"),
+    ] {
+        assert!(!nft(&world, &change), "`{change}` was carried out");
+    }
+    // Firewall services do this whenever they are started or stopped.
+    assert!(nft(&world, "flush ruleset"));
+    assert!(has_table(&world));
+    assert!(!arrives(&world, 81));
+    assert!(arrives(&world, 80));
+    assert_eq!(handle.report().borrow().drift, Vec::<String>::new());
+}
+
+#[test]
+fn the_next_agent_takes_a_guarded_table_over() {
+    let (world, handle) = mk_nft_world();
+    let table = table_of(&world);
+    drop(handle);
+    assert!(has_table(&world), "the table has gone with its agent");
+    assert!(!arrives(&world, 81));
+    assert!(arrives(&world, 80));
+    let (handle, _records) = world.start_on(BackendChoice::Nftables);
+    assert!(!nft(&world, &format!("delete table inet {table}")), "guarded before any program");
+    assert!(arrives(&world, 80));
+    drop(handle);
+    // One that does not guard, as of an older version, goes on with it, and it is anybody's.
+    let options =
+        NodeOptions { backend: BackendChoice::Nftables, guards_tables: false, ..world.options() };
+    let (handle, _records) = Node::start(options).unwrap();
+    enforce(&handle, mk_program(&world, 2, |maker| (maker.allow_ports(&[80]), maker.allow())));
+    assert!(arrives(&world, 80));
+    drop(handle);
+    // One that guards takes over what was not made for that, once it has a program.
+    let (handle, _records) = world.start_on(BackendChoice::Nftables);
+    enforce(&handle, mk_program(&world, 3, |maker| (maker.allow_ports(&[80]), maker.allow())));
+    assert!(!nft(&world, &format!("delete table inet {table}")));
+    assert!(!arrives(&world, 81));
+}
+
+#[test]
+fn what_somebody_changes_in_the_table_is_put_back_and_told() {
+    let (world, handle) = mk_nft_world_that(false);
+    let table = table_of(&world);
     for change in [
         format!("delete table inet {table}"),
         format!("insert rule inet {table} forward accept"),
@@ -206,14 +268,13 @@ fn what_somebody_changes_in_the_table_is_put_back_and_told() {
         format!("flush map inet {table} out4-0 ; flush map inet {table} out4-1"),
         "flush ruleset".to_owned(),
     ] {
-        let script = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(script.path(), change.replace(" ; ", "\n") + "\n").unwrap();
         let told = handle.report().borrow().drift.len();
-        let path = script.path().display();
-        sh(&format!("nsenter --net={} nft -f {path}", world.netns().display()));
+        let began = Instant::now();
+        assert!(nft(&world, &change), "`{change}` was refused");
         wait_for(&format!("what undoes `{change}`"), || {
             (handle.report().borrow().drift.len() > told).then_some(())
         });
+        println!("`{change}` and its undoing took {:?}", began.elapsed());
         assert!(!arrives(&world, 81), "a denied packet passes after `{change}`");
         assert!(arrives(&world, 80), "an allowed packet is dropped after `{change}`");
     }

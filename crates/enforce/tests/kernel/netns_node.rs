@@ -119,8 +119,6 @@ fn both_ends_of_a_cut_connection_are_reset_where_that_is_wanted() {
     let world = World::new(2);
     let mut options = world.options();
     options.resets = true;
-    // nftables sends no resets, and its flag says so.
-    options.backend = bulkhead_enforce::BackendChoice::Ebpf;
     let (handle, _records) = bulkhead_enforce::Node::start(options).unwrap();
     let [from, to] = [0, 1].map(|n: usize| &world.pods[n]);
     for (n, target) in [to.v4_port(80), to.v6_port(80)].into_iter().enumerate() {

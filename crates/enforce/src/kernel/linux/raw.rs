@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, sendto,
-    socket,
+    setsockopt, socket, sockopt,
 };
 
 /// A pair of raw sockets of the namespace that they were made in. They receive nothing.
@@ -21,6 +21,14 @@ impl Raw {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let of = |family| socket(family, SockType::Raw, flags, SockProtocol::Raw);
         Ok(Self { v4: of(AddressFamily::Inet)?, v6: of(AddressFamily::Inet6)? })
+    }
+
+    /// Every packet that is sent carries this mark.
+    pub fn mark(&self, mark: u32) -> io::Result<()> {
+        for socket in [&self.v4, &self.v6] {
+            setsockopt(socket, sockopt::Mark, &mark)?;
+        }
+        Ok(())
     }
 
     /// `packet` has its IP header.
