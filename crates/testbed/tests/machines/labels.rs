@@ -64,12 +64,18 @@ async fn a_host_is_selected_by_what_its_metadata_says() {
     agent.restart().unwrap();
 
     let end = Instant::now() + Duration::from_secs(30);
+    let labels = loop {
+        let object = lab.get("/api/v1/nodes/lab-1").await.unwrap();
+        let labels = object["metadata"]["labels"].clone();
+        if labels["topology.kubernetes.io/region"] == "eu-1" {
+            break labels;
+        }
+        assert!(Instant::now() < end, "the node's labels stay without its metadata: {labels}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     while reaches(&lab, &outside, 8081).await {
         assert!(Instant::now() < end, "the policy for its team does not hold the host");
     }
     assert!(reaches(&lab, &outside, 8082).await, "and the one for a label that it forged does");
-    let object = lab.get("/api/v1/nodes/lab-1").await.unwrap();
-    let labels = &object["metadata"]["labels"];
-    assert_eq!(labels["topology.kubernetes.io/region"], "eu-1");
     assert_eq!(labels["example.org/role"], serde_json::Value::Null);
 }
