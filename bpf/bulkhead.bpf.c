@@ -3,9 +3,10 @@
  *
  * Reading order: abi (shapes) - packet (header facts) - endpoints (who) - classes, names, rows,
  * judge (by which rule) - flows, fragments (what is remembered) - events, dns (what is told) - workload
- * (all of it, for one packet) - hosts, deny, wire (the early stages of a host) - netfilter (where routing has
+ * (all of it, for one packet), known (the common case of it) - hosts, deny, wire (the early stages of a host) - netfilter (where routing has
  * been done). Policy has no order here that NodeProgram::decide does not define. */
 #include "src/deny.h"
+#include "src/known.h"
 #include "src/netfilter.h"
 #include "src/wire.h"
 #include "src/workload.h"
@@ -13,13 +14,13 @@
 /* tcx ingress of the host side: the workload sends. */
 SEC("classifier") int from_workload(struct __sk_buff *skb)
 {
-	return judge_packet(skb, 1);
+	return known_from_workload(skb) ? VERDICT_NEXT : judge_packet(skb, 1);
 }
 
 /* tcx egress of the host side: the workload receives. */
 SEC("classifier") int to_workload(struct __sk_buff *skb)
 {
-	return judge_packet(skb, 0);
+	return known_to_workload(skb) ? VERDICT_NEXT : judge_packet(skb, 0);
 }
 
 /* tcx ingress of an interface of the node itself. */

@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define BULKHEAD_LAYOUT 5
+#define BULKHEAD_LAYOUT 6
 
 #define ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has moved")
 #define ASSERT_AT(type, field, at)                                                                 \
@@ -28,6 +28,13 @@ struct endpoint_key {
 };
 ASSERT_SIZE(struct endpoint_key, 20);
 ASSERT_AT(struct endpoint_key, local, 4);
+
+/* The same of IPv4. */
+struct endpoint4_key {
+	__u32 ifindex;
+	__u32 local;
+};
+ASSERT_SIZE(struct endpoint4_key, 8);
 
 /* `lane` says which half of a class_value goes with these programs: one element is replaced at once,
  * so programs and classes change together. `mac`: the only link address that it may send from, in the
@@ -234,6 +241,22 @@ ASSERT_SIZE(struct flow_key, 44);
 ASSERT_AT(struct flow_key, local_port, 36);
 ASSERT_AT(struct flow_key, lane, 41);
 
+/* The same of IPv4. A short key is quicker to hash and to compare, which is most of what a known packet
+ * costs. */
+struct flow4_key {
+	__u32 endpoint;
+	__u32 local;
+	__u32 remote;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 protocol;
+	__u8 lane;
+	__u16 zero;
+};
+ASSERT_SIZE(struct flow4_key, 20);
+ASSERT_AT(struct flow4_key, local_port, 12);
+ASSERT_AT(struct flow4_key, lane, 17);
+
 #define LANE_CONNECTION 0
 #define LANE_QUERY(opener) (1 + (opener))
 #define LANE_DENIED(opener) (3 + (opener))
@@ -246,9 +269,10 @@ ASSERT_AT(struct flow_key, lane, 41);
 #define STATE_SYN 32u       /* TCP: seen from its first packet */
 
 /* `judged` is the epoch in the upper half and the leaf in the lower one, so that both are read and
- * replaced at once. Counters: [0] from the opener, [1] to it. Times are CLOCK_BOOTTIME. Where the node
- * has translated the destination, `real` is the one that policy judged; the key has the one that the
- * workload sees. */
+ * replaced at once. Counters: [0] from the opener, [1] to it. Times are CLOCK_MONOTONIC of the last
+ * tick. Where the node has translated the destination, `real` is the one that policy judged; the key has
+ * the one that the workload sees. `tally` is what `packets` (upper 24 bits) and `bytes` do not have yet,
+ * so that a packet is counted by one atomic addition. */
 struct flow {
 	__u64 judged;
 	__u64 revision;
@@ -265,12 +289,18 @@ struct flow {
 	__u16 real_port;
 	__u16 zero;
 	__u32 zero2;
+	__u64 tally[2];
 };
-ASSERT_SIZE(struct flow, 96);
+ASSERT_SIZE(struct flow, 112);
 ASSERT_AT(struct flow, packets, 32);
 ASSERT_AT(struct flow, state, 64);
 ASSERT_AT(struct flow, opener, 68);
 ASSERT_AT(struct flow, real, 72);
+ASSERT_AT(struct flow, tally, 96);
+
+#define TALLY_PACKET (1ull << 40)
+/* As many packets, or more, go from `tally` to the wide counters. */
+#define TALLY_MAX (1ull << 60)
 
 struct fragment_key {
 	__u32 endpoint;
@@ -333,7 +363,7 @@ struct event {
 	__u32 number;
 	struct flow flow;
 };
-ASSERT_SIZE(struct event, 152);
+ASSERT_SIZE(struct event, 168);
 ASSERT_AT(struct event, key, 8);
 ASSERT_AT(struct event, flow, 56);
 

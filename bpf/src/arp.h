@@ -33,7 +33,7 @@ SUBPROGRAM int arp_fault(const struct __sk_buff *skb, __u32 l3, __u64 frame_mac)
 		return REASON_NONE;
 	key.local.words[2] = HOST32(0xffff);
 
-	struct endpoint *endpoint = map_lookup(&endpoints, &key);
+	const struct endpoint *endpoint = endpoint_at(&key);
 	if (!endpoint)
 		return map_lookup(&interfaces, &key.ifindex) ? REASON_NOT_ITS_ADDRESS : REASON_NONE;
 	if (endpoint->mac && (endpoint->mac != mac || endpoint->mac != frame_mac))

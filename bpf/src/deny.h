@@ -91,7 +91,7 @@ SUBPROGRAM int report_denied(const struct occasion *occasion, const struct packe
 	event->flow.judged = rule;
 	event->flow.started_ns = event->flow.seen_ns = now;
 	event->flow.packets[0] = 1;
-	ring_submit(event, 0);
+	ring_submit(event, wake_if_many());
 	return 0;
 }
 
@@ -178,7 +178,7 @@ INLINE int judge_frame(struct xdp_md *frame)
 		rule = deny_ipv6((const struct ipv6_header *)at, end, &packet);
 	if (!rule || is_exempt(&packet, frame->ingress_ifindex))
 		return XDP_PASS;
-	struct occasion occasion = {.now_ns = boot_ns(), .ifindex = frame->ingress_ifindex};
+	struct occasion occasion = {.now_ns = tick_ns(), .ifindex = frame->ingress_ifindex};
 	report_denied(&occasion, &packet, rule);
 	return XDP_DROP;
 }

@@ -90,7 +90,7 @@ SUBPROGRAM int hear_resolver(struct __sk_buff *skb, const struct packet *packet,
 	struct heard head = {
 		.key = passage->key,
 		.ifindex = passage->occasion.ifindex,
-		.seen_ns = passage->occasion.now_ns,
+		.seen_ns = boot_ns(),
 		.length = skb->len,
 		.l3 = packet->l3,
 		.l4 = packet->l4,
@@ -102,7 +102,7 @@ SUBPROGRAM int hear_resolver(struct __sk_buff *skb, const struct packet *packet,
 
 	if (!map_lookup(&resolvers, &passage->key.remote))
 		return VERDICT_NEXT;
-	struct flow *flow = map_lookup(&flows, &passage->key);
+	struct flow *flow = flow_at(&passage->key);
 	/* A question may be on its way to be judged; an answer without a flow is nobody's. */
 	if (flow ? flow->opener != OPENER_LOCAL : is_answer)
 		return VERDICT_NEXT;
@@ -114,7 +114,7 @@ SUBPROGRAM int hear_resolver(struct __sk_buff *skb, const struct packet *packet,
 		if (is_opened)
 			head.kind = HEARD_OPENED;
 	}
-	if (config_at(CONFIG_LISTENED) + LISTENED_MAX_NS < passage->occasion.now_ns) {
+	if (config_at(CONFIG_LISTENED) + LISTENED_MAX_NS < head.seen_ns) {
 		dns_count(is_answer ? DNS_NOBODY : DNS_UNCOPIED);
 		return VERDICT_NEXT;
 	}

@@ -5,6 +5,15 @@
 
 #include "abi.h"
 #include "kernel.h"
+#include "packet.h"
+
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
+	MAP_TYPE(key, struct endpoint4_key);
+	MAP_TYPE(value, struct endpoint);
+	MAP_NUMBER(max_entries, 4096);
+	MAP_NUMBER(pinning, PINNED);
+} endpoints4 SEC(".maps");
 
 struct {
 	MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
@@ -12,7 +21,7 @@ struct {
 	MAP_TYPE(value, struct endpoint);
 	MAP_NUMBER(max_entries, 4096);
 	MAP_NUMBER(pinning, PINNED);
-} endpoints SEC(".maps");
+} endpoints6 SEC(".maps");
 
 struct {
 	MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
@@ -29,3 +38,11 @@ struct {
 	MAP_NUMBER(max_entries, NAME_PREFIXES_MAX);
 	MAP_NUMBER(pinning, PINNED);
 } name_prefixes SEC(".maps");
+
+INLINE const struct endpoint *endpoint_at(const struct endpoint_key *key)
+{
+	struct endpoint4_key key4 = {.ifindex = key->ifindex, .local = key->local.words[3]};
+
+	return is_mapped(&key->local) ? map_lookup(&endpoints4, &key4)
+				      : map_lookup(&endpoints6, key);
+}

@@ -32,6 +32,16 @@ struct {
 
 #define REPORT_GAP_NS 100000000ull
 
+/* User space looks every few milliseconds anyway (DRAIN_EVERY in node/worker.rs). It is only woken when
+ * much has come together: a wake-up for each new flow would cost more than the flow. */
+#define EVENTS_WAKE_BYTES 1048576ull
+
+INLINE __u64 wake_if_many(void)
+{
+	return ring_query(&events, BPF_RB_AVAIL_DATA) < EVENTS_WAKE_BYTES ? BPF_RB_NO_WAKEUP
+									  : BPF_RB_FORCE_WAKEUP;
+}
+
 INLINE void count(__u32 reason)
 {
 	__u64 *counter = map_lookup(&drops, &reason);
@@ -46,6 +56,18 @@ struct occasion {
 	__u8 from_workload;
 };
 
+INLINE void fill_event(struct event *event, __u8 kind, const struct occasion *occasion,
+		       const struct flow_key *key)
+{
+	event->kind = kind;
+	event->reason = REASON_NONE;
+	event->from_workload = occasion->from_workload;
+	event->zero = 0;
+	event->ifindex = occasion->ifindex;
+	event->key = *key;
+	event->number = 0;
+}
+
 INLINE void report(__u8 kind, const struct occasion *occasion, const struct flow_key *key,
 		   const struct flow *flow)
 {
@@ -55,15 +77,9 @@ INLINE void report(__u8 kind, const struct occasion *occasion, const struct flow
 		count(REASON_LOST_EVENT);
 		return;
 	}
-	event->kind = kind;
-	event->reason = REASON_NONE;
-	event->from_workload = occasion->from_workload;
-	event->zero = 0;
-	event->ifindex = occasion->ifindex;
-	event->key = *key;
-	event->number = 0;
+	fill_event(event, kind, occasion, key);
 	event->flow = *flow;
-	ring_submit(event, 0);
+	ring_submit(event, wake_if_many());
 }
 
 /* Counts a packet that no policy judged, and reports it unless one like it was just reported. */
@@ -100,6 +116,6 @@ SUBPROGRAM int drop(__u32 reason, const struct occasion *occasion, const struct 
 	event->flow.icmp_code = packet->icmp_code;
 	event->flow.started_ns = event->flow.seen_ns = now;
 	event->flow.packets[0] = 1;
-	ring_submit(event, 0);
+	ring_submit(event, wake_if_many());
 	return VERDICT_DROP;
 }

@@ -17,11 +17,76 @@
 
 struct {
 	MAP_NUMBER(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct flow4_key);
+	MAP_TYPE(value, struct flow);
+	MAP_NUMBER(max_entries, 131072);
+	MAP_NUMBER(pinning, PINNED);
+} flows4 SEC(".maps");
+
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_LRU_HASH);
 	MAP_TYPE(key, struct flow_key);
 	MAP_TYPE(value, struct flow);
 	MAP_NUMBER(max_entries, 131072);
 	MAP_NUMBER(pinning, PINNED);
-} flows SEC(".maps");
+} flows6 SEC(".maps");
+
+/* Every flow's addresses are of one family. */
+INLINE int is_of_ipv4(const struct flow_key *key)
+{
+	return is_mapped(&key->local);
+}
+
+INLINE struct flow4_key shortened(const struct flow_key *key)
+{
+	struct flow4_key key4 = {
+		.endpoint = key->endpoint,
+		.local = key->local.words[3],
+		.remote = key->remote.words[3],
+		.local_port = key->local_port,
+		.remote_port = key->remote_port,
+		.protocol = key->protocol,
+		.lane = key->lane,
+	};
+
+	return key4;
+}
+
+SUBPROGRAM struct flow *flow_at(const struct flow_key *key)
+{
+	struct flow4_key key4 = shortened(key);
+
+	return is_of_ipv4(key) ? map_lookup(&flows4, &key4) : map_lookup(&flows6, key);
+}
+
+/* How many entries were made, by family (0: IPv4), so that user space need not look through a table into
+ * which nothing came. */
+struct {
+	MAP_NUMBER(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, __u64);
+	MAP_NUMBER(max_entries, 2);
+	MAP_NUMBER(pinning, PINNED);
+} made SEC(".maps");
+
+SUBPROGRAM long flow_put(const struct flow_key *key, const struct flow *flow, __u64 flags)
+{
+	struct flow4_key key4 = shortened(key);
+	__u32 family = !is_of_ipv4(key);
+	__u64 *n_made = map_lookup(&made, &family);
+
+	if (n_made)
+		*n_made += 1;
+	return is_of_ipv4(key) ? map_update(&flows4, &key4, flow, flags)
+			       : map_update(&flows6, key, flow, flags);
+}
+
+INLINE long flow_delete(const struct flow_key *key)
+{
+	struct flow4_key key4 = shortened(key);
+
+	return is_of_ipv4(key) ? map_delete(&flows4, &key4) : map_delete(&flows6, key);
+}
 
 #define SECOND_NS 1000000000ull
 
@@ -192,20 +257,41 @@ INLINE void flow_mark(struct flow *flow, __u32 bits)
 		__sync_fetch_and_or(&flow->state, bits);
 }
 
+/* Exact on any number of CPUs: each addition is one atomic, and what is moved is first taken. */
+SUBPROGRAM int tally_move(struct flow *flow, __u32 side)
+{
+	__u64 *tally = side ? &flow->tally[1] : &flow->tally[0];
+	__u64 taken = __sync_lock_test_and_set(tally, 0);
+
+	__sync_fetch_and_add(side ? &flow->packets[1] : &flow->packets[0], taken / TALLY_PACKET);
+	__sync_fetch_and_add(side ? &flow->bytes[1] : &flow->bytes[0], taken % TALLY_PACKET);
+	return 0;
+}
+
+/* At most 2^16 packets of 2^16 bytes at once; far fewer than the room above TALLY_MAX. */
+INLINE void tally(struct flow *flow, __u32 side, __u32 packets, __u64 bytes)
+{
+	__u64 *tally = side ? &flow->tally[1] : &flow->tally[0];
+
+	__sync_fetch_and_add(tally, packets * TALLY_PACKET + bytes);
+	if (*(volatile __u64 *)tally >= TALLY_MAX)
+		tally_move(flow, side);
+}
+
+/* Never back: the first packet may have been stamped by a clock that is ahead of the last tick. */
+INLINE void flow_seen(struct flow *flow, __u64 now)
+{
+	if (now > flow->seen_ns)
+		flow->seen_ns = now;
+}
+
 INLINE void flow_count(struct flow *flow, const struct passage *passage)
 {
 	int from_opener = passage->sender == flow->opener;
-	__u32 bits = 0;
+	__u32 bits = from_opener ? 0 : STATE_REPLIED;
 
-	flow->seen_ns = passage->occasion.now_ns;
-	if (from_opener) {
-		__sync_fetch_and_add(&flow->packets[0], passage->packets);
-		__sync_fetch_and_add(&flow->bytes[0], passage->bytes);
-	} else {
-		__sync_fetch_and_add(&flow->packets[1], passage->packets);
-		__sync_fetch_and_add(&flow->bytes[1], passage->bytes);
-		bits |= STATE_REPLIED;
-	}
+	flow_seen(flow, passage->occasion.now_ns);
+	tally(flow, !from_opener, passage->packets, passage->bytes);
 	if (passage->key.protocol == PROTOCOL_TCP) {
 		if (passage->tcp_flags & TCP_FIN)
 			bits |= from_opener ? STATE_OPENER_FIN : STATE_REPLIER_FIN;
@@ -262,7 +348,7 @@ SUBPROGRAM int flow_denied(struct passage *passage, __u32 leaf)
 		return VERDICT_DROP;
 	}
 	passage->key.lane = LANE_DENIED(passage->sender & 1);
-	struct flow *flow = map_lookup(&flows, &passage->key);
+	struct flow *flow = flow_at(&passage->key);
 	if (flow && passage->occasion.now_ns - flow->seen_ns <= idle_max_ns(&passage->key, flow)) {
 		__u64 before = flow->judged;
 
@@ -278,7 +364,7 @@ SUBPROGRAM int flow_denied(struct passage *passage, __u32 leaf)
 		if (!fresh)
 			return VERDICT_DROP;
 		flow_init(&fresh->flow, passage, leaf);
-		if (map_update(&flows, &passage->key, &fresh->flow, BPF_ANY))
+		if (flow_put(&passage->key, &fresh->flow, BPF_ANY))
 			count(REASON_FLOWS_FULL);
 		report_flow(EVENT_DENIED, passage, &fresh->flow);
 		fresh->is_claimed = 0;
@@ -287,22 +373,28 @@ SUBPROGRAM int flow_denied(struct passage *passage, __u32 leaf)
 	return VERDICT_DROP;
 }
 
-/* Remembers an allowed flow, in the place of `old` if there is one. */
+/* Remembers an allowed flow, in the place of `old` if there is one. 0 where another CPU has opened the
+ * same flow just now. */
 INLINE int flow_remember(struct passage *passage, struct flow *old, struct flow *fresh, __u32 leaf)
 {
 	flow_init(fresh, passage, leaf);
-	if (map_update(&flows, &passage->key, fresh, old ? BPF_ANY : BPF_NOEXIST)) {
-		/* Another CPU may have opened the same flow just now. */
-		struct flow *twin = map_lookup(&flows, &passage->key);
+	if (!flow_put(&passage->key, fresh, old ? BPF_ANY : BPF_NOEXIST))
+		return 1;
+	if (flow_at(&passage->key))
+		return 0;
+	count(REASON_FLOWS_FULL);
+	return 1;
+}
 
-		if (twin) {
-			flow_count(twin, passage);
-			return verdict_of(leaf_of(twin->judged));
-		}
-		count(REASON_FLOWS_FULL);
-	}
-	report_flow(EVENT_NEW, passage, fresh);
-	return VERDICT_NEXT;
+/* The packet belongs to the flow that another CPU has opened. */
+SUBPROGRAM int flow_join(struct passage *passage, __u32 leaf)
+{
+	struct flow *twin = flow_at(&passage->key);
+
+	if (!twin)
+		return verdict_of(leaf);
+	flow_count(twin, passage);
+	return verdict_of(leaf_of(twin->judged));
 }
 
 /* The first packet of a flow, or of one that takes the place of `old`. */
@@ -318,12 +410,26 @@ INLINE int flow_open(struct passage *passage, struct flow *old)
 		return VERDICT_NEXT;
 	if (old && leaf_of(old->judged) & LEAF_ALLOW)
 		report_flow(EVENT_ENDED, passage, old);
+	/* The flow is made in what tells of it, where there is something to tell and room for it. */
+	struct event *event = leaf & LEAF_NO_SAY ? 0 : ring_reserve(&events, sizeof(*event), 0);
+	if (event) {
+		int is_new = flow_remember(passage, old, &event->flow, leaf);
+
+		fill_event(event, EVENT_NEW, &passage->occasion, &passage->key);
+		if (is_new)
+			ring_submit(event, wake_if_many());
+		else
+			ring_discard(event, BPF_RB_NO_WAKEUP);
+		return is_new ? VERDICT_NEXT : flow_join(passage, leaf);
+	}
+	if (!(leaf & LEAF_NO_SAY))
+		count(REASON_LOST_EVENT);
 	struct fresh_flow *fresh = claim_fresh();
 	if (!fresh)
 		return VERDICT_DROP;
-	int verdict = flow_remember(passage, old, &fresh->flow, leaf);
+	int is_new = flow_remember(passage, old, &fresh->flow, leaf);
 	fresh->is_claimed = 0;
-	return verdict;
+	return is_new ? VERDICT_NEXT : flow_join(passage, leaf);
 }
 
 /* Whether the packet begins a new flow although there is an entry for its addresses and ports. */
@@ -346,7 +452,7 @@ GLOBAL int flow_pass(struct passage *passage)
 	if (!passage)
 		return VERDICT_DROP;
 	int is_syn = (passage->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	struct flow *flow = map_lookup(&flows, &passage->key);
+	struct flow *flow = flow_at(&passage->key);
 
 	if (!flow || supersedes(passage, flow))
 		return flow_open(passage, flow);
@@ -364,7 +470,7 @@ GLOBAL int flow_is_allowed(struct passage *passage)
 {
 	if (!passage)
 		return 0;
-	struct flow *flow = map_lookup(&flows, &passage->key);
+	struct flow *flow = flow_at(&passage->key);
 
 	if (!flow)
 		return 0;

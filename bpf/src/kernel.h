@@ -22,6 +22,10 @@ static long (*const map_update)(void *map, const void *key, const void *value,
 				__u64 flags) = (void *)BPF_FUNC_map_update_elem;
 static long (*const map_delete)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
 static __u64 (*const boot_ns)(void) = (void *)BPF_FUNC_ktime_get_boot_ns;
+/* The monotonic clock at the last tick: a memory read, where reading the time stamp counter costs as much
+ * as everything else that a known packet needs. */
+static __u64 (*const tick_ns)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
+static __u64 (*const monotonic_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static long (*const load_bytes)(const struct __sk_buff *skb, __u32 offset, void *to,
 				__u32 length) = (void *)BPF_FUNC_skb_load_bytes;
 static long (*const read_kernel)(void *to, __u32 length,
@@ -30,6 +34,7 @@ static long (*const pull_data)(struct __sk_buff *skb,
 			       __u32 length) = (void *)BPF_FUNC_skb_pull_data;
 static void *(*const ring_reserve)(void *ring, __u64 size,
 				   __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
+static __u64 (*const ring_query)(void *ring, __u64 what) = (void *)BPF_FUNC_ringbuf_query;
 static void (*const ring_submit)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;
 static void (*const ring_discard)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_discard;
 

@@ -137,7 +137,7 @@ SUBPROGRAM int hooked_workload(struct hooked *hooked, unsigned long conntrack)
 	struct passage *passage = &hooked->passage;
 	struct packet *packet = &hooked->packet;
 	struct endpoint_key key = {.ifindex = hooked->in, .local = packet->src};
-	struct endpoint *endpoint = map_lookup(&endpoints, &key);
+	const struct endpoint *endpoint = endpoint_at(&key);
 
 	passage->occasion.from_workload = 1;
 	if (!endpoint)
@@ -146,7 +146,7 @@ SUBPROGRAM int hooked_workload(struct hooked *hooked, unsigned long conntrack)
 	if (packet->fragment != FRAGMENT_NONE && recall_fragment(passage->endpoint.slot, packet))
 		return drop(REASON_FRAGMENT, &passage->occasion, packet);
 	orient(passage, packet, 1);
-	struct flow *flow = map_lookup(&flows, &passage->key);
+	struct flow *flow = flow_at(&passage->key);
 	int is_to_host = hooked->hook == HOOK_LOCAL_IN && config_at(CONFIG_TO_HOST);
 	if (hooked->mark & MARK_JUDGED && (!is_to_host || !flow || flow->opener == OPENER_REMOTE))
 		return VERDICT_NEXT;
@@ -156,7 +156,7 @@ SUBPROGRAM int hooked_workload(struct hooked *hooked, unsigned long conntrack)
 	/* It is denied; by the setting of the node unless the workload's own program denies it. */
 	__u32 leaf = judge_flow(passage, OPENER_LOCAL, passage->icmp_type, passage->icmp_code);
 	if (flow)
-		map_delete(&flows, &passage->key);
+		flow_delete(&passage->key);
 	return flow_denied(passage, leaf & LEAF_ALLOW ? RULE_WORKLOAD_TO_HOST : leaf);
 }
 
@@ -255,7 +255,8 @@ INLINE int hooked_read(struct hooked *hooked, const struct bytes *bytes, int is_
 
 	__builtin_memset(&hooked->packet, 0, sizeof(hooked->packet));
 	__builtin_memset(passage, 0, sizeof(*passage));
-	passage->occasion.now_ns = boot_ns();
+	/* The clock at the last tick is not to be had here. */
+	passage->occasion.now_ns = monotonic_ns();
 	passage->occasion.ifindex = hooked->hook == HOOK_LOCAL_OUT ? hooked->out : hooked->in;
 	passage->epoch = config_at(CONFIG_EPOCH);
 	passage->packets = 1;

@@ -268,6 +268,8 @@ INLINE int parse_transport(const struct bytes *bytes, struct packet *packet, int
 	} else if (read_bytes(bytes, packet->l4, first, 8)) {
 		return REASON_MALFORMED;
 	}
+	if (packet->protocol == PROTOCOL_UDP)
+		packet->l4_header = 8;
 	if (has_ports) {
 		packet->src_port = (__u16)first[0] << 8 | first[1];
 		packet->dst_port = (__u16)first[2] << 8 | first[3];

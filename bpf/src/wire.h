@@ -72,7 +72,7 @@ INLINE int pre_dnat(struct passage *passage, const struct packet *packet, const 
 	int verdict = flow_pass(passage);
 	if (verdict != VERDICT_NEXT)
 		return verdict;
-	struct flow *flow = map_lookup(&flows, &passage->key);
+	struct flow *flow = flow_at(&passage->key);
 	__u32 leaf = flow ? leaf_of(flow->judged) : LEAF_NO_SAY;
 	int is_said = !(leaf & LEAF_NO_SAY) && (leaf & RULE_MASK) != RULE_FAILSAFE;
 
@@ -99,7 +99,7 @@ INLINE int judge_wire(struct __sk_buff *skb, int from_local)
 	__u16 type = link_header(skb, &packet.l3, &sender_mac);
 	if (type != ETHERTYPE_IPV4 && type != ETHERTYPE_IPV6)
 		return VERDICT_NEXT;
-	occasion->now_ns = boot_ns();
+	occasion->now_ns = tick_ns();
 	occasion->ifindex = ifindex;
 	passage.epoch = config_at(CONFIG_EPOCH);
 	reason = read_packet(skb, &packet, type == ETHERTYPE_IPV4, 0);

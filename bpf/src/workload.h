@@ -151,7 +151,7 @@ SUBPROGRAM int report_cut(struct __sk_buff *skb, const struct passage *passage, 
 	event->number = HOST32(numbers[0]);
 	event->flow.zero2 = HOST32(numbers[1]);
 	__builtin_memcpy(&event->flow.real, macs, sizeof(macs));
-	ring_submit(event, 0);
+	ring_submit(event, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 
@@ -177,7 +177,7 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 	struct occasion *occasion = &passage.occasion;
 	int reason;
 
-	occasion->now_ns = boot_ns();
+	occasion->now_ns = tick_ns();
 	occasion->ifindex = skb->ifindex;
 	occasion->from_workload = from_workload;
 	/* Before anything that decides, so that a flow is never marked newer than it was judged. */
@@ -205,7 +205,7 @@ INLINE int judge_packet(struct __sk_buff *skb, int from_workload)
 		.ifindex = occasion->ifindex,
 		.local = from_workload ? packet.src : packet.dst,
 	};
-	struct endpoint *endpoint = map_lookup(&endpoints, &key);
+	const struct endpoint *endpoint = endpoint_at(&key);
 	if (!endpoint) {
 		struct interface *known = map_lookup(&interfaces, &key.ifindex);
 

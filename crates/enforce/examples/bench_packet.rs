@@ -6,8 +6,9 @@
 //! ```
 //!
 //! BPF_PROG_TEST_RUN, in rounds that alternate: the empty program, one that only finds a class, an
-//! established packet, a first packet with its entry in the flow table. Packets of the first three are
-//! repeated, those of the last are each another flow and run once, as is the empty one beside them.
+//! established packet, first packets with their entries in the flow table. The packet of the first three is
+//! repeated; for the last the program makes another flow of it each time, once by its port and once by its
+//! address, whose class is then not in any cache either.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -33,7 +34,7 @@ use aya::{Ebpf, EbpfLoader, TestRun};
 use bench::Bench;
 use bulkhead_enforce::MapSizes;
 use bulkhead_types::{Direction, Protocol};
-use bulkhead_wire::{ClassId, Judges};
+use bulkhead_wire::{ClassId, FlowEvent, Judges};
 use packets::{ACK, Frame, SYN, mk_packet};
 use programs::Maker;
 
@@ -45,7 +46,7 @@ const ROUNDS: usize = 21;
 const REPEAT: u32 = 50_000;
 /// Addresses that a round takes one after another.
 const PEERS: u32 = 8;
-/// New flows of a round, and in a call to read what they told, before the ring is full.
+/// New flows of one kind in a round. What they told is read before the ring is full.
 const NEW: u32 = 4_000;
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
@@ -58,13 +59,19 @@ fn frame(number: u32, port: u16, flags: u8) -> Vec<u8> {
     Frame::new(packet).flags(flags).bytes()
 }
 
+fn answer(number: u32, port: u16) -> Vec<u8> {
+    let packet = mk_packet(LOCAL, peer(number).into(), Protocol::TCP, (443, port));
+    Frame::new(packet).flags(SYN | ACK).bytes()
+}
+
 #[derive(Default)]
 struct Samples {
     empty: Vec<u64>,
     classify: Vec<u64>,
     established: Vec<u64>,
-    empty_once: Vec<u64>,
+    next_port: Vec<u64>,
     new_flow: Vec<u64>,
+    new_peer: Vec<u64>,
 }
 
 fn main() {
@@ -75,39 +82,45 @@ fn main() {
         for n in 0..PEERS {
             let number = round * 4_001 + n * 12_007;
             let (syn, ack) = (frame(number, 40_000, SYN), frame(number, 40_000, ACK));
+            let answer = answer(number, 40_000);
             samples.empty.push(run(&mut beside, "empty", &ack, REPEAT));
             samples.classify.push(run(&mut beside, "classify", &ack, REPEAT));
-            assert!(bench.passes_bytes(Direction::Ingress, &syn));
+            for (direction, packet) in [
+                (Direction::Ingress, &syn),
+                (Direction::Egress, &answer),
+                (Direction::Ingress, &ack),
+            ] {
+                assert!(bench.passes_bytes(direction, packet));
+            }
             let (_, ns) = bench.run(Direction::Ingress, &ack, REPEAT);
             samples.established.push(ns);
         }
-        let (mut once, mut new) = (0, 0);
-        for n in 0..NEW {
-            let syn = frame(round * NEW + n, 1_024 + (round * 997 % 60_000) as u16, SYN);
-            once += run(&mut beside, "empty", &syn, 1);
-            let (verdict, ns) = bench.run(Direction::Ingress, &syn, 1);
-            assert_eq!(verdict, u32::MAX, "the bench's packets are allowed");
-            new += ns;
-        }
-        samples.empty_once.push(once / u64::from(NEW));
-        samples.new_flow.push(new / u64::from(NEW));
-        bench.told();
+        let syn = frame(round * 4_001, 50_000, SYN);
+        samples.next_port.push(run(&mut beside, "next_port", &syn, NEW));
+        samples.new_flow.push(run(&mut beside, "new_flow", &syn, NEW));
+        let syn = frame(round * NEW, 20_000, SYN);
+        samples.new_peer.push(run(&mut beside, "new_flow_of_new_peer", &syn, NEW));
+        let told = bench.records();
+        let n_new = told.iter().filter(|record| record.event == FlowEvent::New).count();
+        assert_eq!(n_new as u32, 2 * NEW + PEERS, "every packet of a bench begins a flow");
     }
-    let [empty, classify, established, once, new] = [
+    let [empty, classify, established, next_port, new_flow, new_peer] = [
         samples.empty,
         samples.classify,
         samples.established,
-        samples.empty_once,
+        samples.next_port,
         samples.new_flow,
+        samples.new_peer,
     ]
     .map(median);
     let result = serde_json::json!({
         "classify_extra_ns": classify.saturating_sub(empty),
         "established_extra_ns": established.saturating_sub(empty),
-        "new_flow_extra_ns": new.saturating_sub(once),
+        "new_flow_extra_ns": new_flow.saturating_sub(next_port),
+        "new_flow_of_new_peer_extra_ns": new_peer.saturating_sub(next_port),
         "packet_ns": {
             "empty": empty, "classify": classify, "established": established,
-            "empty_once": once, "new_flow_once": new,
+            "next_port": next_port, "new_flow": new_flow, "new_flow_of_new_peer": new_peer,
         },
     });
     println!("{result}");
@@ -134,7 +147,7 @@ fn beside(bench: &Bench) -> Ebpf {
     let maps = format!("maps-{}", bulkhead_enforce_abi::LAYOUT);
     loader.default_map_pin_directory(bench.pin_dir.join(maps));
     let mut ebpf = loader.load(OBJECT).unwrap();
-    for name in ["empty", "classify"] {
+    for name in ["empty", "classify", "next_port", "new_flow", "new_flow_of_new_peer"] {
         let program: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
         program.load().unwrap();
     }

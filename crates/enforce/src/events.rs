@@ -10,8 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bulkhead_enforce_abi as abi;
 use bulkhead_enforce_abi::{Event, Flow, FlowKey, LEAF_ALLOW, OPENER_LOCAL, RULE_MASK};
 use bulkhead_types::{
-    Decision, Direction, EndpointId, HostStage, Labels, Packet, Protocol, Revision, RuleRef,
-    Verdict,
+    Decision, Direction, EndpointId, HostStage, Packet, Protocol, Revision, RuleRef, Verdict,
 };
 use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
 use nix::time::{ClockId, clock_gettime};
@@ -32,16 +31,10 @@ pub use sweep::{Finding, Sweep, is_closed};
 pub struct Names {
     node: String,
     rules: BTreeMap<u32, Arc<RuleRef>>,
-    endpoints: BTreeMap<u32, Arc<Owner>>,
+    endpoints: BTreeMap<u32, Arc<Peer>>,
     by_content: bulkhead_wire::delta::Table<bulkhead_wire::RuleId, Arc<RuleRef>>,
-    by_interface: HashMap<u32, Arc<Owner>>,
-    by_address: HashMap<IpAddr, Arc<Owner>>,
-}
-
-#[derive(Debug)]
-struct Owner {
-    id: EndpointId,
-    labels: Arc<Labels>,
+    by_interface: HashMap<u32, Arc<Peer>>,
+    by_address: HashMap<IpAddr, Arc<Peer>>,
 }
 
 impl Names {
@@ -65,7 +58,7 @@ impl Names {
         self.by_interface.clear();
         self.by_address.clear();
         for (id, endpoint) in program.endpoints.iter() {
-            let owner = Arc::new(Owner { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
+            let owner = Arc::new(Peer { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
             for address in endpoint.addresses.keys() {
                 self.by_address.insert(*address, Arc::clone(&owner));
             }
@@ -96,7 +89,7 @@ impl Names {
         for (ifindex, id) in standing {
             let Some(host) = program.hosts.get(id) else { continue };
             let labels = Arc::new(host.labels.clone());
-            let owner = Arc::new(Owner { id: id.clone(), labels });
+            let owner = Arc::new(Peer { id: id.clone(), labels });
             for stage in HostStage::ALL {
                 if let Some(slot) = tables.slots.of(SlotKind::Endpoint, stage_content(id, stage)) {
                     self.endpoints.insert(slot, Arc::clone(&owner));
@@ -150,7 +143,7 @@ impl Names {
     fn make(
         &self,
         event: FlowEvent,
-        owner: &Owner,
+        owner: &Peer,
         key: &FlowKey,
         flow: &Flow,
         clock: &Clock,
@@ -172,10 +165,10 @@ impl Names {
             names: Default::default(),
             verdict: Verdict { decision, rule },
             revision: Revision(flow.revision),
-            packets_forward: flow.packets[0],
-            bytes_forward: flow.bytes[0],
-            packets_reverse: flow.packets[1],
-            bytes_reverse: flow.bytes[1],
+            packets_forward: flow.n_packets(0),
+            bytes_forward: flow.n_bytes(0),
+            packets_reverse: flow.n_packets(1),
+            bytes_reverse: flow.n_bytes(1),
             started_ns: clock.unix_ns(flow.started_ns),
             seen_ns: clock.unix_ns(flow.seen_ns),
         }
@@ -191,9 +184,8 @@ impl Names {
         }
     }
 
-    fn peer(&self, address: IpAddr) -> Option<Peer> {
-        let owner = self.by_address.get(&address)?;
-        Some(Peer { id: owner.id.clone(), labels: Labels::clone(&owner.labels) })
+    fn peer(&self, address: IpAddr) -> Option<Arc<Peer>> {
+        self.by_address.get(&address).map(Arc::clone)
     }
 }
 
@@ -218,19 +210,19 @@ fn first_packet(key: &FlowKey, flow: &Flow) -> Packet {
     }
 }
 
-/// From the kernel's boot clock to Unix time.
+/// From the clock of flows to Unix time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    boot_to_unix_ns: u64,
+    tick_to_unix_ns: u64,
 }
 
 impl Clock {
     pub fn now() -> Self {
-        Self { boot_to_unix_ns: unix_now_ns().saturating_sub(boot_now_ns()) }
+        Self { tick_to_unix_ns: unix_now_ns().saturating_sub(tick_now_ns()) }
     }
 
-    pub fn unix_ns(&self, boot_ns: u64) -> u64 {
-        boot_ns.saturating_add(self.boot_to_unix_ns)
+    pub fn unix_ns(&self, tick_ns: u64) -> u64 {
+        tick_ns.saturating_add(self.tick_to_unix_ns)
     }
 }
 
@@ -240,7 +232,16 @@ pub fn unix_now_ns() -> u64 {
 }
 
 pub fn boot_now_ns() -> u64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
+    read(ClockId::CLOCK_BOOTTIME)
+}
+
+/// The clock by which the kernel programs stamp flows: monotonic, of the last tick (1 to 10 ms).
+pub fn tick_now_ns() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC_COARSE)
+}
+
+fn read(clock: ClockId) -> u64 {
+    clock_gettime(clock)
         .map(|time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
         .unwrap_or(0)
 }

@@ -74,7 +74,7 @@ impl Ingest {
     /// The node knows its own workload best; for the other end the directory does.
     fn end(
         &self,
-        said: Option<Peer>,
+        said: Option<Arc<Peer>>,
         address: IpAddr,
         local: IpAddr,
         reporter: &EndpointId,
@@ -86,8 +86,8 @@ impl Ingest {
         match (found, said) {
             // Shared, so that the log does not hold a copy of the labels for every flow.
             (Some(found), None) if found.id == *reporter => Some(found),
-            (Some(found), Some(said)) if *found == said => Some(found),
-            (_, Some(said)) => Some(Arc::new(said)),
+            (Some(found), Some(said)) if found == said => Some(found),
+            (_, Some(said)) => Some(said),
             (_, None) => Some(Arc::new(Peer { id: reporter.clone(), labels: Default::default() })),
         }
     }

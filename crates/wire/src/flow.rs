@@ -1,6 +1,7 @@
 //! Evidence: what one endpoint's interface saw of one flow.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bulkhead_types::{Direction, EndpointId, Labels, Names, Packet, Revision, Verdict};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ pub enum FlowEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     pub id: EndpointId,
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
 }
 
 /// `packet` is the flow's first packet: its source opened the flow. The reporter is the source for
@@ -38,8 +39,8 @@ pub struct FlowRecord {
     pub direction: Direction,
     pub packet: Packet,
     /// Filled by the node for its own endpoints, by the server for every other known address.
-    pub src: Option<Peer>,
-    pub dst: Option<Peer>,
+    pub src: Option<Arc<Peer>>,
+    pub dst: Option<Arc<Peer>>,
     /// Under which the reporter has looked the destination up, where it opened the flow.
     pub names: Names,
     pub verdict: Verdict,

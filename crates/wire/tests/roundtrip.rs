@@ -248,8 +248,10 @@ fn record() -> impl Strategy<Value = FlowRecord> {
         Just(FlowEvent::Ended),
         Just(FlowEvent::Update)
     ];
-    let peer =
-        || option::of((endpoint_id(), labels()).prop_map(|(id, labels)| Peer { id, labels }));
+    let peer = || {
+        let peer = (endpoint_id(), labels());
+        option::of(peer.prop_map(|(id, labels)| Arc::new(Peer { id, labels: labels.into() })))
+    };
     let packet = (address(), address(), any::<u8>(), any::<u16>(), any::<u16>(), any::<[u8; 2]>())
         .prop_map(|(src, dst, protocol, src_port, dst_port, [icmp_type, icmp_code])| Packet {
             src,

@@ -9,12 +9,15 @@
 use core::mem::{offset_of, size_of};
 
 /// `BULKHEAD_LAYOUT` of the header.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 
-/// The first layout whose `Flow`, `FlowKey` and `SlotKey` have today's shape and meaning. From there on
-/// an upgrade carries flows over; from older layouts they are learnt again. Whoever changes one of
-/// these three sets this to the new [`LAYOUT`].
+/// The first layout whose `FlowKey` and `SlotKey` have today's shape and meaning, and whose flows are a
+/// [`Flow`], by family, or an [`EarlierFlow`]. From there on an upgrade carries flows over; from older layouts they are
+/// learnt again. Whoever changes one of these sets this to the new [`LAYOUT`], or writes the way over.
 pub const FLOWS_SINCE: u32 = 4;
+
+/// The packets of a [`Flow`]'s tally stand above its bytes.
+pub const TALLY_BITS: u32 = 40;
 
 /// May be read from and written as bytes.
 ///
@@ -63,6 +66,19 @@ pub use dns::*;
 pub struct Address(pub [u8; 16]);
 plain!(Address, 16);
 
+impl Address {
+    pub fn as_v4(&self) -> Option<[u8; 4]> {
+        match self.0 {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Some([a, b, c, d]),
+            _ => None,
+        }
+    }
+
+    pub fn from_v4([a, b, c, d]: [u8; 4]) -> Self {
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointKey {
@@ -70,6 +86,15 @@ pub struct EndpointKey {
     pub local: Address,
 }
 plain!(EndpointKey, 20, local at 4);
+
+/// An [`EndpointKey`] of IPv4.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endpoint4Key {
+    pub ifindex: u32,
+    pub local: [u8; 4],
+}
+plain!(Endpoint4Key, 8);
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -311,6 +336,21 @@ pub struct FlowKey {
 }
 plain!(FlowKey, 44, local_port at 36, lane at 41);
 
+/// A [`FlowKey`] of IPv4.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow4Key {
+    pub endpoint: u32,
+    pub local: [u8; 4],
+    pub remote: [u8; 4],
+    pub local_port: u16,
+    pub remote_port: u16,
+    pub protocol: u8,
+    pub lane: u8,
+    pub zero: u16,
+}
+plain!(Flow4Key, 20, local_port at 12, lane at 17);
+
 pub const STATE_OPENER_FIN: u32 = 1;
 pub const STATE_REPLIER_FIN: u32 = 2;
 pub const STATE_RESET: u32 = 4;
@@ -338,8 +378,18 @@ pub struct Flow {
     pub real_port: u16,
     pub zero: u16,
     pub zero2: u32,
+    /// What `packets` (upper 24 bits) and `bytes` do not have yet.
+    pub tally: [u64; 2],
 }
-plain!(Flow, 96, packets at 32, state at 64, opener at 68, real at 72);
+plain!(Flow, 112, packets at 32, state at 64, opener at 68, real at 72, tally at 96);
+
+/// A [`Flow`] of layouts before 6, which had all but the tally.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EarlierFlow {
+    pub words: [u64; 12],
+}
+plain!(EarlierFlow, 96);
 
 pub const EVENT_NEW: u8 = 1;
 pub const EVENT_DENIED: u8 = 2;
@@ -378,7 +428,7 @@ pub struct Event {
     pub number: u32,
     pub flow: Flow,
 }
-plain!(Event, 152, key at 8, flow at 56);
+plain!(Event, 168, key at 8, flow at 56);
 
 pub const CONFIG_EPOCH: u32 = 0;
 pub const CONFIG_REVISION: u32 = 1;
@@ -399,9 +449,31 @@ pub struct SlotKey {
 }
 plain!(SlotKey, 8);
 
+impl From<EarlierFlow> for Flow {
+    fn from(earlier: EarlierFlow) -> Self {
+        let mut bytes = [0; size_of::<Flow>()];
+        if let Some(head) = bytes.get_mut(..size_of::<EarlierFlow>()) {
+            head.copy_from_slice(earlier.as_bytes());
+        }
+        Self::from_bytes(&bytes).unwrap_or_default()
+    }
+}
+
 impl Flow {
     pub fn leaf(&self) -> u32 {
         (self.judged & 0xffff_ffff) as u32
+    }
+
+    /// Packets from the opener (0) and to it (1).
+    pub fn n_packets(&self, side: usize) -> u64 {
+        let of = |counts: &[u64; 2]| counts.get(side).copied().unwrap_or(0);
+        of(&self.packets).wrapping_add(of(&self.tally) >> TALLY_BITS)
+    }
+
+    /// Bytes from the opener (0) and to it (1).
+    pub fn n_bytes(&self, side: usize) -> u64 {
+        let of = |counts: &[u64; 2]| counts.get(side).copied().unwrap_or(0);
+        of(&self.bytes).wrapping_add(of(&self.tally) & ((1 << TALLY_BITS) - 1))
     }
 
     /// Whether nobody had a say about it.

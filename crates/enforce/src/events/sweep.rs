@@ -16,7 +16,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
     update_ns: u64,
-    /// Boot times up to which moved counters were reported: of denied attempts, of other flows.
+    /// Times up to which moved counters were reported: of denied attempts, of other flows.
     denied_reported_ns: u64,
     reported_ns: u64,
 }
@@ -43,7 +43,7 @@ impl Sweep {
         let is_attempt = key.lane >= LANE_DENIED;
         if !is_live || closed || idle_ns > idle_max_ns(key, flow) {
             // An attempt has no end worth telling, only repeats that were not told yet.
-            let repeats = flow.seen_ns > self.denied_reported_ns && flow.packets[0] > 1;
+            let repeats = flow.seen_ns >= self.denied_reported_ns && flow.n_packets(0) > 1;
             return Finding::Remove(match is_attempt {
                 true => repeats.then_some(FlowEvent::Update),
                 false => Some(FlowEvent::Ended),
@@ -56,8 +56,9 @@ impl Sweep {
         } else {
             return Finding::Nothing;
         };
-        let n_packets = flow.packets[0].saturating_add(flow.packets[1]);
-        if flow.seen_ns > due_ns && n_packets > 1 {
+        let n_packets = flow.n_packets(0).saturating_add(flow.n_packets(1));
+        // In the tick of the last pass there may have been packets after it.
+        if flow.seen_ns >= due_ns && n_packets > 1 {
             Finding::Report(FlowEvent::Update)
         } else {
             Finding::Nothing

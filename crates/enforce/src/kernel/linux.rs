@@ -13,6 +13,7 @@ mod apply;
 pub mod bpf;
 mod bpf_link;
 mod denies;
+pub mod family;
 pub mod inject;
 mod links;
 pub mod map;
@@ -42,6 +43,7 @@ use crate::kernel::{Kernel, KernelOp};
 use crate::limits::MapSizes;
 use crate::node::EnforceError;
 use crate::realized::{Tables, mapped};
+use family::{ByFamily, Family};
 use map::Map;
 
 /// The compiled `bpf/bulkhead.bpf.c`.
@@ -69,7 +71,7 @@ pub struct Linux {
     config: Map<u32, u64>,
     denies: denies::Denies,
     slots: Map<SlotKey, u64>,
-    endpoints: Map<EndpointKey, Endpoint>,
+    endpoints: ByFamily<EndpointKey, Endpoint>,
     interfaces: Map<u32, Interface>,
     name_prefixes: Map<u32, NamePrefix>,
     hosts: Map<u32, Host>,
@@ -85,7 +87,10 @@ pub struct Linux {
     resolvers: Map<Address, u32>,
     rows: Map<u32, Row>,
     spans: Map<u32, Span>,
-    flows: Map<FlowKey, Flow>,
+    flows: ByFamily<FlowKey, Flow>,
+    flows_made: PerCpuArray<MapData, u64>,
+    /// The number of flows made at which a table was last seen empty.
+    empty_at: BTreeMap<Family, Option<u64>>,
     drops: PerCpuArray<MapData, u64>,
     dns_counts: PerCpuArray<MapData, u64>,
 }
@@ -134,7 +139,7 @@ impl Linux {
             config: Map::open(&folder, "config")?,
             denies: denies::Denies::open(&folder)?,
             slots: Map::open(&folder, "slots")?,
-            endpoints: Map::open(&folder, "endpoints")?,
+            endpoints: ByFamily::open(&folder, "endpoints4", "endpoints6")?,
             interfaces: Map::open(&folder, "interfaces")?,
             name_prefixes: Map::open(&folder, "name_prefixes")?,
             hosts: Map::open(&folder, "hosts")?,
@@ -150,7 +155,9 @@ impl Linux {
             resolvers: Map::open(&folder, "resolvers")?,
             rows: Map::open(&folder, "rows")?,
             spans: Map::open(&folder, "spans")?,
-            flows: Map::open(&folder, "flows")?,
+            flows: ByFamily::open(&folder, "flows4", "flows6")?,
+            flows_made: counters("made")?,
+            empty_at: BTreeMap::new(),
             drops: counters("drops")?,
             dns_counts: counters("dns_counts")?,
         })
@@ -187,8 +194,37 @@ impl Linux {
         &self.sizes
     }
 
-    pub fn flows(&self) -> &Map<FlowKey, Flow> {
+    pub fn flows(&self) -> &ByFamily<FlowKey, Flow> {
         &self.flows
+    }
+
+    /// Every flow, but for tables that were empty the last time and that nothing came into since.
+    pub fn look_through_flows(
+        &mut self,
+        mut visit: impl FnMut(FlowKey, Flow),
+    ) -> Result<(), EnforceError> {
+        for family in Family::ALL {
+            let n_made = self.n_flows_made(family)?;
+            let empty_at = self.empty_at.entry(family).or_default();
+            if *empty_at == Some(n_made) {
+                continue;
+            }
+            let mut is_empty = true;
+            self.flows.for_each_of(family, |key, flow| {
+                is_empty = false;
+                visit(key, flow);
+            })?;
+            *empty_at = is_empty.then_some(n_made);
+        }
+        Ok(())
+    }
+
+    fn n_flows_made(&self, family: Family) -> Result<u64, EnforceError> {
+        let by_cpu = self
+            .flows_made
+            .get(&(family as u32), 0)
+            .map_err(|error| kernel("read the map `made`", &error))?;
+        Ok(by_cpu.iter().sum())
     }
 
     /// Makes the pins of maps again that were removed, and names them.

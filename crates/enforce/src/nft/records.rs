@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::{Decision, Direction, EndpointId, Labels, Packet, Revision, RuleRef, Verdict};
+use bulkhead_types::{Decision, Direction, EndpointId, Packet, Revision, RuleRef, Verdict};
 use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
 
 use super::conntrack::Tracked;
@@ -21,12 +21,6 @@ use crate::limits::{RETIRED_MAX, idle_s};
 use crate::node::backend::Sink;
 
 const SECOND_NS: u64 = 1_000_000_000;
-
-#[derive(Debug)]
-struct Owner {
-    id: EndpointId,
-    labels: Arc<Labels>,
-}
 
 /// A denied flow that is tried again and again.
 #[derive(Debug)]
@@ -47,10 +41,10 @@ struct Shown {
 pub struct Records {
     node: String,
     program: Arc<NodeProgram>,
-    by_address: HashMap<IpAddr, Arc<Owner>>,
-    by_interface: HashMap<u32, Arc<Owner>>,
+    by_address: HashMap<IpAddr, Arc<Peer>>,
+    by_interface: HashMap<u32, Arc<Peer>>,
     /// Host endpoints by the interface that they stand at.
-    hosts: HashMap<u32, Arc<Owner>>,
+    hosts: HashMap<u32, Arc<Peer>>,
     attempts: HashMap<(EndpointId, Direction, Packet), Attempt>,
     shown: HashMap<u32, Shown>,
     update_ns: u64,
@@ -82,7 +76,7 @@ impl Records {
             .iter()
             .filter_map(|(ifindex, id)| {
                 let labels = Arc::new(program.hosts.get(id)?.labels.clone());
-                Some((*ifindex, Arc::new(Owner { id: id.clone(), labels })))
+                Some((*ifindex, Arc::new(Peer { id: id.clone(), labels })))
             })
             .collect();
         self.program = Arc::clone(program);
@@ -90,7 +84,7 @@ impl Records {
         self.by_interface.clear();
         for (id, bound) in bindings {
             let Some(endpoint) = program.endpoints.get(id) else { continue };
-            let owner = Arc::new(Owner { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
+            let owner = Arc::new(Peer { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
             for (address, place) in bound {
                 self.by_address.insert(*address, Arc::clone(&owner));
                 self.by_interface.insert(place.ifindex, Arc::clone(&owner));
@@ -234,7 +228,7 @@ impl Records {
     fn record(
         &self,
         event: FlowEvent,
-        owner: &Owner,
+        owner: &Peer,
         direction: Direction,
         packet: Packet,
         verdict: Verdict,
@@ -259,8 +253,7 @@ impl Records {
         }
     }
 
-    fn peer(&self, address: IpAddr) -> Option<Peer> {
-        let owner = self.by_address.get(&address)?;
-        Some(Peer { id: owner.id.clone(), labels: Labels::clone(&owner.labels) })
+    fn peer(&self, address: IpAddr) -> Option<Arc<Peer>> {
+        self.by_address.get(&address).map(Arc::clone)
     }
 }

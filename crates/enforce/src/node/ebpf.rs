@@ -18,7 +18,7 @@ use bulkhead_wire::NodeProgram;
 use crate::dns::DnsReport;
 use crate::ebpf::denies::{DenySet, Prefixes, deny_set};
 use crate::ebpf::{Bindings, Ground, plan_on};
-use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns, is_closed};
+use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns, is_closed, tick_now_ns};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, KernelOp};
 use crate::netlink::Topology;
@@ -98,7 +98,7 @@ impl Ebpf {
             denied: None,
             topology: Topology::default(),
             names: Names::new(&options.node_name),
-            flow_sweep: Sweep::new(options.update_ms, boot_now_ns()),
+            flow_sweep: Sweep::new(options.update_ms, tick_now_ns()),
             watch,
             n_lost_before,
             learner,
@@ -348,16 +348,16 @@ impl Backend for Ebpf {
     }
 
     fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError> {
-        let now_ns = boot_now_ns();
+        let (now_ns, tick_ns) = (boot_now_ns(), tick_now_ns());
         let clock = Clock::now();
         let live: BTreeSet<u32> =
             self.tables.slots.all(SlotKind::Endpoint).map(|(slot, _)| slot).collect();
         let mut found = Vec::new();
         let run_out = self.run_out(now_ns);
         let mut in_use = BTreeSet::new();
-        self.kernel.flows().for_each(|key, flow| {
+        self.kernel.look_through_flows(|key, flow| {
             let is_live = live.contains(&key.endpoint);
-            match self.flow_sweep.look(&key, &flow, is_live, now_ns) {
+            match self.flow_sweep.look(&key, &flow, is_live, tick_ns) {
                 Finding::Nothing => {}
                 finding => return found.push((key, flow, finding)),
             }
@@ -374,7 +374,12 @@ impl Backend for Ebpf {
                 Finding::Nothing => continue,
                 Finding::Report(kind) => (Some(kind), flow),
                 Finding::Remove(kind) => match self.kernel.flows().take(&key)? {
-                    Some(last) => (kind, last),
+                    Some(last) if last.started_ns == flow.started_ns => (kind, last),
+                    // Its place was taken by a new one since.
+                    Some(new) => {
+                        self.kernel.flows().set_new(&key, &new)?;
+                        continue;
+                    }
                     None => continue,
                 },
             };
@@ -384,7 +389,7 @@ impl Backend for Ebpf {
             }));
         }
         self.forget_names(run_out, &in_use, now_ns)?;
-        self.flow_sweep.done(now_ns);
+        self.flow_sweep.done(tick_ns);
         let n_lost = self.kernel.n_dropped(REASON_LOST_EVENT)?;
         Ok(n_lost.saturating_sub(self.n_lost_before))
     }

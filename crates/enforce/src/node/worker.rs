@@ -34,6 +34,9 @@ use alarm::Alarm;
 use hearing::Hearing;
 use unheeded::unheeded;
 
+/// The kernel wakes us only when many events have come together.
+const DRAIN_EVERY: Duration = Duration::from_millis(25);
+
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
 /// What is wanted of the thread.
@@ -94,6 +97,8 @@ async fn serve(
     let alarm = Alarm::of(worker.backend.as_ref())?;
     let mut sweep = tokio::time::interval(worker.sweep_every());
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut drain = tokio::time::interval(DRAIN_EVERY);
+    drain.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let _ = started.send(Ok(()));
@@ -130,6 +135,7 @@ async fn serve(
                 worker.backend.settle();
             }
             _ = sweep.tick(), if can_name => worker.sweep(),
+            _ = drain.tick(), if can_name => worker.backend.drain(&mut worker.sink),
             _ = look.tick() => worker.look_after(),
             rang = alarm.rings() => {
                 rang?;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bulkhead_enforce_abi::Flow;
 use bulkhead_types::{Direction, Packet, Protocol};
 use bulkhead_wire::{FlowEvent, FlowRecord, Judges, NodeProgram};
 
@@ -47,6 +48,11 @@ fn events(records: &[FlowRecord]) -> Vec<FlowEvent> {
     records.iter().map(|record| record.event).collect()
 }
 
+/// Packets from the opener and to it.
+fn counts(flow: &Flow) -> [u64; 2] {
+    [0, 1].map(|side| flow.n_packets(side))
+}
+
 /// Opens a connection from the remote side to port 80.
 fn establish(bench: &mut Bench) {
     assert!(bench.passes(IN, &received(Protocol::TCP, 80, SYN)));
@@ -74,7 +80,7 @@ fn a_denied_question_is_told_once_and_counted() {
     assert_eq!(events(&bench.records()), [FlowEvent::Denied]);
     let mut flows = Vec::new();
     bench.kernel.flows().for_each(|_, flow| flows.push(flow)).unwrap();
-    assert_eq!((flows.len(), flows[0].packets), (1, [5, 0]));
+    assert_eq!((flows.len(), counts(&flows[0])), (1, [5, 0]));
 }
 
 #[test]
@@ -125,7 +131,7 @@ fn a_loosened_program_goes_on_without_a_word() {
     assert_eq!(bench.records(), []);
     let mut flows = Vec::new();
     bench.kernel.flows().for_each(|_, flow| flows.push(flow)).unwrap();
-    assert_eq!((flows.len(), flows[0].packets, flows[0].revision), (1, [3, 2], 2));
+    assert_eq!((flows.len(), counts(&flows[0]), flows[0].revision), (1, [3, 2], 2));
 }
 
 #[test]
@@ -201,8 +207,51 @@ fn every_byte_and_packet_is_counted_on_its_side() {
     let mut flows = Vec::new();
     bench.kernel.flows().for_each(|_, flow| flows.push(flow)).unwrap();
     assert_eq!(flows.len(), 1);
-    assert_eq!(flows[0].packets, [7, 4]);
-    assert_eq!(flows[0].bytes, [7 * length(&question), 4 * length(&answer)]);
+    assert_eq!(counts(&flows[0]), [7, 4]);
+    let bytes = [0, 1].map(|side| flows[0].n_bytes(side));
+    assert_eq!(bytes, [7 * length(&question), 4 * length(&answer)]);
+}
+
+#[test]
+fn more_packets_than_a_tally_holds_are_all_counted() {
+    const MANY: u32 = 2_500_000;
+    let mut bench = mk_bench(&[80], &[]);
+    establish(&mut bench);
+    let frame = received(Protocol::TCP, 80, ACK);
+    let (verdict, _) = bench.run(IN, &frame.bytes(), MANY);
+    assert_eq!(verdict, u32::MAX);
+    let mut flows = Vec::new();
+    bench.kernel.flows().for_each(|_, flow| flows.push(flow)).unwrap();
+    assert!(flows[0].packets[0] > 2_000_000, "nothing was moved: {:?}", flows[0]);
+    assert_eq!(counts(&flows[0]), [2 + u64::from(MANY), 1]);
+    let length = frame.bytes().len() as u64 - 14;
+    assert_eq!(flows[0].n_bytes(0), (2 + u64::from(MANY)) * length);
+}
+
+#[test]
+fn in_the_middle_of_a_connection_only_what_is_whole_and_its_own_passes() {
+    let mut bench = mk_bench(&[80], &[]);
+    establish(&mut bench);
+    let data = received(Protocol::TCP, 80, ACK).bytes();
+    assert!(bench.passes_bytes(IN, &data));
+    // Of the fields that the short way looks at, each is wrong once.
+    let total_of_no_header = (16, vec![0, 19]);
+    let total_beyond_the_frame = (16, 2_000u16.to_be_bytes().to_vec());
+    let tcp_header_of_16_bytes = (14 + 20 + 12, vec![0x40]);
+    let tcp_header_beyond_the_frame = (14 + 20 + 12, vec![0xf0]);
+    let another_address = (14 + 16, vec![10, 65, 0, 9]);
+    for (at, bytes) in [
+        total_of_no_header,
+        total_beyond_the_frame,
+        tcp_header_of_16_bytes,
+        tcp_header_beyond_the_frame,
+        another_address,
+    ] {
+        let mut frame = data.clone();
+        frame[at..at + bytes.len()].copy_from_slice(&bytes);
+        assert!(!bench.passes_bytes(IN, &frame), "{bytes:?} at {at}");
+    }
+    assert!(bench.passes_bytes(IN, &data), "the connection goes on");
 }
 
 #[test]

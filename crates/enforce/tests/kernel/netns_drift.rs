@@ -84,15 +84,15 @@ fn removed_pins_come_back_and_nothing_opens_meanwhile() {
     sh(&format!("rm -r {}/links", world.pin_dir().display()));
     told(&world, &handle, "lost its pin");
     assert_eq!(world.pin_dir().join("links").read_dir().unwrap().count(), 4);
-    sh(&format!("rm {0}/classes4 {0}/flows", maps(&world).display()));
-    told(&world, &handle, "the map `flows` lost its pin");
+    sh(&format!("rm {0}/classes4 {0}/flows4", maps(&world).display()));
+    told(&world, &handle, "the map `flows4` lost its pin");
     assert!(maps(&world).join("classes4").exists());
 }
 
 #[test]
 fn deleted_elements_come_back() {
     let (world, handle) = mk_world();
-    for (map, part) in [("endpoints", "endpoints"), ("entries", "entries"), ("slots", "slots")] {
+    for (map, part) in [("endpoints4", "endpoints"), ("entries", "entries"), ("slots", "slots")] {
         let before = n_elements(&world, map);
         delete_one(&world, map);
         told(&world, &handle, &format!("1 elements of {part} were changed"));

@@ -118,7 +118,7 @@ fn maps_that_lost_a_pin_while_nobody_was_there_are_replaced_without_a_gap() {
     enforce(&first.0, mk_one_way(&world, 1));
     under_traffic(&world, |more_talk| {
         drop(first);
-        for (n, lost) in ["entries", "config", "classes4 endpoints"].into_iter().enumerate() {
+        for (n, lost) in ["entries", "config", "classes4 endpoints4"].into_iter().enumerate() {
             sh(&format!("cd {} && rm {lost}", own_maps(&world).display()));
             more_talk();
             let (handle, records) = start(&world, LAYOUT);

@@ -57,7 +57,8 @@ pub fn unpin(pins: &Path, dice: &mut Dice) -> Result<()> {
 
 /// Deletes one element of some map that judges. `false` where the map is empty.
 pub fn delete(pins: &Path, dice: &mut Dice) -> Result<bool> {
-    const MAPS: [&str; 6] = ["classes4", "classes6", "entries", "endpoints", "interfaces", "slots"];
+    const MAPS: [&str; 6] =
+        ["classes4", "classes6", "entries", "endpoints4", "interfaces", "slots"];
     let name = MAPS.get(usize::try_from(dice.roll(MAPS.len() as u64))?).unwrap_or(&"entries");
     let map = maps(pins)?.join(name).to_string_lossy().into_owned();
     let dump: Value = serde_json::from_str(&bpftool(&["-j", "map", "dump", "pinned", &map])?)?;

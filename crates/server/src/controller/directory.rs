@@ -107,7 +107,8 @@ fn resident(object: &Object) -> Option<Resident> {
     };
     let key = object.key();
     let labels = object.metadata().labels.clone().unwrap_or_default();
-    let peer = Peer { id: id(key.namespace, key.name), labels: labels.into_iter().collect() };
+    let peer =
+        Peer { id: id(key.namespace, key.name), labels: Arc::new(labels.into_iter().collect()) };
     Some(Resident { peer: Arc::new(peer), node, addresses: addressing::addresses(object) })
 }
 

@@ -3,7 +3,7 @@
 use bulkhead_api::flow::{
     Flow, FlowCount, FlowEnd, FlowEndpoint, FlowEvent, FlowIcmp, FlowPolicy, FlowRule,
 };
-use bulkhead_types::{EndpointId, Protocol, RuleRef};
+use bulkhead_types::{EndpointId, Labels, Protocol, RuleRef};
 use bulkhead_wire::{FlowEvent as WireEvent, Peer};
 use jiff::Timestamp;
 
@@ -17,7 +17,7 @@ pub fn flow(kept: &KeptFlow) -> Flow {
         address,
         port,
         endpoint: peer.map(|peer| endpoint(&peer.id)),
-        labels: peer.map(|peer| peer.labels.clone()).unwrap_or_default(),
+        labels: peer.map(|peer| Labels::clone(&peer.labels)).unwrap_or_default(),
         names: Vec::new(),
     };
     let mut dst = end(packet.dst, port(packet.dst_port), kept.dst.as_deref());

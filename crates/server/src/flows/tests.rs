@@ -12,7 +12,7 @@ pub fn mk_flow(n: u64) -> KeptFlow {
     let peer = |namespace: &str, name: &str| {
         Some(Arc::new(Peer {
             id: EndpointId::pod(namespace, name),
-            labels: [("app".to_owned(), name.to_owned())].into(),
+            labels: Arc::new([("app".to_owned(), name.to_owned())].into()),
         }))
     };
     KeptFlow {

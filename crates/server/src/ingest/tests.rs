@@ -72,7 +72,7 @@ fn the_other_end_gets_its_name_and_labels() {
         .iter()
         .flat_map(|flow| [flow.src.clone(), flow.dst.clone()])
         .flatten()
-        .map(|peer| (peer.id.name.clone(), peer.labels.clone()))
+        .map(|peer| (peer.id.name.clone(), bulkhead_types::Labels::clone(&peer.labels)))
         .collect();
     let says = |name: &str| (name.to_owned(), [("app".to_owned(), name.to_owned())].into());
     assert_eq!(names, [says("web"), says("db")]);

@@ -1,5 +1,7 @@
 //! Flow records.
 
+use std::sync::Arc;
+
 use bulkhead_types::names::NAME_LENGTH_MAX;
 use bulkhead_types::{Names, Packet, Protocol, Revision, Verdict};
 
@@ -23,8 +25,8 @@ impl Codec for FlowRecord {
             reporter: Some(endpoint_id_message(&self.reporter)),
             direction: direction_message(self.direction),
             packet: Some(packet_message(&self.packet)),
-            src: self.src.as_ref().map(peer_message),
-            dst: self.dst.as_ref().map(peer_message),
+            src: self.src.as_ref().map(|peer| peer_message(peer)),
+            dst: self.dst.as_ref().map(|peer| peer_message(peer)),
             decision: decision_message(self.verdict.decision),
             rule: Some(rule_message(&self.verdict.rule)),
             revision: self.revision.0,
@@ -136,12 +138,12 @@ fn peer_message(peer: &Peer) -> m::Peer {
     m::Peer { id: Some(endpoint_id_message(&peer.id)), labels: labels_message(&peer.labels) }
 }
 
-fn peer(field: &str, message: Option<m::Peer>) -> Result<Option<Peer>, MessageError> {
+fn peer(field: &str, message: Option<m::Peer>) -> Result<Option<Arc<Peer>>, MessageError> {
     let Some(message) = message else { return Ok(None) };
     let read = |message: m::Peer| {
         let id = required("id", message.id)
             .and_then(|id| endpoint_id(id).map_err(|error| error.within("id")))?;
-        Ok(Peer { id, labels: labels("labels", message.labels)? })
+        Ok(Arc::new(Peer { id, labels: Arc::new(labels("labels", message.labels)?) }))
     };
     read(message).map(Some).map_err(|error: MessageError| error.within(field))
 }

@@ -15,6 +15,9 @@ use crate::node::EnforceError;
 /// Fewer elements than this are set one by one.
 const BATCH_MIN: usize = 4;
 
+/// Values that are taken one by one are no longer than this.
+const TAKEN_BYTES_MAX: usize = 128;
+
 #[derive(Debug)]
 pub struct Map<K, V> {
     name: &'static str,
@@ -79,10 +82,13 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     /// Removes and returns the element, at once.
     pub fn take(&self, key: &K) -> Result<Option<V>, EnforceError> {
-        let mut value = vec![0; Self::SHAPE.value];
-        let found = bpf::take(self.fd(), Self::SHAPE, key.as_bytes(), &mut value)
+        let mut room = [0; TAKEN_BYTES_MAX];
+        let Some(value) = room.get_mut(..Self::SHAPE.value) else {
+            return Err(self.error("take from", &io::Error::other("its values are too long")));
+        };
+        let found = bpf::take(self.fd(), Self::SHAPE, key.as_bytes(), value)
             .map_err(|error| self.error("take from", &error))?;
-        Ok(found.then(|| V::from_bytes(&value)).flatten())
+        Ok(found.then(|| V::from_bytes(value)).flatten())
     }
 
     pub fn set_all(&self, elements: &[(K, V)]) -> Result<(), EnforceError> {

@@ -55,9 +55,10 @@ pub fn make_folder(path: &Path) -> Result<(), EnforceError> {
         .map_err(|error| kernel(&format!("make the folder `{}`", path.display()), &error))
 }
 
-pub fn named_sizes(sizes: &MapSizes) -> [(&'static str, u32); 18] {
+pub fn named_sizes(sizes: &MapSizes) -> [(&'static str, u32); 20] {
     [
-        ("endpoints", sizes.endpoints),
+        ("endpoints4", sizes.endpoints),
+        ("endpoints6", sizes.endpoints),
         ("interfaces", sizes.interfaces),
         ("classes4", sizes.classes),
         ("classes6", sizes.classes),
@@ -70,7 +71,8 @@ pub fn named_sizes(sizes: &MapSizes) -> [(&'static str, u32); 18] {
         ("name_entries", sizes.name_entries),
         ("heard", sizes.heard_bytes),
         ("slots", sizes.slots),
-        ("flows", sizes.flows),
+        ("flows4", sizes.flows),
+        ("flows6", sizes.flows),
         ("fragments", sizes.fragments),
         ("events", sizes.events_bytes),
         ("config", bulkhead_enforce_abi::CONFIGS),
@@ -89,7 +91,7 @@ pub fn sizes_of(folder: &Path, wanted: MapSizes) -> MapSizes {
         found
     };
     MapSizes {
-        endpoints: of("endpoints", wanted.endpoints),
+        endpoints: of("endpoints4", wanted.endpoints),
         interfaces: of("interfaces", wanted.interfaces),
         classes: of("classes4", wanted.classes),
         prefixes: of("prefixes4", wanted.prefixes),
@@ -100,7 +102,7 @@ pub fn sizes_of(folder: &Path, wanted: MapSizes) -> MapSizes {
         name_entries: of("name_entries", wanted.name_entries),
         heard_bytes: of("heard", wanted.heard_bytes),
         slots: of("slots", wanted.slots),
-        flows: of("flows", wanted.flows),
+        flows: of("flows4", wanted.flows),
         fragments: of("fragments", wanted.fragments),
         events_bytes: of("events", wanted.events_bytes),
     }

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapInfo;
 use bulkhead_enforce_abi::{
-    CONFIG_REVISION, FLOWS_SINCE, Flow, FlowKey, LAYOUT, LEAF_ALLOW, LEAF_NO_SAY, RULE_FIXED,
-    RULE_MASK, SlotKey,
+    CONFIG_REVISION, EarlierFlow, FLOWS_SINCE, Flow, Flow4Key, FlowKey, LAYOUT, LEAF_ALLOW,
+    LEAF_NO_SAY, RULE_FIXED, RULE_MASK, SlotKey,
 };
 
 use super::{Linux, kernel, pins};
+use crate::kernel::linux::family::ByFamily;
 use crate::kernel::linux::map::Map;
 use crate::node::EnforceError;
 use crate::realized::{SlotKind, Tables};
@@ -86,6 +87,8 @@ impl Linux {
         self.replace_all()?;
         // What the earlier programs saw meanwhile.
         n_carried += self.carry_flows(tables)?;
+        // What was carried was not counted as made.
+        self.empty_at.clear();
         let earlier = std::mem::take(&mut self.earlier);
         tracing::info!(n_carried, "taken over from the programs of an earlier agent");
         for folder in earlier.folders {
@@ -98,22 +101,24 @@ impl Linux {
         let mut n_carried = 0;
         for folder in &self.earlier.folders {
             let is_known = |layout| (FLOWS_SINCE..=LAYOUT.max(self.layout)).contains(&layout);
-            if !layout_of(folder).is_some_and(is_known)
-                || !has_shape::<FlowKey, Flow>(folder, "flows")
-                || !has_shape::<SlotKey, u64>(folder, "slots")
-            {
-                tracing::warn!(folder = %folder.display(), "flows are learnt again");
-                continue;
+            let is_readable = layout_of(folder).is_some_and(is_known)
+                && has_shape::<SlotKey, u64>(folder, "slots");
+            match flows_of(folder).filter(|_| is_readable) {
+                Some(flows) => n_carried += self.carry_from(folder, flows?, tables)?,
+                None => tracing::warn!(folder = %folder.display(), "flows are learnt again"),
             }
-            n_carried += self.carry_from(folder, tables)?;
         }
         Ok(n_carried)
     }
 
     /// A flow keeps who opened it. It is judged again at its next packet, because its epoch is past.
-    fn carry_from(&self, folder: &Path, tables: &Tables) -> Result<usize, EnforceError> {
+    fn carry_from(
+        &self,
+        folder: &Path,
+        flows: Vec<(FlowKey, Flow)>,
+        tables: &Tables,
+    ) -> Result<usize, EnforceError> {
         let slots: Map<SlotKey, u64> = Map::open(folder, "slots")?;
-        let flows: Map<FlowKey, Flow> = Map::open(folder, "flows")?;
         let mut contents = HashMap::new();
         slots.for_each(|key, content| {
             contents.insert((key.kind, key.slot), content);
@@ -122,7 +127,7 @@ impl Linux {
             |kind: SlotKind, slot: u32| tables.slots.of(kind, *contents.get(&(kind as u32, slot))?);
         let epoch = tables.epoch.wrapping_sub(1) << 32;
         let mut n_carried = 0;
-        for (mut key, mut flow) in flows.all()? {
+        for (mut key, mut flow) in flows {
             let Some(endpoint) = slot(SlotKind::Endpoint, key.endpoint) else { continue };
             key.endpoint = endpoint;
             let leaf = flow.leaf();
@@ -135,6 +140,19 @@ impl Linux {
         }
         Ok(n_carried)
     }
+}
+
+/// `None` where they have no shape that is known.
+fn flows_of(folder: &Path) -> Option<Result<Vec<(FlowKey, Flow)>, EnforceError>> {
+    if has_shape::<Flow4Key, Flow>(folder, "flows4") && has_shape::<FlowKey, Flow>(folder, "flows6")
+    {
+        let flows = ByFamily::<FlowKey, Flow>::open(folder, "flows4", "flows6");
+        return Some(flows.and_then(|flows| flows.all()));
+    }
+    has_shape::<FlowKey, EarlierFlow>(folder, "flows").then(|| {
+        let flows = Map::<FlowKey, EarlierFlow>::open(folder, "flows")?.all()?;
+        Ok(flows.into_iter().map(|(key, flow)| (key, flow.into())).collect())
+    })
 }
 
 fn has_shape<K, V>(folder: &Path, name: &str) -> bool {
