@@ -72,8 +72,9 @@ struct Run {
     /// One JSON object a line, as for `bulkhead eval`; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     probes: PathBuf,
-    #[arg(long, value_enum, default_value = "ebpf")]
-    dataplane: DataPlane,
+    /// What the agents enforce with; otherwise `BULKHEAD_BACKEND`, or what they choose.
+    #[arg(long, value_enum)]
+    dataplane: Option<DataPlane>,
     /// Stay up after the probes until Ctrl-C.
     #[arg(long)]
     keep: bool,
@@ -83,6 +84,15 @@ struct Run {
 enum DataPlane {
     Ebpf,
     Nftables,
+}
+
+impl DataPlane {
+    fn backend(self) -> &'static str {
+        match self {
+            Self::Ebpf => "ebpf",
+            Self::Nftables => "nftables",
+        }
+    }
 }
 
 pub fn main() -> ExitCode {

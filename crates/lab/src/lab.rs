@@ -49,7 +49,12 @@ impl Lab {
     /// Brings up a world: namespaces with listeners, the server, the agents, and all its objects.
     /// `objects` must have their addresses (see `api::addressing`).
     pub async fn up(objects: &[Object]) -> Result<Self> {
-        let lab = Self::bare(objects).await?;
+        Self::up_with(Programs::find()?, objects).await
+    }
+
+    /// Like [`Lab::up`], with these programs.
+    pub async fn up_with(programs: Programs, objects: &[Object]) -> Result<Self> {
+        let lab = Self::start_with(programs, objects, false).await?;
         lab.net.listen().await?;
         lab.apply(objects).await?;
         lab.wait_enforced().await?;
@@ -71,7 +76,14 @@ impl Lab {
     }
 
     pub(crate) async fn start(objects: &[Object], is_clustered: bool) -> Result<Self> {
-        let programs = Programs::find()?;
+        Self::start_with(Programs::find()?, objects, is_clustered).await
+    }
+
+    async fn start_with(
+        programs: Programs,
+        objects: &[Object],
+        is_clustered: bool,
+    ) -> Result<Self> {
         let objects = with_nodes(objects);
         let world = World::from_objects(&objects)?;
         let claim = Arc::new(Claim::take()?);

@@ -8,15 +8,13 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{DataPlane, Run, complain, say, signalled};
+use super::{Run, complain, say, signalled};
 use crate::lab::Lab;
 use crate::manifests;
 use crate::probe::Probe;
+use crate::process::Programs;
 
 pub async fn run(arguments: Run) -> Result<ExitCode> {
-    if arguments.dataplane == DataPlane::Nftables {
-        bail!("the nftables data plane is not there yet: use --dataplane ebpf");
-    }
     let stdin = Path::new("-");
     let from_stdin = |path: &&PathBuf| path.as_path() == stdin;
     let n_stdin = arguments.paths.iter().chain([&arguments.probes]).filter(from_stdin).count();
@@ -27,7 +25,11 @@ pub async fn run(arguments: Run) -> Result<ExitCode> {
     let probes = Probe::read_lines(&probes)?;
     let texts = manifests::texts(&arguments.paths)?;
     let objects = manifests::parse(&texts)?;
-    let lab = Lab::up(&objects).await?;
+    let mut programs = Programs::find()?;
+    if let Some(dataplane) = arguments.dataplane {
+        programs.backend = dataplane.backend().to_owned();
+    }
+    let lab = Lab::up_with(programs, &objects).await?;
     let evaluated = evaluate(&lab, &texts, &probes).await?;
     let outcomes = lab.probe(&probes).await?;
     lab.check()?;
