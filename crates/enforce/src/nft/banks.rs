@@ -87,7 +87,10 @@ impl Banks {
             }
         } else {
             let other = 1 - self.active;
-            let moves = self.moves(other, program, &places.locals);
+            let moves = match self.is_level() {
+                true => moves,
+                false => self.moves(other, program, &places.locals),
+            };
             self.diff(other, program, &moves, &fresh, &hosts).write(change, other);
             chains::choose_bank(change, other, program.to_host, self.has_hosts);
             self.active = other;
@@ -96,6 +99,31 @@ impl Banks {
             *bank = Bank { program: Some(Arc::clone(program)), places, hosts, counts };
         }
         Ok(())
+    }
+
+    /// Both banks hold the same.
+    fn is_level(&self) -> bool {
+        let [first, second] = &self.banks;
+        match (&first.program, &second.program) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) && first.places == second.places,
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
+    /// Writes into `change` what the bank that does not judge lacks. `false`: nothing.
+    pub fn level(&mut self, change: &mut Change<'_>) -> bool {
+        let judging = self.bank(self.active);
+        let Some(program) = judging.program.clone().filter(|_| !self.is_level()) else {
+            return false;
+        };
+        let (other, hosts) = (1 - self.active, Arc::clone(&judging.hosts));
+        let moves = self.moves(other, &program, &judging.places.locals);
+        self.diff(other, &program, &moves, &Fresh::default(), &hosts).write(change, other);
+        let (places, counts) = (judging.places.clone(), judging.counts);
+        if let Some(bank) = self.banks.get_mut(usize::from(other)) {
+            *bank = Bank { program: Some(program), places, hosts, counts };
+        }
+        true
     }
 
     fn bank(&self, bank: u8) -> &Bank {

@@ -227,6 +227,20 @@ impl Table {
         Ok(())
     }
 
+    /// Brings the bank that no packet looks at to the program too, so that the next program that needs it
+    /// costs what it changes.
+    pub fn level(&mut self) -> Result<(), EnforceError> {
+        let name = self.name.clone();
+        let mut change = Change::new(&name, INET);
+        if self.is_foreign || !self.banks.level(&mut change) {
+            return Ok(());
+        }
+        self.is_foreign = true;
+        self.socket.commit("fill the other bank", &change.batch)?;
+        self.is_foreign = false;
+        Ok(())
+    }
+
     /// Replaces the whole table in one transaction; packets are judged by the old one until it is done.
     pub fn rebuild(
         &mut self,

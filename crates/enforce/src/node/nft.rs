@@ -43,6 +43,8 @@ pub struct Nft {
     /// Listing all flows takes time that grows with them: a small part of all time is spent so.
     next_list: Instant,
     program: Option<(Arc<NodeProgram>, Bindings)>,
+    /// When the bank that no packet looks at is brought to the program too.
+    levels_at: Option<Instant>,
     said: Said,
     /// Another back end judges until there is a program here.
     is_judging: bool,
@@ -52,6 +54,8 @@ pub struct Nft {
     resets: Option<Raw>,
 }
 
+/// No packet is still on its way through the other bank then.
+const LEVELS_AFTER: Duration = Duration::from_millis(500);
 /// Connection tracking counts and keeps times only where it is told to.
 const SWITCHES: [&str; 2] =
     ["/proc/sys/net/netfilter/nf_conntrack_acct", "/proc/sys/net/netfilter/nf_conntrack_timestamp"];
@@ -88,6 +92,7 @@ impl Nft {
             records: Records::new(&options.node_name, options.update_ms),
             next_list: Instant::now(),
             program: None,
+            levels_at: None,
             said: Said::default(),
             is_judging: false,
             told: ToldLately::default(),
@@ -211,6 +216,7 @@ impl Backend for Nft {
         let hosts = places.hosts.clone();
         self.table.enforce(&self.said.with(program), places)?;
         self.is_judging = true;
+        self.levels_at = Some(Instant::now() + LEVELS_AFTER);
         self.records.learn(program, bindings, &hosts);
         self.program = Some((Arc::clone(program), bindings.clone()));
         Ok(())
@@ -221,10 +227,18 @@ impl Backend for Nft {
     }
 
     fn settles_in(&self) -> Option<Duration> {
-        None
+        self.levels_at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    fn settle(&mut self) {}
+    fn settle(&mut self) {
+        // At the end of the thread it may not be time yet, and then never is.
+        if self.levels_at.is_some_and(|at| at <= Instant::now()) {
+            self.levels_at = None;
+            if let Err(error) = self.table.level() {
+                tracing::warn!(%error, "the table is made anew with the next program");
+            }
+        }
+    }
 
     fn events(&self) -> BorrowedFd<'_> {
         self.events.as_fd()

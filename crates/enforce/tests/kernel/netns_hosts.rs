@@ -493,8 +493,6 @@ fn nothing_is_routed_to_or_from_an_interface_before_the_agent_knows_it() {
     let mut options = world.options();
     // Interfaces are looked at only when something tells; so the agent is stopped while one comes.
     options.sweep_ms = 100_000;
-    // Of a back end without its agent only eBPF sees interfaces that come.
-    options.backend = bulkhead_enforce::BackendChoice::Ebpf;
     let (handle, records) = bulkhead_enforce::Node::start(options).unwrap();
     enforce(&handle, mk_allow_all(&world, 1));
     drop((handle, records));
