@@ -27,6 +27,7 @@ const NEEDS: &[(&str, Need, &str)] = &[
     ("stock network plugins", Need::File("/usr/lib/cni/bridge"), "containernetworking-plugins"),
     ("a root for containers", Need::File("/usr/share/doc/busybox-static"), "busybox-static"),
     ("packet filter rules for comparison", Need::Program("nft"), "nftables"),
+    ("translation as older proxies do it", Need::Program("iptables-legacy"), "iptables"),
 ];
 
 enum Need {

@@ -27,6 +27,7 @@ const ON_NFTABLES: [&[&str]; 3] = [
         "netns_node",
         "netns_update",
         "netns_hosts",
+        "netns_services",
     ],
     &["-p", "bulkhead-testbed", "--test", "cases_kernel"],
     &["-p", "bulkhead-testbed", "--test", "random_packets"],

@@ -46,6 +46,8 @@ mod netns_names;
 #[cfg(test)]
 mod netns_node;
 #[cfg(test)]
+mod netns_services;
+#[cfg(test)]
 mod netns_takeover;
 #[cfg(test)]
 mod netns_update;
