@@ -244,10 +244,15 @@ INLINE void flow_init(struct flow *flow, const struct passage *passage, __u32 le
 		flow->state |= STATE_RESET;
 }
 
-/* Where nobody had a say there is nothing to tell. */
+/* Where nobody had a word there is nothing to tell; a stage without a say may have logged. */
+INLINE int is_worth_telling(__u32 leaf)
+{
+	return leaf != (LEAF_ALLOW | LEAF_NO_SAY | RULE_STAGE_DEFAULT);
+}
+
 INLINE void report_flow(__u8 kind, const struct passage *passage, const struct flow *flow)
 {
-	if (!((__u32)flow->judged & LEAF_NO_SAY))
+	if (is_worth_telling(leaf_of(flow->judged)))
 		report(kind, &passage->occasion, &passage->key, flow);
 }
 
@@ -411,7 +416,8 @@ INLINE int flow_open(struct passage *passage, struct flow *old)
 	if (old && leaf_of(old->judged) & LEAF_ALLOW)
 		report_flow(EVENT_ENDED, passage, old);
 	/* The flow is made in what tells of it, where there is something to tell and room for it. */
-	struct event *event = leaf & LEAF_NO_SAY ? 0 : ring_reserve(&events, sizeof(*event), 0);
+	int is_told = is_worth_telling(leaf);
+	struct event *event = is_told ? ring_reserve(&events, sizeof(*event), 0) : 0;
 	if (event) {
 		int is_new = flow_remember(passage, old, &event->flow, leaf);
 
@@ -422,7 +428,7 @@ INLINE int flow_open(struct passage *passage, struct flow *old)
 			ring_discard(event, BPF_RB_NO_WAKEUP);
 		return is_new ? VERDICT_NEXT : flow_join(passage, leaf);
 	}
-	if (!(leaf & LEAF_NO_SAY))
+	if (is_told)
 		count(REASON_LOST_EVENT);
 	struct fresh_flow *fresh = claim_fresh();
 	if (!fresh)

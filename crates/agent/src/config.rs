@@ -1,6 +1,7 @@
 //! Flags as given, and the configuration they are checked into. Nothing is re-checked later.
 
 mod dns;
+mod log;
 
 use std::path::PathBuf;
 
@@ -12,8 +13,10 @@ use clap::Parser;
 
 use crate::boot::BootGate;
 use crate::identity::{JoinToken, TokenError};
+use crate::log_events::LogRate;
 use crate::place;
 pub use dns::DnsArgs;
+pub use log::LogArgs;
 
 /// Holds one node to the program that the server has for it.
 #[derive(Clone, Debug, Parser)]
@@ -60,6 +63,8 @@ pub struct RawConfig {
     pub pin_dir: PathBuf,
     #[command(flatten)]
     pub dns: DnsArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
     /// Takes over as from an agent whose kernel maps have another layout; for tests of upgrades
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub map_layout: Option<u32>,
@@ -103,6 +108,7 @@ pub struct RunConfig {
     pub backend: BackendChoice,
     pub resets: bool,
     pub dns: DnsOptions,
+    pub log_rate: LogRate,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +129,8 @@ pub enum ConfigError {
     InterfacePrefix,
     #[error("`--dns-ttl-min {value}` is too long: at most {most} seconds")]
     DnsTtl { value: u32, most: u32 },
+    #[error("`--log-events-per-second {value}` is no rate: a number from 0 to {most}")]
+    LogRate { value: f64, most: u32 },
     #[error("{n} resolvers are trusted, by --dns-trusted or /etc/resolv.conf: at most {most}")]
     DnsTrusted { n: usize, most: usize },
     #[error(transparent)]
@@ -180,6 +188,7 @@ impl Config {
             socket: raw.socket.unwrap_or_else(|| raw.state_dir.join(SOCKET_FILE)),
             resets: raw.reset_cut_connections,
             dns: raw.dns.check(&raw.state_dir)?,
+            log_rate: raw.log.check()?,
             state_dir: raw.state_dir,
             netns: raw.netns,
             interface_prefixes: raw.interface_prefixes,

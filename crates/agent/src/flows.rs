@@ -1,24 +1,31 @@
-//! Flow records on their way to the server: kept while it is away, bounded, losses counted.
+//! Flow records on their way to the server: kept while it is away, bounded, losses counted. Those that a
+//! Log rule has matched are events on the node as well.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bulkhead_wire::limits::FLOWS_PER_BATCH_MAX;
 use bulkhead_wire::{FlowBatch, FlowRecord};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
+use crate::log_events::LogEvents;
 use crate::rpc::{RpcError, Server};
 
 /// Records that wait for the server; beyond them the oldest goes.
 pub const FLOWS_KEPT_MAX: usize = 16_384;
 /// A first record waits so long for company.
 const LINGER: Duration = Duration::from_millis(50);
+/// How often it is told that log events are over the rate.
+const SUPPRESSED_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub struct FlowQueue {
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    log_events_suppressed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +51,11 @@ impl FlowQueue {
         self.lock().n_lost
     }
 
+    /// Log events that were over the rate.
+    pub fn n_log_events_suppressed(&self) -> u64 {
+        self.log_events_suppressed.load(Ordering::Relaxed)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.lock().records.is_empty()
     }
@@ -65,9 +77,27 @@ impl FlowQueue {
 }
 
 /// Moves what the kernel side sees into the queue until it ends.
-pub async fn collect(mut records: mpsc::Receiver<FlowRecord>, queue: &FlowQueue) {
-    while let Some(record) = records.recv().await {
-        queue.push(record);
+pub async fn collect(
+    mut records: mpsc::Receiver<FlowRecord>,
+    queue: &FlowQueue,
+    events: &mut LogEvents,
+) {
+    let mut told_at = Instant::now();
+    loop {
+        let tell_at = told_at + SUPPRESSED_EVERY;
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(tell_at), if events.has_suppressed() => {
+                events.tell_suppressed();
+                told_at = Instant::now();
+            }
+            record = records.recv() => {
+                let Some(record) = record else { return };
+                let n_suppressed = events.note(&record, Instant::now());
+                queue.log_events_suppressed.fetch_add(n_suppressed, Ordering::Relaxed);
+                queue.push(record);
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub mod identity;
 pub mod join;
 pub mod keeper;
 pub mod local;
+pub mod log_events;
 pub mod place;
 pub mod rpc;
 pub mod run;

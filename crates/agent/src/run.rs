@@ -22,6 +22,7 @@ use crate::identity::NodeIdentity;
 use crate::join::{JoinError, join};
 use crate::keeper::{Program, Realized, keep};
 use crate::local::Desk;
+use crate::log_events::LogEvents;
 use crate::session::{Held, Session};
 use crate::{local, rpc, saved, tls};
 
@@ -61,11 +62,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let desk = Arc::new(desk.await?);
     let listener = local::listen(&config.socket)?;
     let enforcer: Arc<dyn Enforcer> = Arc::new(handle);
-    tokio::select! {
+    let mut log_events = LogEvents::new(config.log_rate);
+    let outcome = tokio::select! {
         outcome = hold(&config, enforcer, Arc::clone(&flows), around) => outcome,
         () = local::serve(listener, desk) => Err(anyhow::anyhow!("local callers have ended")),
-        () = collect(records, &flows) => Err(anyhow::anyhow!("the kernel side has ended")),
-    }
+        () = collect(records, &flows, &mut log_events) => {
+            Err(anyhow::anyhow!("the kernel side has ended"))
+        }
+    };
+    log_events.tell_suppressed();
+    outcome
 }
 
 /// Everything but the kernel itself.

@@ -277,6 +277,7 @@ impl Talk<'_> {
             n_waiting: count(report.waiting.len()),
             waiting: report.waiting.iter().take(WAITING_NAMED_MAX).cloned().collect(),
             flows_lost: self.flows.n_lost().saturating_add(report.lost_records),
+            log_events_suppressed: self.flows.n_log_events_suppressed(),
             drift,
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Query: `follow=true` goes on with what comes; `namespace`, `workload` (`name` or `namespace/name`)
 //! match either end; `verdict` is `allow` or `deny`; `port` is the destination port; `policy` is a
-//! policy's `name` or `namespace/name`; `limit` is how many of the newest are listed first (with
+//! policy's `name` or `namespace/name`; `logged=true` takes what a Log rule has matched; `limit` is how many of the newest are listed first (with
 //! `follow`, 0 lists none). A follower that is too slow gets a line `{"missed":N}` in place of N
 //! flows; every other line is a [`Flow`].
 //!
@@ -53,6 +53,9 @@ pub struct Flow {
     pub icmp: Option<FlowIcmp>,
     pub verdict: Decision,
     pub rule: FlowRule,
+    /// The Log rules that the flow's first packet has matched, in order: the first 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logged: Vec<FlowRule>,
     /// The program revision that judged.
     pub revision: u64,
     /// From the opener, since the flow began.

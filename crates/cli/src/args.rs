@@ -233,9 +233,12 @@ pub struct Flows {
     /// Only flows to this port.
     #[arg(long)]
     pub port: Option<u16>,
-    /// Only flows that this policy decided: `name` or `namespace/name`.
+    /// Only flows that this policy decided or logged: `name` or `namespace/name`.
     #[arg(long, value_name = "NAME")]
     pub policy: Option<String>,
+    /// Only flows that a rule with the action Log has matched.
+    #[arg(long)]
+    pub logged: bool,
     /// List at most this many, the newest.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,

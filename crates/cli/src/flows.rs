@@ -74,6 +74,9 @@ fn path(command: &Flows) -> String {
     if command.follow {
         query.push(("follow", "true".to_owned()));
     }
+    if command.logged {
+        query.push(("logged", "true".to_owned()));
+    }
     let texts = [
         ("namespace", command.namespace.clone()),
         ("workload", command.workload.clone()),

@@ -87,7 +87,6 @@ impl<'a> Judge<'a> {
             }
             (Asked::Node(_), _) => Verdict::unknown(),
         });
-        [Direction::Egress, Direction::Ingress]
-            .map(|end| way.word(end).map(|leg| leg.verdict.clone()))
+        [Direction::Egress, Direction::Ingress].map(|end| way.said(end))
     }
 }

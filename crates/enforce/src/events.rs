@@ -31,8 +31,11 @@ pub use sweep::{Finding, Sweep, is_closed};
 pub struct Names {
     node: String,
     rules: BTreeMap<u32, Arc<RuleRef>>,
+    /// Those of them that stand behind Log rules, with these.
+    logged: BTreeMap<u32, Vec<Arc<RuleRef>>>,
     endpoints: BTreeMap<u32, Arc<Peer>>,
-    by_content: bulkhead_wire::delta::Table<bulkhead_wire::RuleId, Arc<RuleRef>>,
+    /// Only what rules are called: the driver tells contents and no slots.
+    by_content: NodeProgram,
     by_interface: HashMap<u32, Arc<Peer>>,
     by_address: HashMap<IpAddr, Arc<Peer>>,
 }
@@ -54,7 +57,14 @@ impl Names {
                 self.rules.insert(slot, Arc::clone(rule));
             }
         }
-        self.by_content = Arc::clone(&program.rules);
+        for (id, logged) in program.logged.iter() {
+            if let Some(slot) = tables.slots.of(SlotKind::Rule, id.0) {
+                let names = logged.iter().filter_map(|rule| program.rules.get(rule));
+                self.logged.insert(slot, names.cloned().collect());
+            }
+        }
+        let (rules, logged) = (Arc::clone(&program.rules), Arc::clone(&program.logged));
+        self.by_content = NodeProgram { rules, logged, ..NodeProgram::default() };
         self.by_interface.clear();
         self.by_address.clear();
         for (id, endpoint) in program.endpoints.iter() {
@@ -73,6 +83,9 @@ impl Names {
         // Slots count up, so the first ones are the oldest.
         while self.rules.len() > RETIRED_MAX.max(program.rules.len()) {
             self.rules.pop_first();
+        }
+        while self.logged.len() > RETIRED_MAX.max(program.logged.len()) {
+            self.logged.pop_first();
         }
         while self.endpoints.len() > RETIRED_MAX.max(program.endpoints.len() * 2) {
             self.endpoints.pop_first();
@@ -115,9 +128,9 @@ impl Names {
             let owner = self.by_interface.get(&event.ifindex)?;
             let id = bulkhead_wire::RuleId(event.flow.judged);
             let mut record = self.make(kind, owner, &event.key, &event.flow, clock);
-            let rule = self.by_content.get(&id).map(|rule| RuleRef::clone(rule));
-            record.verdict =
-                Verdict { decision: Decision::Deny, rule: rule.unwrap_or(RuleRef::Unknown) };
+            let named = self.by_content.rule_of(id);
+            let (rule, logged) = named.unwrap_or((RuleRef::Unknown, Vec::new()));
+            record.verdict = Verdict { decision: Decision::Deny, rule, logged };
             return Some(record);
         }
         let owner = if event.kind == abi::EVENT_DROPPED {
@@ -135,7 +148,7 @@ impl Names {
         flow: &Flow,
         clock: &Clock,
     ) -> Option<FlowRecord> {
-        // Where nobody had a say there is nothing to tell.
+        // Where nobody had a word there is nothing to tell.
         let owner = self.endpoints.get(&key.endpoint).filter(|_| !flow.is_unsaid())?;
         Some(self.make(kind, owner, key, flow, clock))
     }
@@ -152,6 +165,8 @@ impl Names {
         let leaf = flow.leaf();
         let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
         let rule = self.rule(leaf & RULE_MASK);
+        let logged = self.logged.get(&(leaf & RULE_MASK));
+        let logged = logged.into_iter().flatten().map(|rule| RuleRef::clone(rule)).collect();
         let direction =
             if flow.opener == OPENER_LOCAL { Direction::Egress } else { Direction::Ingress };
         FlowRecord {
@@ -163,7 +178,7 @@ impl Names {
             src: self.peer(packet.src),
             dst: self.peer(packet.dst),
             names: Default::default(),
-            verdict: Verdict { decision, rule },
+            verdict: Verdict { decision, rule, logged },
             revision: Revision(flow.revision),
             packets_forward: flow.n_packets(0),
             bytes_forward: flow.n_bytes(0),

@@ -196,6 +196,11 @@ impl Agent {
         self.process.stop(Signal::SIGKILL).await
     }
 
+    /// Asks it to end, and waits for that.
+    pub async fn end(&mut self) -> Result<()> {
+        self.process.stop(Signal::SIGTERM).await
+    }
+
     /// Where it keeps its identity and its program.
     pub fn state(&self) -> &std::path::Path {
         &self.state

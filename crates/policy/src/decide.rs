@@ -60,6 +60,16 @@ impl World {
         packet: &Packet,
         names: &Names,
     ) -> Trace {
+        self.read_endpoint(endpoint, direction, packet, names).logged()
+    }
+
+    fn read_endpoint(
+        &self,
+        endpoint: &EndpointId,
+        direction: Direction,
+        packet: &Packet,
+        names: &Names,
+    ) -> Trace {
         // Whoever receives has looked nobody up.
         let names = match direction {
             Direction::Ingress => &NO_NAMES,
@@ -81,10 +91,8 @@ impl World {
                 return trace;
             }
         }
-        trace.verdict = Verdict {
-            decision: Decision::Allow,
-            rule: RuleRef::Profile { name: profile_name(&endpoint.namespace) },
-        };
+        let profile = RuleRef::Profile { name: profile_name(&endpoint.namespace) };
+        trace.verdict = Verdict::allow(profile);
         trace
     }
 
@@ -123,7 +131,7 @@ impl World {
                 };
                 step.policies.push(seen);
                 step.end = if decision.is_some() { End::Rule } else { End::Passed };
-                step.verdict = decision.map(|decision| Verdict { decision, rule: reference });
+                step.verdict = decision.map(|decision| Verdict::new(decision, reference));
                 return step;
             }
             step.policies.push(seen);
@@ -133,7 +141,7 @@ impl World {
             TierDefault::Deny => {
                 step.end = End::DefaultDeny;
                 let rule = RuleRef::TierDefault { tier: tier.name.clone() };
-                step.verdict = Some(Verdict { decision: Decision::Deny, rule });
+                step.verdict = Some(Verdict::deny(rule));
             }
         }
         step

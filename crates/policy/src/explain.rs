@@ -12,8 +12,28 @@ use bulkhead_types::{Decision, RuleRef, Verdict};
 pub use miss::miss;
 pub use named::RuleNames;
 
-/// `denied by rule 2 (ingress) of NetworkPolicy shop/db in tier default`
+/// `denied by rule 2 (ingress) of NetworkPolicy shop/db in tier default`, and who has logged.
 pub fn verdict(verdict: &Verdict) -> String {
+    let logged: Vec<String> = verdict.logged.iter().map(log_rule).collect();
+    match logged.as_slice() {
+        [] => decided(verdict),
+        logged => format!("{}; logged by {}", decided(verdict), logged.join(", ")),
+    }
+}
+
+/// A rule whose action is Log: `rule 2 (ingress) of NetworkPolicy shop/db in tier default`
+pub fn log_rule(rule: &RuleRef) -> String {
+    match rule {
+        RuleRef::Rule { tier, policy, direction, index } => {
+            format!("rule {index} ({direction}) of {policy} in tier {tier}")
+        }
+        RuleRef::Profile { name } => format!("profile {name}"),
+        // Nothing else has rules.
+        _ => "nobody".to_owned(),
+    }
+}
+
+fn decided(verdict: &Verdict) -> String {
     let decided = match verdict.decision {
         Decision::Allow => "allowed",
         Decision::Deny => "denied",

@@ -10,11 +10,14 @@
 pub mod brush;
 pub mod filed;
 pub mod grants;
+pub mod logs;
 pub mod paint;
+pub mod painted;
 pub mod program;
 
 #[cfg(test)]
 mod tests;
 
 pub use grants::{Grant, Grants, Lists, Owner, PortSieve, Sieve};
-pub use program::{Named, NamedRule, Painted, Program, ProgramTier, Rest, RuleNames};
+pub use painted::{Logged, Named, Painted};
+pub use program::{NamedRule, Program, ProgramTier, Rest, RuleNames};

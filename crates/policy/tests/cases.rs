@@ -126,8 +126,8 @@ fn compare(
         Err(error) => return Some(error.to_string()),
     };
     let way = way([ends.src.as_ref(), ends.dst.as_ref()], &packet);
-    let said = |end| way.word(end).map(|leg| &leg.verdict);
-    let (verdict, decided_by) = together(said(Direction::Egress), said(Direction::Ingress));
+    let [egress, ingress] = [Direction::Egress, Direction::Ingress].map(|end| way.said(end));
+    let (verdict, decided_by) = together(egress.as_ref(), ingress.as_ref());
     if (verdict, &decided_by) == (row.verdict, &row.decided_by) {
         return None;
     }

@@ -189,7 +189,9 @@ impl Progress {
 /// Revisions and times move all the time; they are told by `…/enforcement`, not by objects.
 fn says_the_same(written: &NodeFacts, facts: &NodeFacts) -> bool {
     let counts = |facts: &NodeFacts| {
-        (facts.status.n_attached, facts.status.n_waiting, facts.status.flows_lost)
+        let status = &facts.status;
+        let has_suppressed = status.log_events_suppressed > 0;
+        (status.n_attached, status.n_waiting, status.flows_lost, has_suppressed)
     };
     written.refused == facts.refused
         && written.status.drift == facts.status.drift

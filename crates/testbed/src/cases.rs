@@ -15,7 +15,8 @@
 //!
 //! `from` and `to` are `namespace/name` or an address. `traffic` is `TCP 80`, `UDP 53 over IPv6`,
 //! `ICMP 8` (type), `ICMPv6 128.0` (type and code) or `protocol 47`. `decided by` names the end and
-//! the rule; `nothing` is a connection that no policy has a word about. `to` may say under which
+//! the rule; `nothing` is a connection that no policy has a word about. Log rules that the packet has
+//! matched follow: `nothing; ingress logged: GlobalNetworkPolicy watch rule 0`. `to` may say under which
 //! names the sender looked the address up: `192.0.2.1 as example.com, www.example.com`. Traffic that
 //! ends in `staged` is judged in the staged reading, in `at 2030-01-01T00:00:00Z` at that moment.
 //!
@@ -338,8 +339,30 @@ fn endpoint(object: &Object) -> Option<EndpointId> {
 }
 
 /// The verdict of both ends together, and the words of a table about it: the end that denies, or
-/// every end at which a policy or a tier allowed.
+/// every end at which a policy or a tier allowed; then who has logged.
 pub fn together(egress: Option<&Verdict>, ingress: Option<&Verdict>) -> (Decision, String) {
+    let (decision, mut text) = decided(egress, ingress);
+    for (end, rules) in logged(egress, ingress) {
+        text = format!("{text}; {end} logged: {}", rules.join(", "));
+    }
+    (decision, text)
+}
+
+/// Who has logged at which end. A packet that is denied as it leaves does not come to the other.
+fn logged(
+    egress: Option<&Verdict>,
+    ingress: Option<&Verdict>,
+) -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    let is_sent = egress.is_none_or(|verdict| verdict.decision == Decision::Allow);
+    let ends = [("egress", egress), ("ingress", ingress.filter(|_| is_sent))];
+    let rules = |verdict: &Verdict| -> Vec<String> {
+        verdict.logged.iter().map(|rule| words(rule).unwrap_or_else(|| "profile".into())).collect()
+    };
+    let rules = ends.map(|(end, verdict)| (end, verdict.map(rules).unwrap_or_default()));
+    rules.into_iter().filter(|(_, rules)| !rules.is_empty())
+}
+
+fn decided(egress: Option<&Verdict>, ingress: Option<&Verdict>) -> (Decision, String) {
     let ends = [("egress", egress), ("ingress", ingress)];
     let said = |(end, verdict): &(&str, Option<&Verdict>)| {
         let words = words(&(*verdict)?.rule)?;

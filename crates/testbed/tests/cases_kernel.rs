@@ -4,9 +4,13 @@
 //! One lab a file, on two nodes, so that connections within a node and between nodes both occur. The
 //! same tables are held against the engines in `crates/policy/tests/cases.rs`; what passes there and
 //! fails here is wrong on the way to the kernel. Sections that say `Offline: why` are not for packets;
-//! they are named and counted.
+//! they are named and counted. Of sections about Log rules the flows that nodes tell are held against the
+//! table too.
 #![expect(clippy::panic, reason = "tests fail by panic")]
 #![expect(clippy::print_stdout, reason = "what is not on packets is named and counted")]
+
+#[path = "common/logged.rs"]
+mod logged;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -76,6 +80,7 @@ files! {
     k8s_ports "k8s-ports"
     k8s_several "k8s-several"
     k8s_types "k8s-types"
+    log "log"
     missing_tiers "missing-tiers"
     mixed "mixed"
     network_sets "network-sets"
@@ -120,6 +125,8 @@ async fn try_all(file: &CaseFile) -> Result<Vec<String>> {
 
 async fn try_one(lab: &mut Lab, file: &CaseFile, case: &Case) -> Result<Vec<String>> {
     let probes: Vec<Probe> = case.rows.iter().map(probe).collect();
+    let is_logged = case.rows.iter().any(|row| row.decided_by.contains(" logged: "));
+    let mark = if is_logged { Some(logged::mark(lab)?) } else { None };
     lab.patience = Patience { timeout: HASTE, attempts: 2, ..Patience::default() };
     let outcomes = lab.probe(&probes).await?;
     let mut faults = Vec::new();
@@ -140,6 +147,11 @@ async fn try_one(lab: &mut Lab, file: &CaseFile, case: &Case) -> Result<Vec<Stri
                 case.sentence
             ));
         }
+    }
+    if let Some(mark) = mark {
+        let missing = logged::faults(lab, &case.rows, mark).await?;
+        let at = |fault| format!("{}:{fault} ({})", file.path.display(), case.sentence);
+        faults.extend(missing.into_iter().map(at));
     }
     Ok(faults)
 }

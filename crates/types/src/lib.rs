@@ -27,4 +27,4 @@ pub use port::PortRange;
 pub use protocol::{ParseProtocolError, Protocol};
 pub use revision::Revision;
 pub use selector::{LabelLookup, ParseSelectorError, Selector};
-pub use verdict::{Decision, PolicyKind, PolicyRef, RuleRef, Verdict};
+pub use verdict::{Decision, LOGGED_MAX, PolicyKind, PolicyRef, RuleRef, Verdict};

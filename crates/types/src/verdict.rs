@@ -127,16 +127,35 @@ pub enum RuleRef {
     Unknown,
 }
 
+/// Log rules that one verdict names: the first ones that the packet met. Those beyond are not named.
+pub const LOGGED_MAX: usize = 16;
+
 /// The answer about one packet at one endpoint in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Verdict {
     pub decision: Decision,
     pub rule: RuleRef,
+    /// The rules with the action Log that the packet matched before it was decided: each once, in
+    /// order, at most [`LOGGED_MAX`].
+    pub logged: Vec<RuleRef>,
 }
 
 impl Verdict {
+    /// Without a word of any Log rule.
+    pub fn new(decision: Decision, rule: RuleRef) -> Self {
+        Self { decision, rule, logged: Vec::new() }
+    }
+
+    pub fn allow(rule: RuleRef) -> Self {
+        Self::new(Decision::Allow, rule)
+    }
+
+    pub fn deny(rule: RuleRef) -> Self {
+        Self::new(Decision::Deny, rule)
+    }
+
     /// The fail-closed verdict.
     pub fn unknown() -> Self {
-        Self { decision: Decision::Deny, rule: RuleRef::Unknown }
+        Self::deny(RuleRef::Unknown)
     }
 }

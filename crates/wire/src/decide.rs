@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bulkhead_types::{Direction, EndpointId, NO_NAMES, Names, Packet, RuleRef, Verdict};
+use bulkhead_types::{Direction, EndpointId, NO_NAMES, Names, Packet, Verdict};
 
 use crate::host::longest;
 use crate::id::{ClassId, ProgramId};
@@ -86,8 +86,8 @@ impl NodeProgram {
                 .or_else(|| self.entries.get(&(program, ClassId::OUTSIDE)))?,
         };
         let leaf = self.rows.get(&row)?.find(packet)?;
-        let rule = RuleRef::clone(self.rules.get(&leaf.rule)?);
-        Some(Verdict { decision: leaf.decision, rule })
+        let (rule, logged) = self.rule_of(leaf.rule)?;
+        Some(Verdict { decision: leaf.decision, rule, logged })
     }
 
     /// Longest prefix wins; uncovered addresses are `OUTSIDE`.

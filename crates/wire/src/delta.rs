@@ -24,6 +24,7 @@ pub struct ProgramDelta {
     pub entries: Change<(ProgramId, ClassId), RowId>,
     pub rows: Change<RowId, Arc<Row>>,
     pub rules: Change<RuleId, Arc<RuleRef>>,
+    pub logged: Change<RuleId, Arc<[RuleId]>>,
     pub names: NameChange,
     pub hosts: Change<EndpointId, Arc<HostProgram>>,
     /// `None`: as before.
@@ -102,6 +103,7 @@ impl ProgramDelta {
             entries: Change::between(&old.entries, &new.entries),
             rows: Change::between(&old.rows, &new.rows),
             rules: Change::between(&old.rules, &new.rules),
+            logged: Change::between(&old.logged, &new.logged),
             names: NameChange::between(&old.names, &new.names),
             hosts: Change::between(&old.hosts, &new.hosts),
             to_host: (old.to_host != new.to_host).then_some(new.to_host),
@@ -115,6 +117,7 @@ impl ProgramDelta {
             && self.entries.is_empty()
             && self.rows.is_empty()
             && self.rules.is_empty()
+            && self.logged.is_empty()
             && self.names.is_empty()
             && self.hosts.is_empty()
             && self.to_host.is_none()
@@ -130,6 +133,7 @@ impl ProgramDelta {
         self.entries.apply_shared(&mut program.entries);
         self.rows.apply_shared(&mut program.rows);
         self.rules.apply_shared(&mut program.rules);
+        self.logged.apply_shared(&mut program.logged);
         self.names.apply(&mut program.names);
         self.hosts.apply_shared(&mut program.hosts);
         program.to_host = self.to_host.unwrap_or(program.to_host);

@@ -43,6 +43,7 @@ pub struct FlowRecord {
     pub dst: Option<Arc<Peer>>,
     /// Under which the reporter has looked the destination up, where it opened the flow.
     pub names: Names,
+    /// With the Log rules that the flow's first packet has matched.
     pub verdict: Verdict,
     /// The program revision that judged.
     pub revision: Revision,

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bulkhead_types::{
-    Decision, Direction, EndpointId, FailsafePort, HostInterface, HostStage, Labels, NO_NAMES,
-    Packet, RuleRef, Verdict,
+    Direction, EndpointId, FailsafePort, HostInterface, HostStage, Labels, NO_NAMES, Packet,
+    RuleRef, Verdict,
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -98,13 +98,12 @@ impl NodeProgram {
         direction: Direction,
         packet: &Packet,
     ) -> Verdict {
-        let allow = |rule| Verdict { decision: Decision::Allow, rule };
         let nothing_said = (stage, direction) == (HostStage::PreDnat, Direction::Egress);
         if !nothing_said && host.is_failsafe(stage, direction, packet) {
-            return allow(RuleRef::Failsafe);
+            return Verdict::allow(RuleRef::Failsafe);
         }
         let Some(locals) = stages.get(&(stage, direction)) else {
-            return allow(RuleRef::StageDefault);
+            return Verdict::allow(RuleRef::StageDefault);
         };
         let (local, remote) = match direction {
             Direction::Ingress => (packet.dst, packet.src),

@@ -39,7 +39,7 @@ content_id!(
     RowId
 );
 content_id!(
-    /// One [`RuleRef`].
+    /// One [`RuleRef`], alone or behind Log rules: see [`RuleId::behind`].
     RuleId
 );
 
@@ -85,6 +85,14 @@ impl RuleId {
             RuleRef::Unknown => "unknown".to_owned(),
         };
         Self(content_hash([text.as_bytes()]))
+    }
+
+    /// Of a rule that decides about packets once all of `logged` have logged them, in that order.
+    #[must_use]
+    pub fn behind(decider: RuleId, logged: &[RuleId]) -> Self {
+        let rules = [decider].into_iter().chain(logged.iter().copied());
+        let bytes: Vec<u8> = rules.flat_map(|rule| rule.0.to_le_bytes()).collect();
+        Self(content_hash([b"logged".as_slice(), &bytes]))
     }
 
     /// Of a policy's rule.

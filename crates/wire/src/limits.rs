@@ -17,6 +17,8 @@ pub const CLASSES_MAX: usize = 1_048_576;
 pub const ENTRIES_MAX: usize = 2_097_152;
 pub const ROWS_MAX: usize = 262_144;
 pub const RULES_MAX: usize = 1_048_576;
+/// Log rules before one deciding rule, and of one flow record; no less than what a verdict names.
+pub const LOGGED_PER_RULE_MAX: usize = 64;
 /// Spans of one protocol of one row, and source-port leaves of one span.
 pub const SPANS_MAX: usize = 65_536;
 

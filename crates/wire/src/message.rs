@@ -21,6 +21,8 @@ pub struct NodeProgram {
     pub rows: Vec<Row>,
     #[prost(message, repeated, tag = "6")]
     pub rules: Vec<Rule>,
+    #[prost(message, repeated, tag = "7")]
+    pub logged: Vec<Logged>,
     #[prost(message, optional, tag = "20")]
     pub names: Option<NameTables>,
     #[prost(message, repeated, tag = "30")]
@@ -57,6 +59,10 @@ pub struct ProgramDelta {
     pub set_rules: Vec<Rule>,
     #[prost(fixed64, repeated, tag = "12")]
     pub unset_rules: Vec<u64>,
+    #[prost(message, repeated, tag = "13")]
+    pub set_logged: Vec<Logged>,
+    #[prost(fixed64, repeated, tag = "14")]
+    pub unset_logged: Vec<u64>,
     #[prost(message, optional, tag = "20")]
     pub names: Option<NameChange>,
     #[prost(message, repeated, tag = "30")]
@@ -345,6 +351,15 @@ pub struct Rule {
     pub rule: Option<RuleRef>,
 }
 
+/// The Log rules before the rule that `id` stands for, in order, by their own ids.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Logged {
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub rules: Vec<u64>,
+}
+
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct RuleRef {
     #[prost(oneof = "RuleSource", tags = "1, 2, 3, 4, 5")]
@@ -484,6 +499,8 @@ pub struct FlowRecord {
     pub seen_ns: u64,
     #[prost(string, repeated, tag = "17")]
     pub names: Vec<String>,
+    #[prost(message, repeated, tag = "18")]
+    pub logged: Vec<RuleRef>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -580,6 +597,8 @@ pub struct NodeStatus {
     pub flows_lost: u64,
     #[prost(string, repeated, tag = "7")]
     pub drift: Vec<String>,
+    #[prost(uint64, tag = "8")]
+    pub log_events_suppressed: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -39,7 +39,7 @@ pub struct EndpointProgram {
 /// tables of other nodes.
 ///
 /// INVARIANT(program-closed): every id that is used is defined: judges and host stages name programs, entries name
-/// rows, leaves name rules, and every program has an entry for [`ClassId::OUTSIDE`].
+/// rows, leaves and lists of logged rules name rules, and every program has an entry for [`ClassId::OUTSIDE`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeProgram {
     pub revision: Revision,
@@ -52,6 +52,9 @@ pub struct NodeProgram {
     pub entries: Table<(ProgramId, ClassId), RowId>,
     pub rows: Table<RowId, Arc<Row>>,
     pub rules: Table<RuleId, Arc<RuleRef>>,
+    /// A leaf may stand for the rule that decides and for Log rules that the packet has matched before:
+    /// `rules` then names the former, and the latter, in order, are here, by their own ids.
+    pub logged: Table<RuleId, Arc<[RuleId]>>,
     pub names: NameTables,
     pub hosts: Table<EndpointId, Arc<HostProgram>>,
     /// What traffic of a workload to this host itself meets after the workload's egress program.
@@ -108,23 +111,45 @@ impl NodeProgram {
         Arc::make_mut(&mut self.rows).retain(|row, _| rows.contains(row));
         let rules = self.rules_of(&rows);
         Arc::make_mut(&mut self.rules).retain(|rule, _| rules.contains(rule));
+        if !self.logged.is_empty() {
+            Arc::make_mut(&mut self.logged).retain(|rule, _| rules.contains(rule));
+        }
         self
     }
 
-    /// The rules that decide about nothing but addresses that were looked up under a name.
+    /// The rules that have a word about nothing but addresses that were looked up under a name.
     pub fn rules_by_name(&self) -> Vec<&RuleRef> {
         if self.names.entries.is_empty() {
             return Vec::new();
         }
-        let plain = self.rules_of(&self.entries.values().copied().collect());
-        let named = self.rules_of(&self.names.entries.values().copied().collect());
-        named.difference(&plain).filter_map(|rule| self.rules.get(rule).map(Arc::as_ref)).collect()
+        let of = |rows: BTreeSet<RowId>| -> BTreeSet<&RuleRef> {
+            let rules = self.rules_of(&rows);
+            rules.iter().filter_map(|rule| self.rules.get(rule).map(Arc::as_ref)).collect()
+        };
+        let plain = of(self.entries.values().copied().collect());
+        let named = of(self.names.entries.values().copied().collect());
+        named.difference(&plain).copied().collect()
     }
 
     fn rules_of(&self, rows: &BTreeSet<RowId>) -> BTreeSet<RuleId> {
         let rows = rows.iter().filter_map(|row| self.rows.get(row));
         let leaves = rows.flat_map(|row| row.all()).flat_map(|spans| spans.leaves());
-        leaves.map(|leaf| leaf.rule).collect()
+        let mut rules: BTreeSet<RuleId> = leaves.map(|leaf| leaf.rule).collect();
+        if !self.logged.is_empty() {
+            let logged = rules.iter().filter_map(|rule| self.logged.get(rule));
+            let logged: Vec<RuleId> = logged.flat_map(|list| list.iter().copied()).collect();
+            rules.extend(logged);
+        }
+        rules
+    }
+
+    /// What a leaf stands for: the rule that decides, and those that have logged before. `None` for a
+    /// dangling id.
+    pub fn rule_of(&self, rule: RuleId) -> Option<(RuleRef, Vec<RuleRef>)> {
+        let name = |rule: &RuleId| self.rules.get(rule).map(|rule| RuleRef::clone(rule));
+        let decider = name(&rule)?;
+        let logged = self.logged.get(&rule).into_iter().flat_map(|list| list.iter());
+        Some((decider, logged.map(name).collect::<Option<_>>()?))
     }
 
     /// Content without the revision, as 64 bits: equal programs have equal digests in every process.

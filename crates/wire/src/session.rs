@@ -95,6 +95,8 @@ pub struct NodeStatus {
     pub waiting: Vec<EndpointId>,
     /// Flow records lost on the node since its agent started.
     pub flows_lost: u64,
+    /// Log events that were over the rate since its agent started.
+    pub log_events_suppressed: u64,
     /// What keeps the kernel from its program, in sentences; empty when nothing does.
     pub drift: Vec<String>,
 }

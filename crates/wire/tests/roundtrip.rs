@@ -205,13 +205,23 @@ fn program() -> impl Strategy<Value = NodeProgram> {
         btree_map(net(), any::<u64>().prop_map(ClassId), 0..6),
         entries,
         btree_map(any::<u64>().prop_map(RowId), row().prop_map(Arc::new), 0..4),
-        btree_map(any::<u64>().prop_map(RuleId), rule().prop_map(Arc::new), 0..4),
+        (btree_map(any::<u64>().prop_map(RuleId), rule().prop_map(Arc::new), 0..4), logged()),
         names(),
         hosts(),
         prop_oneof![Just(ToHost::Drop), Just(ToHost::Accept), Just(ToHost::Return)],
     )
         .prop_map(
-            |(revision, endpoints, classes, entries, rows, rules, names, hosts, to_host)| {
+            |(
+                revision,
+                endpoints,
+                classes,
+                entries,
+                rows,
+                (rules, logged),
+                names,
+                hosts,
+                to_host,
+            )| {
                 NodeProgram {
                     revision,
                     endpoints: Arc::new(endpoints),
@@ -219,12 +229,18 @@ fn program() -> impl Strategy<Value = NodeProgram> {
                     entries: Arc::new(entries),
                     rows: Arc::new(rows),
                     rules: Arc::new(rules),
+                    logged: Arc::new(logged),
                     names,
                     hosts: Arc::new(hosts),
                     to_host,
                 }
             },
         )
+}
+
+fn logged() -> impl Strategy<Value = BTreeMap<RuleId, Arc<[RuleId]>>> {
+    let rule = || any::<u64>().prop_map(RuleId);
+    btree_map(rule(), vec(rule(), 0..4).prop_map(Arc::from), 0..4)
 }
 
 fn names() -> impl Strategy<Value = NameTables> {
@@ -262,7 +278,8 @@ fn record() -> impl Strategy<Value = FlowRecord> {
             icmp_type,
             icmp_code,
         });
-    let verdict = (decision(), rule()).prop_map(|(decision, rule)| Verdict { decision, rule });
+    let verdict = (decision(), rule(), vec(rule(), 0..3))
+        .prop_map(|(decision, rule, logged)| Verdict { decision, rule, logged });
     (
         (name(), event, endpoint_id(), direction()),
         (packet, peer(), peer(), verdict),
@@ -298,19 +315,20 @@ fn word() -> impl Strategy<Value = FromNode> {
         },
     );
     let status = (
-        (revision(), any::<u64>(), any::<u32>(), any::<u32>(), any::<u64>()),
+        (revision(), any::<u64>(), any::<u32>(), any::<u32>(), any::<[u64; 2]>()),
         vec(endpoint_id(), 0..3),
         vec(name(), 0..3),
     )
         .prop_map(
-            |((enforced, enforced_at_ns, n_attached, n_waiting, flows_lost), waiting, drift)| {
+            |((enforced, enforced_at_ns, n_attached, n_waiting, lost), waiting, drift)| {
                 FromNode::Status(NodeStatus {
                     enforced,
                     enforced_at_ns,
                     n_attached,
                     n_waiting,
                     waiting,
-                    flows_lost,
+                    flows_lost: lost[0],
+                    log_events_suppressed: lost[1],
                     drift,
                 })
             },

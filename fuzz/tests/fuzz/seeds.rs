@@ -4,9 +4,7 @@ use std::path::Path;
 
 use bulkhead_policy::{Engine, Event};
 use bulkhead_testbed::worlds::{Shape, World};
-use bulkhead_types::{
-    Decision, Direction, EndpointId, Packet, Protocol, Revision, RuleRef, Verdict,
-};
+use bulkhead_types::{Direction, EndpointId, Labels, Packet, Protocol, Revision, RuleRef, Verdict};
 use bulkhead_wire::{
     Ack, Codec, FlowEvent, FlowRecord, FromNode, Hello, Nack, NodeProgram, NodeStatus, Peer, ToNode,
 };
@@ -119,6 +117,8 @@ fn records(node: &str, program: &NodeProgram) -> Vec<FlowRecord> {
         icmp_type: 0,
         icmp_code: 0,
     };
+    let labels = Labels::from([("a".to_owned(), "b".to_owned())]);
+    let peer = Peer { id: id.clone(), labels: labels.into() };
     let record = |rule: &RuleRef| FlowRecord {
         node: node.to_owned(),
         event: FlowEvent::New,
@@ -126,9 +126,9 @@ fn records(node: &str, program: &NodeProgram) -> Vec<FlowRecord> {
         direction: Direction::Ingress,
         packet,
         src: None,
-        dst: Some(Peer { id: id.clone(), labels: [("a".to_owned(), "b".to_owned())].into() }),
+        dst: Some(peer.clone().into()),
         names: bulkhead_types::Names::new(["a.org"]),
-        verdict: Verdict { decision: Decision::Deny, rule: rule.clone() },
+        verdict: Verdict { logged: vec![rule.clone()], ..Verdict::deny(rule.clone()) },
         revision: Revision(3),
         packets_forward: 1,
         bytes_forward: 60,

@@ -1,6 +1,4 @@
-use bulkhead_types::{
-    Decision, Direction, EndpointId, Packet, Protocol, Revision, RuleRef, Verdict,
-};
+use bulkhead_types::{Direction, EndpointId, Packet, Protocol, Revision, RuleRef, Verdict};
 use bulkhead_wire::FlowEvent;
 
 use super::*;
@@ -23,7 +21,7 @@ fn mk_record(n: u64) -> FlowRecord {
         src: None,
         dst: None,
         names: bulkhead_types::Names::default(),
-        verdict: Verdict { decision: Decision::Allow, rule: RuleRef::Unknown },
+        verdict: Verdict::allow(RuleRef::Unknown),
         revision: Revision(1),
         packets_forward: 1,
         bytes_forward: 60,

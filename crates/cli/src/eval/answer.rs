@@ -27,6 +27,22 @@ pub struct Side {
     pub tier: Option<String>,
     pub policy: Option<String>,
     pub rule: Option<u32>,
+    /// The Log rules that the packet matches before that, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logged: Vec<LogRule>,
+}
+
+/// `policy` and `rule`, or `profile`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct LogRule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +124,25 @@ impl Side {
             RuleRef::TierDefault { tier } => (Some(tier.clone()), None, None),
             _ => (None, None, None),
         };
-        Self { verdict: verdict.decision, tier, policy, rule }
+        let logged = verdict.logged.iter().map(LogRule::of).collect();
+        Self { verdict: verdict.decision, tier, policy, rule, logged }
+    }
+}
+
+impl LogRule {
+    fn of(rule: &RuleRef) -> Self {
+        match rule {
+            RuleRef::Rule { tier, policy, index, .. } => Self {
+                tier: Some(tier.clone()),
+                policy: Some(policy.to_string()),
+                rule: Some(*index),
+                profile: None,
+            },
+            RuleRef::Profile { name } => {
+                Self { tier: None, policy: None, rule: None, profile: Some(name.clone()) }
+            }
+            // Nothing else has rules.
+            _ => Self { tier: None, policy: None, rule: None, profile: None },
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One flow as one line: when, verdict, who to whom, and what decided.
 
-use bulkhead_api::flow::{Flow, FlowEnd, FlowEvent, FlowRule};
+use bulkhead_api::flow::{Flow, FlowEnd, FlowEvent, FlowPolicy, FlowRule};
 use bulkhead_types::{Decision, Direction};
 
 use crate::output::Paint;
@@ -30,8 +30,13 @@ pub fn text(flow: &Flow, paint: Paint) -> String {
         ),
         _ => String::new(),
     };
+    let logged: Vec<String> = flow.logged.iter().map(log_rule).collect();
+    let logged = match logged.as_slice() {
+        [] => String::new(),
+        logged => format!("  logged by {}", logged.join(", ")),
+    };
     format!(
-        "{}  {verdict} {direction}  {:>END_WIDTH$} -> {:<END_WIDTH$}  {protocol:<6}  {}{}",
+        "{}  {verdict} {direction}  {:>END_WIDTH$} -> {:<END_WIDTH$}  {protocol:<6}  {}{logged}{}",
         paint.faint(clock(&flow.time)),
         end(&flow.src),
         end(&flow.dst),
@@ -68,16 +73,28 @@ fn end(end: &FlowEnd) -> String {
     }
 }
 
+/// `NetworkPolicy shop/db rule 1`
+fn written(policy: &FlowPolicy, index: Option<u32>) -> String {
+    let name = match policy.namespace.as_str() {
+        "" => policy.name.clone(),
+        namespace => format!("{namespace}/{}", policy.name),
+    };
+    let index = index.map(|index| format!(" rule {index}")).unwrap_or_default();
+    format!("{} {name}{index}", policy.kind)
+}
+
+fn log_rule(rule: &FlowRule) -> String {
+    match (&rule.policy, &rule.profile) {
+        (Some(policy), _) => written(policy, rule.index),
+        (None, profile) => format!("profile {}", profile.as_deref().unwrap_or_default()),
+    }
+}
+
 fn rule(rule: &FlowRule) -> String {
     match (&rule.policy, &rule.tier, &rule.profile) {
         (Some(policy), tier, _) => {
-            let name = match policy.namespace.as_str() {
-                "" => policy.name.clone(),
-                namespace => format!("{namespace}/{}", policy.name),
-            };
-            let index = rule.index.map(|index| format!(" rule {index}")).unwrap_or_default();
             let tier = tier.as_deref().unwrap_or_default();
-            format!("{tier}  {} {name}{index}", policy.kind)
+            format!("{tier}  {}", written(policy, rule.index))
         }
         (None, Some(tier), _) => format!("{tier}  end of tier"),
         (None, None, Some(profile)) => format!("no policy applies (profile {profile})"),

@@ -61,12 +61,26 @@ fn a_destination_is_called_by_all_the_names_that_it_was_known_by() {
 }
 
 #[test]
+fn log_rules_are_named_after_what_decided() {
+    let policy = r#"{"kind":"GlobalNetworkPolicy","namespace":"","name":"watch"}"#;
+    let flow = mk_flow(&format!(
+        r#""event":"new","direction":"ingress","verdict":"allow","protocol":"TCP",
+        "dst":{{"address":"10.65.0.9","port":5432}},"rule":{{"profile":"kns.shop"}},
+        "logged":[{{"tier":"t","policy":{policy},"direction":"ingress","index":2}},{{"profile":"p"}}]"#
+    ));
+    assert!(line::text(&flow, Paint::off()).ends_with(
+        "no policy applies (profile kns.shop)  logged by GlobalNetworkPolicy watch rule 2, profile p"
+    ));
+}
+
+#[test]
 fn filters_become_a_query() {
     assert_eq!(mk_path(&[]), "/apis/bulkhead.dev/v1/flows");
     assert_eq!(
         mk_path(&["--follow", "-n", "shop", "--workload", "shop/db", "--verdict", "deny"]),
         "/apis/bulkhead.dev/v1/flows?follow=true&namespace=shop&workload=shop%2Fdb&verdict=deny"
     );
+    assert_eq!(mk_path(&["--logged"]), "/apis/bulkhead.dev/v1/flows?logged=true");
     assert_eq!(
         mk_path(&["--port", "443", "--policy", "p", "--limit", "5"]),
         "/apis/bulkhead.dev/v1/flows?port=443&policy=p&limit=5"

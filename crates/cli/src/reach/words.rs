@@ -3,7 +3,7 @@
 use bulkhead_api::reach::AllowedTraffic;
 use bulkhead_policy::explain::RuleNames;
 use bulkhead_policy::reach::{Ground, allowed};
-use bulkhead_types::{Decision, RuleRef, Verdict};
+use bulkhead_types::{RuleRef, Verdict};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -53,5 +53,5 @@ impl RuleJson {
 
 /// `allowed by rule 0 (ingress) of NetworkPolicy shop/db in tier default`
 pub fn because(rule: &RuleRef, names: &RuleNames) -> String {
-    names.verdict(&Verdict { decision: Decision::Allow, rule: rule.clone() })
+    names.verdict(&Verdict::allow(rule.clone()))
 }

@@ -476,9 +476,10 @@ impl Flow {
         of(&self.bytes).wrapping_add(of(&self.tally) & ((1 << TALLY_BITS) - 1))
     }
 
-    /// Whether nobody had a say about it.
+    /// Whether nobody had a word about it: no rule decided, and none logged it.
     pub fn is_unsaid(&self) -> bool {
-        self.leaf() & LEAF_NO_SAY != 0
+        let rule = self.leaf() & RULE_MASK;
+        self.leaf() & LEAF_NO_SAY != 0 && (rule == 0 || rule >= RULE_FIXED)
     }
 
     pub fn is_allowed(&self) -> bool {

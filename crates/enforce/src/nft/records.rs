@@ -104,10 +104,9 @@ impl Records {
         };
         let Some(owner) = owners.get(&told.ifindex).map(Arc::clone) else { return true };
         let packet = if from_opener { told.seen.packet } else { turned(told.seen.packet) };
-        let deny = |rule| Verdict { decision: Decision::Deny, rule };
         let verdict = match by {
-            ToldBy::Stranger => deny(RuleRef::Unknown),
-            ToldBy::Setting => deny(RuleRef::WorkloadToHost),
+            ToldBy::Stranger => Verdict::deny(RuleRef::Unknown),
+            ToldBy::Setting => Verdict::deny(RuleRef::WorkloadToHost),
             ToldBy::Workload => self.program.decide(&owner.id, direction, &packet),
             ToldBy::Host(stage) => self.program.decide_host(&owner.id, stage, direction, &packet),
         };

@@ -42,6 +42,8 @@ mod netns_gate;
 #[cfg(test)]
 mod netns_hosts;
 #[cfg(test)]
+mod netns_logged;
+#[cfg(test)]
 mod netns_names;
 #[cfg(test)]
 mod netns_node;

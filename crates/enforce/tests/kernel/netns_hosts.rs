@@ -309,10 +309,11 @@ fn fragments_of_a_new_flow_pass_together_or_not_at_all() {
     }
 }
 
-/// Denies everything from the class, says nothing to others.
+/// Denies everything from the class, which a rule logs before, and says nothing to others.
 fn add_deny_set(maker: &mut Maker, nets: &[(String, u64)]) {
     let silent = early(maker, Decision::Deny, &[]);
     let denied = maker.leaf(Decision::Deny, "blocklist");
+    let denied = maker.behind(denied, &["watch"]);
     let (denied, host) = (Row::uniform(denied), HostInterface::All);
     for (net, class) in nets {
         maker.class(net, bulkhead_wire::ClassId(*class));
@@ -355,6 +356,7 @@ fn a_deny_set_is_dropped_by_the_driver_but_not_its_holes_or_fail_safe_ports() {
         (record.packet.dst_port == 80).then_some(record)
     });
     assert_eq!(record.verdict.rule, crate::programs::mk_rule("blocklist"));
+    assert_eq!(record.verdict.logged, [crate::programs::mk_rule("watch")]);
     sh(&format!("ip netns exec {} ip neigh flush all", outside.netns));
 
     enforce(

@@ -39,11 +39,11 @@ fn ask(fake: &Fake, direction: Direction, packet: &Packet, of: &[&NodeProgram]) 
     let slot = leaf & !LEAF_ALLOW;
     let content = fake.tables.slots.all(SlotKind::Rule).find(|(known, _)| *known == slot);
     let rule = content.and_then(|(_, content)| {
-        of.iter().find_map(|program| program.rules.get(&bulkhead_wire::RuleId(content)))
+        of.iter().find_map(|program| program.rule_of(bulkhead_wire::RuleId(content)))
     });
-    let Some(rule) = rule else { return Some(Verdict::unknown()) };
+    let Some((rule, logged)) = rule else { return Some(Verdict::unknown()) };
     let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
-    Some(Verdict { decision, rule: bulkhead_types::RuleRef::clone(rule) })
+    Some(Verdict { decision, rule, logged })
 }
 
 fn decide(

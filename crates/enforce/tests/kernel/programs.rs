@@ -34,6 +34,17 @@ impl Maker {
         Leaf { decision, rule: id }
     }
 
+    /// The leaf, behind rules that log.
+    pub fn behind(&mut self, leaf: Leaf, logged: &[&str]) -> Leaf {
+        let logged: Vec<RuleId> =
+            logged.iter().map(|rule| self.leaf(Decision::Allow, rule).rule).collect();
+        let id = RuleId::behind(leaf.rule, &logged);
+        let decider = Arc::clone(self.program.rules.get(&leaf.rule).unwrap());
+        Arc::make_mut(&mut self.program.rules).insert(id, decider);
+        Arc::make_mut(&mut self.program.logged).insert(id, logged.into());
+        Leaf { rule: id, ..leaf }
+    }
+
     pub fn allow(&mut self) -> Row {
         Row::uniform(self.leaf(Decision::Allow, "allow"))
     }

@@ -59,18 +59,28 @@ impl World {
         direction: Direction,
         packet: &Packet,
     ) -> Trace {
+        self.read_host(host, stage, direction, packet).logged()
+    }
+
+    fn read_host(
+        &self,
+        host: &EndpointId,
+        stage: HostStage,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Trace {
         let mut trace = Trace::new(host.clone(), direction, *packet);
         trace.stage = Some(stage);
         let Some(known) = self.host(host).filter(|host| !host.node.is_empty()) else {
             return trace;
         };
-        let no_say = Verdict { decision: Decision::Allow, rule: RuleRef::StageDefault };
+        let no_say = Verdict::allow(RuleRef::StageDefault);
         if stage == HostStage::PreDnat && direction == Direction::Egress {
             trace.verdict = no_say;
             return trace;
         }
         if stage != HostStage::Forward && self.is_failsafe(known, stage, direction, packet) {
-            trace.verdict = Verdict { decision: Decision::Allow, rule: RuleRef::Failsafe };
+            trace.verdict = Verdict::allow(RuleRef::Failsafe);
             return trace;
         }
         let labels = self.inventory.hosts.labels_of(known);
@@ -119,7 +129,7 @@ impl World {
     ) -> Verdict {
         for name in &host.profiles {
             let by_profile =
-                |decision| Verdict { decision, rule: RuleRef::Profile { name: name.clone() } };
+                |decision| Verdict::new(decision, RuleRef::Profile { name: name.clone() });
             if name == DEFAULT_ALLOW {
                 return by_profile(Decision::Allow);
             }
@@ -144,6 +154,6 @@ impl World {
                 return by_profile(decision);
             }
         }
-        Verdict { decision: Decision::Deny, rule: RuleRef::NoProfile }
+        Verdict::deny(RuleRef::NoProfile)
     }
 }

@@ -264,7 +264,7 @@ impl<F: FnMut(&Asked) -> Verdict> Walk<'_, F> {
     }
 
     fn decided(&mut self, end: Direction, node: &str, decision: Decision, rule: RuleRef) {
-        let verdict = Verdict { decision, rule };
+        let verdict = Verdict::new(decision, rule);
         self.way.legs.push(Leg { end, asked: Asked::Node(node.to_owned()), verdict });
     }
 
@@ -294,6 +294,24 @@ impl Way {
     fn is_denied_at(&self, end: Direction) -> bool {
         let mut legs = self.legs.iter().filter(|leg| leg.end == end);
         legs.any(|leg| leg.verdict.decision == Decision::Deny)
+    }
+
+    /// What one side says, with everything that those who were asked there have logged, as far as the
+    /// packet gets.
+    pub fn said(&self, end: Direction) -> Option<Verdict> {
+        let word = self.word(end)?;
+        let mut logged: Vec<RuleRef> = Vec::new();
+        for leg in self.legs.iter().filter(|leg| leg.end == end) {
+            for rule in &leg.verdict.logged {
+                if !logged.contains(rule) {
+                    logged.push(rule.clone());
+                }
+            }
+            if leg.verdict.decision == Decision::Deny {
+                break;
+            }
+        }
+        Some(Verdict { logged, ..word.verdict.clone() })
     }
 
     /// The leg that tells best what one side says: the one that denies, else the workload's own,

@@ -73,7 +73,9 @@ fn without_policy_the_profile_allows() {
 fn a_policy_that_applies_closes_its_tier() {
     let end = "denied at the end of tier default: its policies apply and no rule matched";
     check(vec![mk_gnp("p", json!({"types": ["Ingress"]}))], end);
-    check(vec![mk_gnp("p", json!({"ingress": [{"action": "Log"}]}))], end);
+    let logged =
+        format!("{end}; logged by rule 0 (ingress) of GlobalNetworkPolicy p in tier default");
+    check(vec![mk_gnp("p", json!({"ingress": [{"action": "Log"}]}))], &logged);
     // Not for this direction, or not for this endpoint.
     let open = "allowed by profile kns.shop: no tier decided";
     check(vec![mk_gnp("p", json!({"types": ["Egress"]}))], open);
@@ -95,7 +97,8 @@ fn the_first_match_in_a_policy_decides() {
     );
     check(
         rules("Log", "Allow"),
-        "allowed by rule 1 (ingress) of GlobalNetworkPolicy p in tier default",
+        "allowed by rule 1 (ingress) of GlobalNetworkPolicy p in tier default; logged by rule 0 \
+         (ingress) of GlobalNetworkPolicy p in tier default",
     );
 }
 

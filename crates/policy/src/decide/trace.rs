@@ -1,6 +1,8 @@
 //! What was looked at on the way to a verdict.
 
-use bulkhead_types::{Direction, EndpointId, HostStage, Packet, PolicyRef, Verdict};
+use bulkhead_types::{
+    Direction, EndpointId, HostStage, LOGGED_MAX, Packet, PolicyRef, RuleRef, Verdict,
+};
 
 use crate::rule::Action;
 
@@ -31,7 +33,8 @@ pub struct TierTrace {
     /// Policies that apply, up to and including the one that ended the tier.
     pub policies: Vec<PolicyTrace>,
     pub end: End,
-    /// `None`: the next tier, or else the profile, decides.
+    /// `None`: the next tier, or else the profile, decides. Which rules have logged the packet is told
+    /// by [`Trace::verdict`] alone.
     pub verdict: Option<Verdict>,
 }
 
@@ -102,6 +105,44 @@ impl Trace {
             verdict: Verdict::unknown(),
             stage: None,
         }
+    }
+
+    /// With the Log rules that the packet has matched on the way.
+    pub(super) fn logged(mut self) -> Self {
+        let mut logged: Vec<RuleRef> = Vec::new();
+        for rule in self.log_rules() {
+            // Several lowered rules may come from one written rule.
+            if !logged.contains(&rule) {
+                logged.push(rule);
+            }
+        }
+        logged.truncate(LOGGED_MAX);
+        self.verdict.logged = logged;
+        self
+    }
+
+    fn log_rules(&self) -> impl Iterator<Item = RuleRef> {
+        let of_tiers = self.tiers.iter().flat_map(move |tier| {
+            tier.policies.iter().flat_map(move |policy| {
+                policy.rules.iter().filter(|rule| rule.is_logged()).map(|rule| RuleRef::Rule {
+                    tier: tier.tier.clone(),
+                    policy: policy.policy.clone(),
+                    direction: self.direction,
+                    index: rule.index,
+                })
+            })
+        });
+        let of_profiles = self.profiles.iter().flat_map(|profile| {
+            let logged = profile.rules.iter().filter(|rule| rule.is_logged());
+            logged.map(|_| RuleRef::Profile { name: profile.name.clone() })
+        });
+        of_tiers.chain(of_profiles)
+    }
+}
+
+impl RuleTrace {
+    fn is_logged(&self) -> bool {
+        self.action == Action::Log && self.miss.is_none()
     }
 }
 

@@ -43,6 +43,7 @@ pub struct NodeState {
     pub(super) entries: Edits<(ProgramId, ClassId), RowId>,
     pub(super) rows: Edits<RowId, Arc<Row>>,
     pub(super) rules: Edits<RuleId, Arc<RuleRef>>,
+    pub(super) logged: Edits<RuleId, Arc<[RuleId]>>,
     is_published: bool,
 }
 
@@ -203,6 +204,7 @@ impl NodeState {
             entries: self.entries.take(&self.tables.entries),
             rows: self.rows.take(&self.tables.rows),
             rules: self.rules.take(&self.tables.rules),
+            logged: self.logged.take(&self.tables.logged),
             names: name_change,
             hosts: self.hosts.take(&self.tables.hosts),
             to_host: (self.tables.to_host != self.told_to_host).then_some(self.tables.to_host),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bulkhead_wire::{ClassId, ProgramId, RowId, RuleId};
 
 use super::node::{NodeState, Painter, View};
-use crate::resolve::Painted;
+use crate::resolve::{Named, Painted};
 use crate::select::{GroupId, Groups};
 
 impl NodeState {
@@ -95,6 +95,9 @@ impl NodeState {
             *uses += 1;
             if *uses == 1 {
                 self.rules.set(&mut self.tables.rules, *id, painter.name(*id, named));
+                if let Named::Logged(behind) = named {
+                    self.logged.set(&mut self.tables.logged, *id, Arc::clone(&behind.logged));
+                }
             }
         }
     }
@@ -117,6 +120,7 @@ impl NodeState {
         if *uses.get() == 0 {
             uses.remove();
             self.rules.unset(&mut self.tables.rules, &rule);
+            self.logged.unset(&mut self.tables.logged, &rule);
         }
     }
 }

@@ -136,6 +136,11 @@ impl Painter for Rows<'_> {
     }
 
     fn name(&mut self, rule: RuleId, named: &Named) -> Arc<RuleRef> {
+        // Who decides is called the same whatever was logged before.
+        let rule = match named {
+            Named::Logged(behind) => behind.decider.0,
+            Named::Rule(..) | Named::Default(_) => rule,
+        };
         Arc::clone(self.names.entry(rule).or_insert_with(|| named.reference()))
     }
 }

@@ -64,14 +64,17 @@ fn allowing(
     let Some(program) = program else { return vec![(None, Traffic::everything())] };
     let groups = engine.groups();
     let painted = program.paint(&program.project(&remote.class, groups), groups);
-    let mut allowing = Vec::new();
+    let mut allowing: BTreeMap<Option<RuleRef>, Traffic> = BTreeMap::new();
     for (id, rule) in &painted.rules {
         let by_it = Traffic::where_leaf(&painted.row, |leaf| {
             leaf.decision == Decision::Allow && leaf.rule == *id
         });
         if !by_it.is_empty() {
-            allowing.push((Some(RuleRef::clone(&rule.reference())), by_it));
+            // One rule may decide behind several lists of Log rules.
+            let rule = Some(RuleRef::clone(&rule.reference()));
+            let known = allowing.entry(rule).or_default();
+            *known = known.or(&by_it);
         }
     }
-    allowing
+    allowing.into_iter().collect()
 }

@@ -244,11 +244,8 @@ impl Resolver<'_> {
         };
         let (mut sees, mut feels) = (Vec::new(), Vec::new());
         let mut grants: Vec<Grant> = Vec::with_capacity(rules.len());
-        // Log says something and decides nothing, nor does what is about requests: programs need not
-        // know.
-        let decides = |rule: &&Rule| rule.action != Action::Log && rule.http.is_none();
-        let deciding = rules.iter().filter(decides);
-        for rule in deciding {
+        // No packet shows a request: programs need not know what is about one.
+        for rule in rules.iter().filter(|rule| rule.http.is_none()) {
             // What comes of one written rule stands together.
             let known = grants.last().filter(|last| last.index == rule.index).map(|last| last.rule);
             let id = known.unwrap_or_else(|| list.rule_id(rule.index));

@@ -4,21 +4,33 @@
 //! order and each takes only what no earlier rule took. Keys are destination ports, ICMP type and
 //! code, or protocol numbers; within a key, source ports may still divide the answer.
 //!
-//! Invariant: each key is taken at most once, so painting n rules costs O((n + spans) log spans),
-//! source ports aside.
+//! A Log rule takes nothing: it writes itself down at every key that nobody took yet.
+//!
+//! Invariant: each key is taken at most once, so painting n rules that decide costs
+//! O((n + spans) log spans), source ports aside.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bulkhead_wire::RuleId;
 use bulkhead_wire::row::{Leaf, Outcome, Span, Spans};
+
+use super::logs::{LogLists, Logs};
 
 /// Inclusive.
 pub type Interval = (u16, u16);
 
 pub const EVERYTHING: Interval = (0, u16::MAX);
 
-/// What a tier says about one key: its word, or none (the next tier's).
-pub type Say = Option<Leaf>;
+/// A rule's or a tier's answer, or none: the next tier's counts.
+pub type Word = Option<Leaf>;
+
+/// What a tier says about one key: its word, and what it has logged before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Say {
+    pub word: Word,
+    pub logs: Logs,
+}
 
 /// A total function over the key space.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +52,7 @@ pub enum Says {
 
 impl Default for Layer {
     fn default() -> Self {
-        Self::Uniform(None)
+        Self::Uniform(Say::default())
     }
 }
 
@@ -54,21 +66,23 @@ pub struct Canvas {
 #[derive(Clone, Debug)]
 struct Cell {
     end: u16,
+    /// What was logged of all of it. Where there are halves it is they who know.
+    logs: Logs,
     /// Where only some source ports are decided.
     half: Option<Box<Half>>,
 }
 
 #[derive(Clone, Debug)]
 struct Half {
-    /// Source ports still undecided, sorted and disjoint.
-    open: Vec<Interval>,
+    /// Source ports still undecided, sorted and disjoint, with what was logged of them.
+    open: Vec<(Interval, Logs)>,
     taken: Vec<(Interval, Say)>,
 }
 
 impl Default for Canvas {
     /// Nothing is decided yet.
     fn default() -> Self {
-        let cell = Cell { end: u16::MAX, half: None };
+        let cell = Cell { end: u16::MAX, logs: Logs::NONE, half: None };
         Self { open: BTreeMap::from([(0, cell)]), done: Vec::new() }
     }
 }
@@ -79,19 +93,16 @@ impl Canvas {
         self.open.is_empty()
     }
 
-    /// Gives `say` to the keys and source ports that nobody took yet.
-    pub fn paint(&mut self, (start, end): Interval, sources: &[Interval], say: Say) {
+    /// Gives `word` to the keys and source ports that nobody took yet.
+    pub fn paint(&mut self, (start, end): Interval, sources: &[Interval], word: Word) {
         if sources.is_empty() {
             return;
         }
-        self.split_before(start);
-        if let Some(after) = end.checked_add(1) {
-            self.split_before(after);
-        }
+        self.split_at(start, end);
         let mut from = start;
         while let Some((&key, cell)) = self.open.range_mut(from..=end).next() {
             let last = cell.end;
-            if let Some(says) = cell.take(sources, say) {
+            if let Some(says) = cell.take(sources, word) {
                 self.open.remove(&key);
                 self.done.push((key, says));
             }
@@ -102,12 +113,35 @@ impl Canvas {
         }
     }
 
+    /// Writes the rule down at the keys and source ports that nobody took yet.
+    pub fn log(
+        &mut self,
+        (start, end): Interval,
+        sources: &[Interval],
+        rule: RuleId,
+        lists: &mut LogLists,
+    ) {
+        if sources.is_empty() {
+            return;
+        }
+        self.split_at(start, end);
+        self.open.range_mut(start..=end).for_each(|(_, cell)| cell.log(sources, rule, lists));
+    }
+
     /// What nobody took gets `rest`.
-    pub fn finish(mut self, rest: Say) -> Layer {
+    pub fn finish(mut self, rest: Word) -> Layer {
         self.paint(EVERYTHING, &[EVERYTHING], rest);
         self.done.sort_unstable_by_key(|(start, _)| *start);
         self.done.dedup_by(|(_, next), (_, kept)| next == kept);
         Layer::of(self.done)
+    }
+
+    /// No cell lies across an end of the interval.
+    fn split_at(&mut self, start: u16, end: u16) {
+        self.split_before(start);
+        if let Some(after) = end.checked_add(1) {
+            self.split_before(after);
+        }
     }
 
     /// Makes `key` the first of its cell, if it is within one.
@@ -124,22 +158,49 @@ impl Canvas {
 
 impl Cell {
     /// What is said of the cell's keys, once nothing of it is undecided.
-    fn take(&mut self, sources: &[Interval], say: Say) -> Option<Says> {
+    fn take(&mut self, sources: &[Interval], word: Word) -> Option<Says> {
         if self.half.is_none() && sources == [EVERYTHING] {
-            return Some(Says::One(say));
+            return Some(Says::One(Say { word, logs: self.logs }));
         }
-        let half = self
-            .half
-            .get_or_insert_with(|| Box::new(Half { open: vec![EVERYTHING], taken: Vec::new() }));
-        half.take(sources, say);
+        let half = self.halved();
+        half.take(sources, word);
         if half.open.is_empty() { self.half.take().map(|half| half.says()) } else { None }
+    }
+
+    fn log(&mut self, sources: &[Interval], rule: RuleId, lists: &mut LogLists) {
+        if self.half.is_none() && sources == [EVERYTHING] {
+            self.logs = lists.add(self.logs, rule);
+        } else {
+            self.halved().log(sources, rule, lists);
+        }
+    }
+
+    fn halved(&mut self) -> &mut Half {
+        let open = (EVERYTHING, self.logs);
+        self.half.get_or_insert_with(|| Box::new(Half { open: vec![open], taken: Vec::new() }))
     }
 }
 
 impl Half {
-    fn take(&mut self, sources: &[Interval], say: Say) {
+    fn take(&mut self, sources: &[Interval], word: Word) {
+        let mut taken = std::mem::take(&mut self.taken);
+        self.divide(sources, |interval, logs, _| taken.push((interval, Say { word, logs })));
+        self.taken = taken;
+    }
+
+    fn log(&mut self, sources: &[Interval], rule: RuleId, lists: &mut LogLists) {
+        self.divide(sources, |interval, logs, left| left.push((interval, lists.add(logs, rule))));
+        self.open.sort_unstable_by_key(|(interval, _)| *interval);
+    }
+
+    /// Hands what is open of the sources to `meet`, which may put it among what is left.
+    fn divide(
+        &mut self,
+        sources: &[Interval],
+        mut meet: impl FnMut(Interval, Logs, &mut Vec<(Interval, Logs)>),
+    ) {
         let mut left = Vec::new();
-        for &open in &self.open {
+        for (open, logs) in std::mem::take(&mut self.open) {
             let mut next = open.0;
             let mut exhausted = false;
             for &(start, end) in sources {
@@ -148,9 +209,9 @@ impl Half {
                     continue;
                 }
                 if next < start {
-                    left.push((next, start - 1));
+                    left.push(((next, start - 1), logs));
                 }
-                self.taken.push(((start, end), say));
+                meet((start, end), logs, &mut left);
                 match end.checked_add(1).filter(|after| *after <= open.1) {
                     Some(after) => next = after,
                     None => {
@@ -160,7 +221,7 @@ impl Half {
                 }
             }
             if !exhausted {
-                left.push((next, open.1));
+                left.push(((next, open.1), logs));
             }
         }
         self.open = left;
@@ -169,6 +230,15 @@ impl Half {
     fn says(mut self) -> Says {
         self.taken.sort_unstable_by_key(|((start, _), _)| *start);
         Says::of(self.taken.into_iter().map(|((start, _), say)| (start, say)).collect())
+    }
+}
+
+impl Say {
+    fn over(self, below: Say, lists: &mut LogLists) -> Say {
+        match self.word {
+            Some(_) => self,
+            None => Say { word: below.word, logs: lists.join(self.logs, below.logs) },
+        }
     }
 }
 
@@ -181,13 +251,13 @@ impl Says {
         }
     }
 
-    fn over(&self, below: &Self) -> Self {
+    fn over(&self, below: &Self, lists: &mut LogLists) -> Self {
         if let (Says::One(upper), Says::One(lower)) = (self, below) {
-            return Says::One(upper.or(*lower));
+            return Says::One(upper.over(*lower, lists));
         }
         let mut merged = Vec::new();
         join(&self.steps(), &below.steps(), |port, upper, lower| {
-            merged.push((port, upper.or(*lower)));
+            merged.push((port, upper.over(*lower, lists)));
         });
         Says::of(merged)
     }
@@ -201,8 +271,8 @@ impl Says {
 }
 
 impl Layer {
-    pub fn uniform(say: Say) -> Self {
-        Self::Uniform(say)
+    pub fn uniform(word: Word) -> Self {
+        Self::Uniform(Say { word, logs: Logs::NONE })
     }
 
     fn of(steps: Vec<(u16, Says)>) -> Self {
@@ -212,26 +282,30 @@ impl Layer {
         }
     }
 
-    /// This layer's word where it has one, else that of the layer below.
+    /// This layer's word where it has one, else that of the layer below, behind what both logged.
     #[must_use]
-    pub fn over(self, below: Layer) -> Layer {
+    pub fn over(self, below: Layer, lists: &mut LogLists) -> Layer {
         let upper = match self {
-            Layer::Uniform(None) => return below,
-            Layer::Uniform(_) => return self,
-            Layer::Steps(steps) => steps,
+            Layer::Uniform(Say { word: None, logs: Logs::NONE }) => return below,
+            Layer::Uniform(Say { word: Some(_), .. }) => return self,
+            upper => upper.steps(),
         };
-        let lower = match below {
-            Layer::Steps(steps) => steps,
-            Layer::Uniform(say) => vec![(0, Says::One(say))],
-        };
+        let lower = below.steps();
         let mut merged: Vec<(u16, Says)> = Vec::with_capacity(upper.len() + lower.len());
         join(&upper, &lower, |key, upper, lower| {
-            let says = upper.over(lower);
+            let says = upper.over(lower, lists);
             if merged.last().is_none_or(|(_, last)| *last != says) {
                 merged.push((key, says));
             }
         });
         Layer::of(merged)
+    }
+
+    fn steps(self) -> Vec<(u16, Says)> {
+        match self {
+            Layer::Steps(steps) => steps,
+            Layer::Uniform(say) => vec![(0, Says::One(say))],
+        }
     }
 
     pub fn as_uniform(&self) -> Option<Say> {
@@ -241,18 +315,18 @@ impl Layer {
         }
     }
 
-    /// `None` where some key is still without a word.
-    pub fn into_spans(self) -> Option<Spans> {
+    /// `leaf`: of a word behind what was logged. `None` where some key is still without a word.
+    pub fn into_spans(self, mut leaf: impl FnMut(Say) -> Word) -> Option<Spans> {
         let steps = match self {
-            Layer::Uniform(say) => return say.map(Spans::uniform),
+            Layer::Uniform(say) => return leaf(say).map(Spans::uniform),
             Layer::Steps(steps) => steps,
         };
         let mut spans = Vec::with_capacity(steps.len());
         for (start, says) in steps {
             let outcome = match says {
-                Says::One(say) => Outcome::Leaf(say?),
+                Says::One(say) => Outcome::Leaf(leaf(say)?),
                 Says::BySource(steps) => {
-                    let leaves = steps.into_iter().map(|(port, say)| Some((port, say?)));
+                    let leaves = steps.into_iter().map(|(port, say)| Some((port, leaf(say)?)));
                     Outcome::BySource(leaves.collect::<Option<_>>()?)
                 }
             };

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use bulkhead_types::{Decision, Direction, RuleRef};
 use bulkhead_wire::row::Leaf;
-use bulkhead_wire::{ProgramId, Row, RowId, RuleId, Spans};
+use bulkhead_wire::{ProgramId, RuleId};
 
 use super::brush::{Brush, PortTest, Space};
 use super::filed::{FEW_MAX, Filed};
 use super::grants::{ContentHasher, Grant, Grants};
-use super::paint::{Canvas, Layer, Say};
+use super::logs::LogLists;
+use super::paint::{Canvas, Layer, Word};
+use super::painted::{Named, Painted, finish};
 use crate::rule::{Action, Family, TierDefault};
 use crate::select::{GroupId, Groups};
 
@@ -72,35 +74,10 @@ pub struct RuleNames {
     by_rule: HashMap<RuleRef, NamedRule>,
 }
 
-/// A row with the rules that its leaves name.
-#[derive(Clone, Debug)]
-pub struct Painted {
-    pub id: RowId,
-    pub row: Arc<Row>,
-    pub rules: Box<[(RuleId, Named)]>,
-}
-
-/// What a rule id stands for; spelled out only where a node does not have it yet.
-#[derive(Clone, Debug)]
-pub enum Named {
-    Rule(Arc<Grants>, u32),
-    /// A tier's end or a profile.
-    Default(Arc<RuleRef>),
-}
-
 impl ProgramTier {
     /// Empty for the tier in which a host's profiles stand.
     pub fn name(&self) -> &str {
         self.lists.first().map_or("", |list| &list.owner.tier)
-    }
-}
-
-impl Named {
-    pub fn reference(&self) -> Arc<RuleRef> {
-        match self {
-            Named::Rule(list, index) => Arc::new(list.reference(*index)),
-            Named::Default(rule) => Arc::clone(rule),
-        }
     }
 }
 
@@ -185,26 +162,28 @@ impl Program {
     pub fn paint(&self, class: &[GroupId], groups: &Groups) -> Painted {
         let mut seen: Vec<GroupId> = class.iter().map(|group| groups.seen_as(*group)).collect();
         seen.dedup();
-        let mut rules = vec![default_rule(&self.rest_rule)];
+        let mut rules = vec![Named::of_default(&self.rest_rule)];
         let rest = Leaf { decision: self.rest.decision(), rule: self.rest_rule.0 };
-        let mut layers = Space::ALL.map(|_| Layer::Uniform(Some(rest)));
+        let mut lists = LogLists::default();
+        let mut layers = Space::ALL.map(|_| Layer::uniform(Some(rest)));
         for (tier, end) in self.tiers.iter().zip(&self.ends).rev() {
             let brushes = self.brushes(tier, end, &seen, class, groups);
-            rules.extend(brushes.iter().map(|(_, list, brush)| {
+            rules.extend(brushes.iter().map(|(list, brush)| {
                 (brush.grant.rule, Named::Rule(Arc::clone(list), brush.grant.index))
             }));
             let rest = match tier.default {
                 TierDefault::Pass => None,
                 TierDefault::Deny => {
-                    rules.push(default_rule(&end.default));
+                    rules.push(Named::of_default(&end.default));
                     Some(Leaf { decision: Decision::Deny, rule: end.default.0 })
                 }
             };
             for (layer, space) in layers.iter_mut().zip(Space::ALL) {
-                *layer = layer_of(&brushes, space, rest).over(std::mem::take(layer));
+                let tier = layer_of(&brushes, space, rest, &mut lists);
+                *layer = tier.over(std::mem::take(layer), &mut lists);
             }
         }
-        finish(layers, rules)
+        finish(layers, rules, &lists)
     }
 
     /// The answer for every packet, where no grant has a say about addresses in none of the groups
@@ -222,7 +201,7 @@ impl Program {
         })
     }
 
-    /// The grants of a tier that concern this pair of addresses, in order, with what each says.
+    /// The grants of a tier that concern this pair of addresses, in order.
     fn brushes<'a>(
         &'a self,
         tier: &'a ProgramTier,
@@ -230,7 +209,7 @@ impl Program {
         seen: &[GroupId],
         class: &[GroupId],
         groups: &Groups,
-    ) -> Vec<(Say, &'a Arc<Grants>, Brush<'a>)> {
+    ) -> Vec<(&'a Arc<Grants>, Brush<'a>)> {
         let in_family = |grant: &Grant| match (grant.family, self.family) {
             (Some(wanted), Some(family)) => wanted == family,
             _ => true,
@@ -240,7 +219,7 @@ impl Program {
             list.candidates(seen, |grant| {
                 if in_family(grant) && grant.local.passes(&self.view) && grant.remote.passes(class)
                 {
-                    brushes.push((grant.say(), list, self.brush(grant, class, groups)));
+                    brushes.push((list, self.brush(grant, class, groups)));
                 }
             });
         };
@@ -266,7 +245,7 @@ impl Program {
 }
 
 impl Grant {
-    fn say(&self) -> Say {
+    fn word(&self) -> Word {
         let decision = match self.action {
             Action::Allow => Decision::Allow,
             Action::Deny => Decision::Deny,
@@ -282,10 +261,6 @@ fn file(lists: &[Arc<Grants>]) -> Filed {
         list.keys().for_each(|keys| index.add(position, keys));
     }
     index
-}
-
-fn default_rule((id, rule): &NamedRule) -> (RuleId, Named) {
-    (*id, Named::Default(Arc::clone(rule)))
 }
 
 impl Rest {
@@ -307,16 +282,14 @@ impl Rest {
     }
 }
 
-impl Painted {
-    /// One answer for every packet.
-    pub fn plain(leaf: Leaf, rule: &NamedRule) -> Self {
-        finish(Space::ALL.map(|_| Layer::Uniform(Some(leaf))), vec![default_rule(rule)])
-    }
-}
-
-fn layer_of(brushes: &[(Say, &Arc<Grants>, Brush<'_>)], space: Space, rest: Say) -> Layer {
+fn layer_of(
+    brushes: &[(&Arc<Grants>, Brush<'_>)],
+    space: Space,
+    rest: Word,
+    lists: &mut LogLists,
+) -> Layer {
     let mut canvas: Option<Canvas> = None;
-    for (say, _, brush) in brushes {
+    for (_, brush) in brushes {
         let (keys, sources) = brush.area(space);
         if keys.is_empty() || sources.is_empty() {
             continue;
@@ -325,43 +298,17 @@ fn layer_of(brushes: &[(Say, &Arc<Grants>, Brush<'_>)], space: Space, rest: Say)
         if canvas.is_full() {
             break;
         }
-        keys.iter().for_each(|key| canvas.paint(*key, &sources, *say));
+        let grant = brush.grant;
+        match grant.action {
+            Action::Log => {
+                keys.iter().for_each(|key| canvas.log(*key, &sources, grant.rule, lists));
+            }
+            _ => keys.iter().for_each(|key| canvas.paint(*key, &sources, grant.word())),
+        }
     }
-    canvas.map_or_else(|| Layer::Uniform(rest), |canvas| canvas.finish(rest))
+    canvas.map_or_else(|| Layer::uniform(rest), |canvas| canvas.finish(rest))
 }
 
 fn named(rule: RuleRef) -> NamedRule {
     (RuleId::of(&rule), Arc::new(rule))
-}
-
-/// `rules` may name one rule more than once, and rules that decide nothing.
-fn finish(layers: [Layer; 6], mut rules: Vec<(RuleId, Named)>) -> Painted {
-    // Most key spaces of a row have one answer, and that of their neighbour.
-    let mut last: Option<(Leaf, Spans)> = None;
-    let spans = layers.map(|layer| match (layer.as_uniform(), &last) {
-        (Some(Some(leaf)), Some((same, spans))) if leaf == *same => spans.clone(),
-        (Some(Some(leaf)), _) => {
-            let spans = Spans::uniform(leaf);
-            last = Some((leaf, spans.clone()));
-            spans
-        }
-        // What follows the tiers is uniform, so no key is without a word; were one, it would be denied.
-        _ => layer.into_spans().unwrap_or_else(|| {
-            let rule = RuleId::of(&RuleRef::Unknown);
-            Spans::uniform(Leaf { decision: Decision::Deny, rule })
-        }),
-    });
-    let [tcp, udp, sctp, icmp, icmpv6, other] = spans;
-    let row = Row { tcp, udp, sctp, icmp, icmpv6, other };
-    let mut used: Vec<RuleId> = Vec::new();
-    for leaf in row.all().into_iter().flat_map(Spans::leaves) {
-        if used.last() != Some(&leaf.rule) {
-            used.push(leaf.rule);
-        }
-    }
-    used.sort_unstable();
-    rules.sort_by_key(|(id, _)| *id);
-    rules.dedup_by_key(|(id, _)| *id);
-    rules.retain(|(id, _)| used.binary_search(id).is_ok());
-    Painted { id: RowId::of(&row), row: Arc::new(row), rules: rules.into() }
 }

@@ -4,14 +4,16 @@ use bulkhead_types::Decision;
 use bulkhead_wire::row::Leaf;
 use bulkhead_wire::{RuleId, Spans};
 
-use super::paint::{Canvas, EVERYTHING, Interval, Layer, Say, normalise, subtract};
+use super::logs::LogLists;
+use super::paint::{Canvas, EVERYTHING, Interval, Layer, Word, normalise, subtract};
 
-fn say(rule: u64) -> Say {
+fn say(rule: u64) -> Word {
     Some(Leaf { decision: Decision::Allow, rule: RuleId(rule) })
 }
 
 fn spans(layer: Layer) -> Spans {
-    layer.over(Layer::uniform(say(99))).into_spans().expect("total")
+    let layer = layer.over(Layer::uniform(say(99)), &mut LogLists::default());
+    layer.into_spans(|say| say.word).expect("total")
 }
 
 fn found(spans: &Spans, key: u16, source: u16) -> u64 {
@@ -107,7 +109,7 @@ fn painting_is_first_match() {
     let keys: Vec<u16> = (0..16).chain(65525..=65535).collect();
     for seed in 0..400 {
         let mut dice = Dice(seed);
-        let strokes: Vec<(Interval, Vec<Interval>, Say)> = (0..dice.roll(8))
+        let strokes: Vec<(Interval, Vec<Interval>, Word)> = (0..dice.roll(8))
             .map(|rule| {
                 let sources = match dice.roll(3) {
                     0 => normalise(vec![dice.interval(), dice.interval()]),
@@ -130,6 +132,91 @@ fn painting_is_first_match() {
                 });
                 let expected = first.and_then(|(_, _, say)| *say).map_or(99, |leaf| leaf.rule.0);
                 assert_eq!(found(&spans, key, source), expected, "seed {seed} {key} {source}");
+            }
+        }
+    }
+}
+
+/// What a stroke does: it decides or passes, or it logs.
+#[derive(Clone, Copy)]
+enum Stroke {
+    Word(Word),
+    Log(RuleId),
+}
+
+/// A tier: its strokes, and whether its end denies.
+type Strokes = Vec<(Interval, Vec<Interval>, Stroke)>;
+
+fn mk_tier(dice: &mut Dice, number: u64) -> Strokes {
+    let mut stroke = |rule| {
+        let sources = match dice.roll(3) {
+            0 => normalise(vec![dice.interval(), dice.interval()]),
+            _ => vec![EVERYTHING],
+        };
+        let what = match dice.roll(5) {
+            0 => Stroke::Word(None),
+            1 | 2 => Stroke::Word(say(rule)),
+            _ => Stroke::Log(RuleId(rule)),
+        };
+        (dice.interval(), sources, what)
+    };
+    (0..8).map(|rule| stroke(number * 100 + rule)).collect()
+}
+
+/// The obvious reading: stroke after stroke, tier after tier.
+fn read(tiers: &[Strokes], key: u16, source: u16) -> (u64, Vec<RuleId>) {
+    let covers = |(start, end): &Interval, x| *start <= x && x <= *end;
+    let mut logged = Vec::new();
+    for tier in tiers {
+        let met = tier.iter().filter(|(keys, sources, _)| {
+            covers(keys, key) && sources.iter().any(|s| covers(s, source))
+        });
+        for (_, _, stroke) in met {
+            match stroke {
+                Stroke::Log(rule) => logged.push(*rule),
+                Stroke::Word(None) => break,
+                Stroke::Word(Some(leaf)) => return (leaf.rule.0, logged),
+            }
+        }
+    }
+    (99, logged)
+}
+
+#[test]
+fn what_was_logged_goes_with_the_word_that_decides_in_whatever_tier() {
+    let keys: Vec<u16> = (0..16).chain(65525..=65535).collect();
+    for seed in 0..200 {
+        let mut dice = Dice(seed);
+        let tiers: Vec<Strokes> = (0..3).map(|number| mk_tier(&mut dice, number)).collect();
+        let mut lists = LogLists::default();
+        let mut whole = Layer::uniform(say(99));
+        for tier in tiers.iter().rev() {
+            let mut canvas = Canvas::default();
+            for (key, sources, stroke) in tier {
+                match stroke {
+                    Stroke::Word(word) => canvas.paint(*key, sources, *word),
+                    Stroke::Log(rule) => canvas.log(*key, sources, *rule, &mut lists),
+                }
+            }
+            whole = canvas.finish(None).over(whole, &mut lists);
+        }
+        // Rule and list as one number, so that a leaf shows both.
+        let mut shown: Vec<(u64, Vec<RuleId>)> = Vec::new();
+        let spans = whole
+            .into_spans(|said| {
+                let behind = (said.word?.rule.0, lists.get(said.logs).to_vec());
+                let place = shown.iter().position(|known| *known == behind);
+                let number = place.unwrap_or_else(|| {
+                    shown.push(behind);
+                    shown.len() - 1
+                });
+                say(number as u64)
+            })
+            .expect("total");
+        for &key in &keys {
+            for &source in &keys {
+                let met = &shown[found(&spans, key, source) as usize];
+                assert_eq!(*met, read(&tiers, key, source), "seed {seed} {key} {source}");
             }
         }
     }

@@ -135,6 +135,7 @@ fn program_agrees_with_decide() {
 #[test]
 fn random_worlds_give_every_kind_of_answer() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut n_logged = 0;
     compare_until(8_000, 20, |verdict| {
         let kind = match (verdict.decision, &verdict.rule) {
             (Decision::Allow, RuleRef::Rule { .. }) => "allowed by rule",
@@ -145,8 +146,10 @@ fn random_worlds_give_every_kind_of_answer() {
             _ => "said of hosts",
         };
         *counts.entry(kind).or_default() += 1;
+        n_logged += usize::from(!verdict.logged.is_empty());
     });
     let total: usize = counts.values().sum();
+    assert!(n_logged * 100 > total, "too few are logged: {n_logged} of {total}");
     for kind in ["allowed by rule", "denied by rule", "denied by tier", "allowed by profile"] {
         let count = counts.get(kind).copied().unwrap_or_default();
         assert!(count * 20 > total, "too few are {kind}: {counts:?}");

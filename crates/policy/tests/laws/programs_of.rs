@@ -7,7 +7,8 @@ use bulkhead_policy::rule::Moment;
 use bulkhead_policy::{Engine, Event};
 use bulkhead_testbed::Change;
 use bulkhead_testbed::worlds::MOMENTS;
-use bulkhead_wire::{ClassId, NodeProgram, ProgramId};
+use bulkhead_types::LOGGED_MAX;
+use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RuleId};
 
 pub fn event(change: &Change) -> Event {
     match change {
@@ -96,7 +97,7 @@ pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
     }
     let named = program.names.entries.iter().map(|((id, class, _), row)| ((*id, *class), *row));
     let plain = program.entries.iter().map(|(key, row)| (*key, *row));
-    let mut used = BTreeSet::new();
+    let (mut used, mut rules) = (BTreeSet::new(), BTreeSet::new());
     for ((id, class), row) in plain.chain(named) {
         if !judging.contains(&id) {
             return Err(format!("program {id} judges nobody"));
@@ -107,9 +108,7 @@ pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
         used.insert(row);
         let Some(row) = program.rows.get(&row) else { return Err(format!("no row {row}")) };
         for leaf in row.all().into_iter().flat_map(|spans| spans.leaves()) {
-            if !program.rules.contains_key(&leaf.rule) {
-                return Err(format!("no rule {}", leaf.rule));
-            }
+            rules.insert(leaf.rule);
         }
     }
     for (id, _, set) in program.names.entries.keys() {
@@ -121,6 +120,22 @@ pub fn assert_closed(program: &NodeProgram) -> Result<(), String> {
     }
     if used.len() != program.rows.len() {
         return Err("some row is unused".to_owned());
+    }
+    assert_rules_closed(program, rules)
+}
+
+/// Exactly the rules of leaves are known, and those that lists of logged ones name; every list is some
+/// leaf's.
+fn assert_rules_closed(program: &NodeProgram, leaves: BTreeSet<RuleId>) -> Result<(), String> {
+    let mut rules = leaves.clone();
+    for (id, logged) in program.logged.iter() {
+        if !leaves.contains(id) || logged.is_empty() || logged.len() > LOGGED_MAX {
+            return Err(format!("rule {id} stands behind {logged:?}"));
+        }
+        rules.extend(logged.iter().copied());
+    }
+    if !rules.iter().eq(program.rules.keys()) {
+        return Err(format!("rules {rules:?} are used, {:?} are known", program.rules));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub struct FlowQuery {
     verdict: Option<Decision>,
     port: Option<u16>,
     policy: Option<Name>,
+    logged: bool,
 }
 
 /// `name` or `namespace/name`.
@@ -28,7 +29,7 @@ struct Name {
 pub enum QueryError {
     #[error(
         "unknown parameter `{name}`: flows are filtered by namespace, workload, verdict, port, \
-         policy, limit and follow"
+         policy, logged, limit and follow"
     )]
     Unknown { name: String },
     #[error("`{name}={value}`: {expected}")]
@@ -70,6 +71,10 @@ impl FlowQuery {
             "namespace" => self.namespace = Some(value.to_owned()),
             "workload" => self.workload = Some(Name::parse(value)),
             "policy" => self.policy = Some(Name::parse(value)),
+            "logged" => {
+                self.logged =
+                    value.parse().map_err(|_| wrong("logged", "must be `true` or `false`"))?;
+            }
             "verdict" => {
                 self.verdict = Some(match value {
                     "allow" => Decision::Allow,
@@ -100,7 +105,11 @@ impl FlowQuery {
             && self.workload.as_ref().is_none_or(is_at)
             && self.verdict.is_none_or(|verdict| record.verdict.decision == verdict)
             && self.port.is_none_or(has_port)
-            && self.policy.as_ref().is_none_or(|name| name.is_policy(&record.verdict.rule))
+            && self.policy.as_ref().is_none_or(|name| {
+                let verdict = &record.verdict;
+                verdict.logged.iter().chain([&verdict.rule]).any(|rule| name.is_policy(rule))
+            })
+            && (!self.logged || !record.verdict.logged.is_empty())
     }
 }
 

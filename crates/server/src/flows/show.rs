@@ -36,6 +36,7 @@ pub fn flow(kept: &KeptFlow) -> Flow {
             .then_some(FlowIcmp { icmp_type: packet.icmp_type, code: packet.icmp_code }),
         verdict: record.verdict.decision,
         rule: rule(&record.verdict.rule),
+        logged: record.verdict.logged.iter().map(rule).collect(),
         revision: record.revision.0,
         forward: FlowCount { packets: record.packets_forward, bytes: record.bytes_forward },
         reverse: FlowCount { packets: record.packets_reverse, bytes: record.bytes_reverse },

@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use bulkhead_types::{
-    Decision, Direction, EndpointId, Packet, Protocol, Revision, RuleRef, Verdict,
-};
+use bulkhead_types::{Direction, EndpointId, Packet, Protocol, Revision, RuleRef, Verdict};
 use bulkhead_wire::FlowEvent;
 
 use super::*;
@@ -33,10 +31,7 @@ pub fn mk_flow(n: u64) -> KeptFlow {
             src: None,
             dst: None,
             names: bulkhead_types::Names::default(),
-            verdict: Verdict {
-                decision: Decision::Deny,
-                rule: RuleRef::TierDefault { tier: "default".into() },
-            },
+            verdict: Verdict::deny(RuleRef::TierDefault { tier: "default".into() }),
             revision: Revision(3),
             packets_forward: 1,
             bytes_forward: 60,
@@ -92,4 +87,9 @@ fn a_flow_is_shown_with_both_ends_and_the_rule() {
     assert_eq!(shown["src"]["labels"]["app"], "web");
     assert_eq!(shown["dst"]["port"], 5432);
     assert_eq!(shown["rule"], serde_json::json!({"tier": "default"}));
+    assert!(shown.get("logged").is_none());
+    let mut flow = mk_flow(0);
+    flow.record.verdict.logged.push(RuleRef::Profile { name: "p".into() });
+    let shown = serde_json::to_value(show::flow(&flow)).expect("is JSON");
+    assert_eq!(shown["logged"], serde_json::json!([{"profile": "p"}]));
 }

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use bulkhead_api::Object;
-use bulkhead_types::{Decision, Packet, Protocol, Revision, RuleRef, Verdict};
+use bulkhead_types::{Packet, Protocol, Revision, RuleRef, Verdict};
 use bulkhead_wire::FlowEvent;
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn mk_record(node: &str, reporter: &str, direction: Direction) -> FlowRecord {
         src: None,
         dst: None,
         names: bulkhead_types::Names::default(),
-        verdict: Verdict { decision: Decision::Allow, rule: RuleRef::Unknown },
+        verdict: Verdict::allow(RuleRef::Unknown),
         revision: Revision(1),
         packets_forward: 1,
         bytes_forward: 60,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bulkhead_types::names::NAME_LENGTH_MAX;
-use bulkhead_types::{Names, Packet, Protocol, Revision, Verdict};
+use bulkhead_types::{Names, Packet, Protocol, Revision, RuleRef, Verdict};
 
 use super::row::{decision, decision_message, direction, direction_message, rule, rule_message};
 use super::{
@@ -37,6 +37,7 @@ impl Codec for FlowRecord {
             started_ns: self.started_ns,
             seen_ns: self.seen_ns,
             names: self.names.iter().map(str::to_owned).collect(),
+            logged: self.verdict.logged.iter().map(rule_message).collect(),
         }
     }
 
@@ -56,7 +57,11 @@ impl Codec for FlowRecord {
             src: peer("src", message.src)?,
             dst: peer("dst", message.dst)?,
             names: names(message.names)?,
-            verdict: Verdict { decision: decision(message.decision)?, rule },
+            verdict: Verdict {
+                decision: decision(message.decision)?,
+                rule,
+                logged: logged(message.logged)?,
+            },
             revision: Revision(message.revision),
             packets_forward: message.packets_forward,
             bytes_forward: message.bytes_forward,
@@ -126,6 +131,13 @@ fn event(value: i32) -> Result<FlowEvent, MessageError> {
         Ok(m::FlowEvent::Update) => FlowEvent::Update,
         _ => return Err(MessageError::new("event", Problem::UnknownValue { value })),
     })
+}
+
+fn logged(messages: Vec<m::RuleRef>) -> Result<Vec<RuleRef>, MessageError> {
+    bounded("logged", &messages, limits::LOGGED_PER_RULE_MAX)?;
+    let read =
+        |(index, one)| rule(one).map_err(|error: MessageError| error.within_item("logged", index));
+    messages.into_iter().enumerate().map(read).collect()
 }
 
 fn names(names: Vec<String>) -> Result<Names, MessageError> {

@@ -34,6 +34,7 @@ impl Codec for NodeProgram {
             entries: self.entries.iter().map(entry_message).collect(),
             rows: self.rows.iter().map(|(id, row)| row_message(id.0, row)).collect(),
             rules: self.rules.iter().map(named_rule_message).collect(),
+            logged: self.logged.iter().map(logged_message).collect(),
             names: names::tables_message(&self.names),
             hosts: self.hosts.values().map(|one| host_message(one)).collect(),
             to_host: match self.to_host {
@@ -51,6 +52,7 @@ impl Codec for NodeProgram {
             entries: entries("entries", message.entries)?.into(),
             rows: rows("rows", message.rows)?.into(),
             rules: rules("rules", message.rules)?.into(),
+            logged: logged("logged", message.logged)?.into(),
             names: names::tables(message.names).map_err(|error| error.within("names"))?,
             hosts: hosts("hosts", message.hosts)?.into(),
             to_host: to_host(message.to_host)?.unwrap_or_default(),
@@ -77,6 +79,8 @@ impl Codec for ProgramDelta {
             unset_rows: self.rows.unset.iter().map(|id| id.0).collect(),
             set_rules: self.rules.set.iter().map(named_rule_message).collect(),
             unset_rules: self.rules.unset.iter().map(|id| id.0).collect(),
+            set_logged: self.logged.set.iter().map(logged_message).collect(),
+            unset_logged: self.logged.unset.iter().map(|id| id.0).collect(),
             names: names::change_message(&self.names),
             set_hosts: self.hosts.set.values().map(|one| host_message(one)).collect(),
             unset_hosts: self.hosts.unset.iter().map(endpoint_id_message).collect(),
@@ -87,6 +91,7 @@ impl Codec for ProgramDelta {
     fn from_message(message: m::ProgramDelta) -> Result<Self, MessageError> {
         let unset_rows = message.unset_rows.into_iter().map(|id| Ok(RowId(id)));
         let unset_rules = message.unset_rules.into_iter().map(|id| Ok(RuleId(id)));
+        let unset_logged = message.unset_logged.into_iter().map(|id| Ok(RuleId(id)));
         let unset_entries =
             message.unset_entries.into_iter().map(|e| Ok((ProgramId(e.program), ClassId(e.class))));
         Ok(Self {
@@ -116,6 +121,11 @@ impl Codec for ProgramDelta {
                 rules("set_rules", message.set_rules)?,
                 unset_rules,
                 ("unset_rules", limits::RULES_MAX),
+            )?,
+            logged: change(
+                logged("set_logged", message.set_logged)?,
+                unset_logged,
+                ("unset_logged", limits::RULES_MAX),
             )?,
             names: names::name_change(message.names).map_err(|error| error.within("names"))?,
             hosts: change(
@@ -292,5 +302,19 @@ fn rules(
         let source = required("rule", message.rule)
             .and_then(|source| rule(source).map_err(|error| error.within("rule")))?;
         Ok((RuleId(message.id), Arc::new(source)))
+    })
+}
+
+fn logged_message((id, logged): (&RuleId, &Arc<[RuleId]>)) -> m::Logged {
+    m::Logged { id: id.0, rules: logged.iter().map(|rule| rule.0).collect() }
+}
+
+fn logged(
+    field: &str,
+    messages: Vec<m::Logged>,
+) -> Result<BTreeMap<RuleId, Arc<[RuleId]>>, MessageError> {
+    table(field, messages, limits::RULES_MAX, |message| {
+        bounded("rules", &message.rules, limits::LOGGED_PER_RULE_MAX)?;
+        Ok((RuleId(message.id), message.rules.into_iter().map(RuleId).collect()))
     })
 }

@@ -168,6 +168,7 @@ fn status_message(status: &NodeStatus) -> m::NodeStatus {
             .map(endpoint_id_message)
             .collect(),
         flows_lost: status.flows_lost,
+        log_events_suppressed: status.log_events_suppressed,
         drift: status.drift.iter().take(limits::DRIFT_MAX).map(|text| shortened(text)).collect(),
     }
 }
@@ -193,6 +194,7 @@ fn read_status(status: m::NodeStatus) -> Result<NodeStatus, MessageError> {
         n_waiting: status.n_waiting,
         waiting,
         flows_lost: status.flows_lost,
+        log_events_suppressed: status.log_events_suppressed,
         drift,
     })
 }

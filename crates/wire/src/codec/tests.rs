@@ -67,7 +67,10 @@ fn mk_record() -> FlowRecord {
         src: None,
         dst: None,
         names: bulkhead_types::Names::new(["a.org"]),
-        verdict: Verdict { decision: bulkhead_types::Decision::Deny, rule: RuleRef::Unknown },
+        verdict: Verdict {
+            logged: vec![RuleRef::TierDefault { tier: "default".into() }],
+            ..Verdict::deny(RuleRef::Unknown)
+        },
         revision: Revision(4),
         packets_forward: 1,
         bytes_forward: 60,

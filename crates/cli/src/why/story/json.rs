@@ -54,6 +54,9 @@ impl LegStory {
             "rule": side.rule,
             "tiers": self.tiers.iter().map(TierStory::json).collect::<Vec<_>>(),
         });
+        if let Some(fields) = story.as_object_mut().filter(|_| !side.logged.is_empty()) {
+            fields.insert("logged".to_owned(), json!(side.logged));
+        }
         let profiles: Vec<Value> = profiles.collect();
         if let Some(fields) = story.as_object_mut().filter(|_| !profiles.is_empty()) {
             fields.insert("profiles".to_owned(), profiles.into());

@@ -71,6 +71,10 @@ pub fn plan(
 /// What stands for a rule in a leaf.
 fn leaf_slot(program: &NodeProgram, slots: &NewSlots, rule: RuleId) -> Option<u32> {
     match program.rules.get(&rule).map(AsRef::as_ref) {
+        // A slot of its own where something was logged: the kernel tells of such a flow.
+        Some(RuleRef::StageDefault) if program.logged.contains_key(&rule) => {
+            Some(slots.of(SlotKind::Rule, rule.0)? | LEAF_NO_SAY)
+        }
         Some(RuleRef::StageDefault) => Some(RULE_STAGE_DEFAULT | LEAF_NO_SAY),
         _ => slots.of(SlotKind::Rule, rule.0),
     }

@@ -55,10 +55,12 @@ impl Said {
 }
 
 fn add(twin: &mut NodeProgram, program: &NodeProgram, ids: &BTreeSet<ProgramId>) {
+    let is_silent =
+        |rule: &RuleId| program.rules.get(rule).is_some_and(|rule| **rule == RuleRef::StageDefault);
     let (entries, rows) = (Arc::make_mut(&mut twin.entries), Arc::make_mut(&mut twin.rows));
     for ((id, class), row) in program.entries.iter().filter(|((id, _), _)| ids.contains(id)) {
         let Some(old) = program.rows.get(row) else { continue };
-        let new = row_said(old);
+        let new = row_said(old, &is_silent);
         let new_id = RowId::of(&new);
         rows.insert(new_id, new.into());
         entries.insert((said_of(*id), *class), new_id);
@@ -69,10 +71,10 @@ pub fn said_of(program: ProgramId) -> ProgramId {
     ProgramId(content_hash([b"said".as_slice(), &program.0.to_le_bytes()]))
 }
 
-fn row_said(row: &Row) -> Row {
-    let silence = RuleId::of(&RuleRef::StageDefault);
-    let leaf = |leaf: &Leaf| match leaf.rule == silence {
-        true => Leaf { decision: Decision::Deny, rule: silence },
+/// `is_silent`: of the leaves where no policy of the stage has decided.
+fn row_said(row: &Row, is_silent: &impl Fn(&RuleId) -> bool) -> Row {
+    let leaf = |leaf: &Leaf| match is_silent(&leaf.rule) {
+        true => Leaf { decision: Decision::Deny, ..*leaf },
         false => *leaf,
     };
     let spans = |old: &Spans| {

@@ -79,6 +79,12 @@ fn said(objects: Vec<Value>, stage: HostStage, direction: Direction) -> Verdict 
     world(objects).decide_host(&EndpointId::host("h1"), stage, direction, &packet)
 }
 
+/// As what Log rule 0 of the policy `quiet` comes before.
+fn after_quiet(expected: &str) -> String {
+    let rule = "rule 0 (ingress) of GlobalNetworkPolicy quiet in tier default";
+    format!("{expected}; logged by {rule}")
+}
+
 fn check(objects: Vec<Value>, stage: HostStage, direction: Direction, expected: &str) {
     let verdict = said(objects.clone(), stage, direction);
     assert_eq!(explain::verdict(&verdict), expected, "{stage} {direction} {objects:#?}");
@@ -108,6 +114,7 @@ fn profiles_decide_in_their_order_and_a_missing_one_denies() {
     let yes = || profile("yes", json!([{"action": "Allow"}]));
     let pass = || profile("pass", json!([{"action": "Pass"}]));
     let log = || profile("log", json!([{"action": "Log"}]));
+    let by_log = format!("{NO_PROFILE}; logged by profile log");
     let cases = [
         (vec![host(json!(["yes"])), yes()], "allowed by profile yes: no tier decided"),
         (
@@ -116,10 +123,10 @@ fn profiles_decide_in_their_order_and_a_missing_one_denies() {
         ),
         (
             vec![host(json!(["log", "yes"])), log(), yes()],
-            "allowed by profile yes: no tier decided",
+            "allowed by profile yes: no tier decided; logged by profile log",
         ),
         (vec![host(json!(["gone", "yes"])), yes()], "denied by profile gone: no tier decided"),
-        (vec![host(json!(["log"])), log()], NO_PROFILE),
+        (vec![host(json!(["log"])), log()], &by_log),
     ];
     for (objects, expected) in cases {
         check(objects, HostStage::Normal, IN, expected);
@@ -151,14 +158,15 @@ fn only_the_end_of_a_normal_or_forward_tier_denies() {
         vec![mk_host(json!({"profiles": ["projectcalico-default-allow"]})), mk_gnp("quiet", spec)]
     };
     let end = "denied at the end of tier default: its policies apply and no rule matched";
+    let (end, silence) = (&after_quiet(end), &after_quiet(NO_SAY));
     check(quiet(json!({})), HostStage::Normal, IN, end);
     check(quiet(json!({})), HostStage::Forward, IN, NO_SAY);
     check(quiet(json!({"applyOnForward": true})), HostStage::Normal, IN, end);
     check(quiet(json!({"applyOnForward": true})), HostStage::Forward, IN, end);
     check(quiet(json!({"applyOnForward": true})), HostStage::Forward, OUT, NO_SAY);
     let early = |flag: &str| quiet(json!({flag: true, "applyOnForward": true}));
-    check(early("doNotTrack"), HostStage::Untracked, IN, NO_SAY);
-    check(early("preDNAT"), HostStage::PreDnat, IN, NO_SAY);
+    check(early("doNotTrack"), HostStage::Untracked, IN, silence);
+    check(early("preDNAT"), HostStage::PreDnat, IN, silence);
     check(
         early("preDNAT"),
         HostStage::Normal,
@@ -221,7 +229,7 @@ fn failsafe_ports_stay_open_and_can_be_narrowed_or_closed() {
         world(objects).decide_host(&EndpointId::host("h1"), HostStage::Normal, IN, &packet)
     };
     let port = |net: Value| json!([{"protocol": "tcp", "port": 22, "net": net}]);
-    let failsafe = Verdict { decision: Decision::Allow, rule: RuleRef::Failsafe };
+    let failsafe = Verdict::allow(RuleRef::Failsafe);
     assert_eq!(ssh(vec![]), failsafe);
     assert_eq!(ssh(vec![("default", json!([]))]).decision, Decision::Deny);
     assert_eq!(ssh(vec![("default", port(json!("198.51.100.0/24")))]), failsafe);

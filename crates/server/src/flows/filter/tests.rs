@@ -59,6 +59,27 @@ fn a_policy_is_found_by_its_name_with_or_without_namespace() {
 }
 
 #[test]
+fn what_was_logged_is_found_by_that_and_by_the_policy_that_logged() {
+    let mut flow = mk_flow(0);
+    let matches = |text: &str, flow: &KeptFlow| mk_query(text).expect("is a query").matches(flow);
+    assert!(!matches("logged=true", &flow));
+    assert!(matches("logged=false", &flow));
+    flow.record.verdict.logged.push(RuleRef::Rule {
+        tier: "default".into(),
+        policy: PolicyRef {
+            kind: PolicyKind::GlobalNetworkPolicy,
+            namespace: String::new(),
+            name: "watch".into(),
+        },
+        direction: Direction::Ingress,
+        index: 0,
+    });
+    assert!(matches("logged=true", &flow));
+    assert!(matches("policy=watch", &flow));
+    assert!(!matches("policy=other", &flow));
+}
+
+#[test]
 fn a_port_is_not_an_icmp_type() {
     let mut flow = mk_flow(0);
     flow.record.packet.protocol = Protocol::ICMP;
@@ -77,6 +98,7 @@ fn a_query_that_is_not_understood_is_refused_by_name() {
     check_refused("port=70000", "`port=70000`");
     check_refused("limit=-1", "`limit=-1`");
     check_refused("follow=maybe", "`follow=maybe`");
+    check_refused("logged=1", "`logged=1`: must be `true` or `false`");
     check_refused("nmespace=shop", "unknown parameter `nmespace`");
     check_refused("port=1&port=2", "`port` is given twice");
 }
