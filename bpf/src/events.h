@@ -36,10 +36,16 @@ struct {
  * much has come together: a wake-up for each new flow would cost more than the flow. */
 #define EVENTS_WAKE_BYTES 1048576ull
 
+#define EVENTS_WAKE_SPAN 65536ull
+
+/* Not again for every event beyond: there may be nobody to wake. */
 INLINE __u64 wake_if_many(void)
 {
-	return ring_query(&events, BPF_RB_AVAIL_DATA) < EVENTS_WAKE_BYTES ? BPF_RB_NO_WAKEUP
-									  : BPF_RB_FORCE_WAKEUP;
+	__u64 waiting = ring_query(&events, BPF_RB_AVAIL_DATA);
+
+	return waiting >= EVENTS_WAKE_BYTES && waiting < EVENTS_WAKE_BYTES + EVENTS_WAKE_SPAN
+		       ? BPF_RB_FORCE_WAKEUP
+		       : BPF_RB_NO_WAKEUP;
 }
 
 INLINE void count(__u32 reason)

@@ -290,23 +290,29 @@ INLINE void flow_seen(struct flow *flow, __u64 now)
 		flow->seen_ns = now;
 }
 
+/* What a packet of the flow leaves in its state; `tcp_flags` is 0 for other protocols. */
+INLINE void flow_advance(struct flow *flow, int from_opener, __u8 tcp_flags)
+{
+	__u32 bits = from_opener ? 0 : STATE_REPLIED;
+
+	if (tcp_flags & TCP_FIN)
+		bits |= from_opener ? STATE_OPENER_FIN : STATE_REPLIER_FIN;
+	if (tcp_flags & TCP_RST)
+		bits |= STATE_RESET;
+	if (from_opener && tcp_flags & TCP_ACK && flow->state & STATE_REPLIED)
+		bits |= STATE_CONFIRMED;
+	if (bits)
+		flow_mark(flow, bits);
+}
+
 INLINE void flow_count(struct flow *flow, const struct passage *passage)
 {
 	int from_opener = passage->sender == flow->opener;
-	__u32 bits = from_opener ? 0 : STATE_REPLIED;
+	__u8 flags = passage->key.protocol == PROTOCOL_TCP ? passage->tcp_flags : 0;
 
 	flow_seen(flow, passage->occasion.now_ns);
 	tally(flow, !from_opener, passage->packets, passage->bytes);
-	if (passage->key.protocol == PROTOCOL_TCP) {
-		if (passage->tcp_flags & TCP_FIN)
-			bits |= from_opener ? STATE_OPENER_FIN : STATE_REPLIER_FIN;
-		if (passage->tcp_flags & TCP_RST)
-			bits |= STATE_RESET;
-		if (from_opener && passage->tcp_flags & TCP_ACK && flow->state & STATE_REPLIED)
-			bits |= STATE_CONFIRMED;
-	}
-	if (bits)
-		flow_mark(flow, bits);
+	flow_advance(flow, from_opener, flags);
 }
 
 INLINE int verdict_of(__u32 leaf)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only */
-/* The common case, before anything else: a packet in the middle of a TCP or UDP flow that is known and
- * allowed by what is enforced now. It is read in place, found by two looks, and counted by one addition.
+/* The common case, before anything else: a packet of a TCP or UDP flow that is known and allowed by what is
+ * enforced now. It is read in place, found by two looks, and counted by one addition.
  *
  * Invariant: what passes here would pass the whole way (workload.h), with the same marks on the packet and
- * in the flow. Whatever is not plainly the common case goes that way: tags, options, fragments, the
- * first and the last packets of a connection, questions to resolvers, another epoch. */
+ * in the flow. Whatever is not plainly the common case goes that way: tags, options, fragments, what
+ * begins a connection, what goes between a workload and its resolver, another epoch. */
 #pragma once
 
 #include "abi.h"
@@ -42,6 +42,7 @@ struct glance {
 	__u16 local_port;
 	__u16 remote_port;
 	__u8 protocol;
+	__u8 tcp_flags; /* 0 for UDP */
 };
 
 /* The part that TCP and UDP have in common with either family; `glance` has network header and total. */
@@ -53,13 +54,15 @@ INLINE int glance_transport(struct glance *glance, const char *end, int from_wor
 		return 0;
 	glance->local_port = HOST16(from_workload ? transport->src_port : transport->dst_port);
 	glance->remote_port = HOST16(from_workload ? transport->dst_port : transport->src_port);
+	glance->tcp_flags = 0;
 	if (glance->protocol == PROTOCOL_UDP) {
 		glance->header += UDP_HEADER;
 		return 1;
 	}
 	if (glance->protocol != PROTOCOL_TCP || (const char *)(transport + 1) > end ||
-	    (transport->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK)
+	    (transport->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return 0;
+	glance->tcp_flags = transport->flags;
 	__u32 header = (transport->offset >> 4) * 4;
 	glance->header += header;
 	return header >= sizeof(*transport);
@@ -146,16 +149,6 @@ INLINE struct flow *known_ipv6(struct __sk_buff *skb, const struct ipv6_header *
 	return map_lookup(&flows6, &key);
 }
 
-/* The state that a packet of this side leaves as it is. */
-INLINE int is_in_the_middle(const struct flow *flow, __u8 protocol, int from_opener)
-{
-	__u32 state = flow->state;
-
-	if (protocol == PROTOCOL_UDP)
-		return from_opener || state & STATE_REPLIED;
-	return state & STATE_REPLIED && state & STATE_CONFIRMED && !is_closed(flow);
-}
-
 /* Whether the packet has passed: all is done. */
 INLINE int pass_known(struct __sk_buff *skb, int from_workload)
 {
@@ -177,14 +170,14 @@ INLINE int pass_known(struct __sk_buff *skb, int from_workload)
 	__u64 judged = *(volatile __u64 *)&flow->judged, now = tick_ns();
 	int from_opener = flow->opener == (from_workload ? OPENER_LOCAL : OPENER_REMOTE);
 	if (judged >> 32 != config_at(CONFIG_EPOCH) || !(judged & LEAF_ALLOW) ||
-	    (now > flow->seen_ns && now - flow->seen_ns > KNOWN_IDLE_NS) ||
-	    !is_in_the_middle(flow, glance.protocol, from_opener))
+	    (now > flow->seen_ns && now - flow->seen_ns > KNOWN_IDLE_NS))
 		return 0;
 	__u32 segments = skb->gso_segs;
 	segments = segments > 1 ? segments : 1;
 	flow_seen(flow, now);
 	tally(flow, !from_opener, segments,
 	      length - sizeof(*ethernet) + (__u64)(segments - 1) * glance.header);
+	flow_advance(flow, from_opener, glance.tcp_flags);
 	if (from_workload)
 		skb->mark = (skb->mark & ~MARK_EARLY) | MARK_JUDGED;
 	return 1;

@@ -146,13 +146,16 @@ SUBPROGRAM int hooked_workload(struct hooked *hooked, unsigned long conntrack)
 	if (packet->fragment != FRAGMENT_NONE && recall_fragment(passage->endpoint.slot, packet))
 		return drop(REASON_FRAGMENT, &passage->occasion, packet);
 	orient(passage, packet, 1);
+	if (hooked->hook != HOOK_LOCAL_IN || !config_at(CONFIG_TO_HOST)) {
+		if (hooked->mark & MARK_JUDGED)
+			return VERDICT_NEXT;
+		look_behind(conntrack, hooked);
+		return flow_pass(passage);
+	}
 	struct flow *flow = flow_at(&passage->key);
-	int is_to_host = hooked->hook == HOOK_LOCAL_IN && config_at(CONFIG_TO_HOST);
-	if (hooked->mark & MARK_JUDGED && (!is_to_host || !flow || flow->opener == OPENER_REMOTE))
+	if (hooked->mark & MARK_JUDGED && (!flow || flow->opener == OPENER_REMOTE))
 		return VERDICT_NEXT;
 	look_behind(conntrack, hooked);
-	if (!is_to_host)
-		return flow_pass(passage);
 	/* It is denied; by the setting of the node unless the workload's own program denies it. */
 	__u32 leaf = judge_flow(passage, OPENER_LOCAL, passage->icmp_type, passage->icmp_code);
 	if (flow)
@@ -291,8 +294,10 @@ INLINE int judge_hook(const struct bpf_nf_ctx *context)
 
 	if (in_index == LOOPBACK_IFINDEX || out_index == LOOPBACK_IFINDEX)
 		return NF_ACCEPT;
+	/* What was judged came by an interface that is known. */
+	int is_in_known = !in || skb->mark & MARK_JUDGED;
 	int is_unknown = state->hook != HOOK_LOCAL_OUT &&
-			 ((in && is_unjudged(in_index, &in->name)) ||
+			 ((!is_in_known && is_unjudged(in_index, &in->name)) ||
 			  (out && is_unjudged(out_index, &out->name)));
 	if (!is_unknown && is_quiet(state->hook, skb->mark, in_index))
 		return NF_ACCEPT;

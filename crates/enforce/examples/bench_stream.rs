@@ -26,7 +26,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead_enforce::{MapSizes, Node, NodeHandle, NodeOptions};
+use bulkhead_enforce::{Node, NodeHandle, NodeOptions};
 use bulkhead_wire::{ClassId, Judges};
 use programs::Maker;
 use world::{World, inside};
@@ -111,7 +111,9 @@ fn enforce(world: &World, n_rules: u32) -> NodeHandle {
         maker.endpoint(&pod.name, &pod.addresses(), judges);
         maker.class(&format!("{}/32", pod.v4), ClassId(u64::from(groups)));
     }
-    let options = NodeOptions { sizes: MapSizes::DEFAULT, ..world.options() };
+    // As an agent has them: tests look through the flows more often.
+    let NodeOptions { sweep_ms, update_ms, sizes, .. } = NodeOptions::new("", "");
+    let options = NodeOptions { sweep_ms, update_ms, sizes, ..world.options() };
     let (handle, mut records) = Node::start(options).unwrap();
     std::thread::spawn(move || while records.blocking_recv().is_some() {});
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
