@@ -1,13 +1,13 @@
 //! Workloads that move and change under real packets.
 #![expect(clippy::unwrap_used, reason = "tests fail by panic")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bulkhead_api::Object;
-use bulkhead_lab::{Lab, Probe, Prober};
+use bulkhead_lab::{Lab, Probe, Prober, World};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -140,4 +140,79 @@ async fn a_label_decides_about_live_connections_at_their_next_packet() {
     assert!(!lab.connects(&open).await.unwrap(), "a new connection without the label");
     // What was under way when the change came is one answer at most.
     assert!(talk.n_answers.load(Ordering::SeqCst) <= after + 1, "the connection goes on");
+}
+
+/// Of all that came, how many datagrams; none is waited for.
+fn n_waiting(socket: &UdpSocket) -> usize {
+    socket.set_nonblocking(true).unwrap();
+    std::iter::from_fn(|| socket.recv_from(&mut [0; 16]).ok()).count()
+}
+
+/// A workload goes, another one with other labels gets its address, and the client goes on sending to it
+/// on the flow that was allowed: while nobody has the address, while an interface without a program has
+/// it, and once its own program is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reused_address_inherits_nothing_not_for_one_packet() {
+    let objects = mk_world();
+    let lab = Lab::up(&objects).await.unwrap();
+    let (client_netns, client) = lab.net().endpoint("app/client").await.unwrap();
+    let (vm_netns, vm) = lab.net().endpoint("app/vm").await.unwrap();
+    let at = SocketAddr::new(vm.address(false).unwrap(), OPEN);
+    let from = SocketAddr::new(client.address(false).unwrap(), 4_000);
+    let bound = move |at| move || UdpSocket::bind(at).map_err(anyhow::Error::from);
+    let walker = lab.net().walker();
+    let sender = walker.within(&client_netns, bound(from)).unwrap();
+    let old = walker.within(&vm_netns, bound(at)).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let _stop_at_the_end = StopOnDrop(Arc::clone(&stop));
+    std::thread::spawn(move || {
+        while !stop.load(Ordering::SeqCst) {
+            // The way there is gone for a while.
+            let _ = sender.send_to(b"knock", at);
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    });
+    let until = Instant::now() + PATIENCE;
+    while n_waiting(&old) == 0 {
+        assert!(Instant::now() < until, "nothing reaches the first owner");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    let first = of_name(&objects, "vm");
+    lab.net().evict("app/vm").await.unwrap();
+    lab.delete(std::slice::from_ref(first)).await.unwrap();
+    lab.wait_enforced().await.unwrap();
+    let mut heir = changed(first, "/metadata/name", json!("heir")).to_value().unwrap();
+    heir["metadata"]["labels"] = json!({"role": "locked"});
+    let heir = Object::from_value(heir).unwrap();
+    let mut locked = policy("locked", OTHER);
+    locked["spec"]["ingress"] = json!([]);
+    lab.apply(&[Object::from_value(locked).unwrap()]).await.unwrap();
+    lab.wait_enforced().await.unwrap();
+    lab.net().add_endpoints(&World::from_objects([&heir]).unwrap().endpoints).await.unwrap();
+    let (heir_netns, _) = lab.net().endpoint("app/heir").await.unwrap();
+    let listens = walker.within(&heir_netns, bound(at)).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(n_waiting(&listens), 0, "before its program is there");
+    lab.apply(std::slice::from_ref(&heir)).await.unwrap();
+    lab.wait_enforced().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(n_waiting(&listens), 0, "under its own program");
+
+    // It is the program that keeps them away, not the way.
+    let open = changed(&heir, "/metadata/labels", json!({"role": "service"}));
+    lab.apply(&[open]).await.unwrap();
+    let until = Instant::now() + PATIENCE;
+    while n_waiting(&listens) == 0 {
+        assert!(Instant::now() < until, "nothing reaches it though it may");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
