@@ -1,10 +1,15 @@
 //! `bulkhead eval`, as a user runs it, says of random packets in random worlds what the slow reading
-//! of the rules says: the verdict, and the tier, policy and rule at both ends.
+//! of the rules says: the verdict, the tier, policy and rule, and who has logged, at both ends.
 //!
 //! Objects go in as manifests and packets as lines of flows, so that loading, addressing, compiling
 //! and answering are all on the way. `BULKHEAD_AGREE_CASES` is the number of packets,
 //! `BULKHEAD_LAW_SEED` draws other worlds. A failure prints the smallest world that still fails.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests fail by panic"
+)]
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -53,7 +58,18 @@ fn line(id: usize, packet: &Packet) -> Value {
     line
 }
 
+fn log_rule(rule: &RuleRef) -> Value {
+    match rule {
+        RuleRef::Rule { tier, policy, index, .. } => {
+            json!({"tier": tier, "policy": policy.to_string(), "rule": index})
+        }
+        RuleRef::Profile { name } => json!({"profile": name}),
+        other => panic!("{other:?} logs nothing"),
+    }
+}
+
 fn side(verdict: &Verdict) -> Value {
+    let logged: Vec<Value> = verdict.logged.iter().map(log_rule).collect();
     let (tier, policy, rule) = match &verdict.rule {
         RuleRef::Rule { tier, policy, index, .. } => {
             (json!(tier), json!(policy.to_string()), json!(index))
@@ -62,7 +78,11 @@ fn side(verdict: &Verdict) -> Value {
         _ => (Value::Null, Value::Null, Value::Null),
     };
     let verdict = if verdict.decision == Decision::Allow { "allow" } else { "deny" };
-    json!({"verdict": verdict, "tier": tier, "policy": policy, "rule": rule})
+    let mut side = json!({"verdict": verdict, "tier": tier, "policy": policy, "rule": rule});
+    if !logged.is_empty() {
+        side["logged"] = json!(logged);
+    }
+    side
 }
 
 /// What `eval` is to answer, by the slow reading.
@@ -73,7 +93,7 @@ fn expected(world: &Oracle, id: usize, packet: &Packet) -> Value {
         return json!({"id": id, "verdict": "allow", "egress": null, "ingress": null});
     }
     let way = world.way([None, None], packet, &NO_NAMES);
-    let word = |end| way.word(end).map_or(Value::Null, |leg| side(&leg.verdict));
+    let word = |end| way.said(end).map_or(Value::Null, |verdict| side(&verdict));
     let (egress, ingress) = (word(Direction::Egress), word(Direction::Ingress));
     let verdict = if way.is_allowed() { "allow" } else { "deny" };
     json!({"id": id, "verdict": verdict, "egress": egress, "ingress": ingress})
