@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bulkhead_types::{Revision, ToHost};
 use bulkhead_wire::NodeProgram;
@@ -25,6 +26,8 @@ use crate::limits::MapSizes;
 use crate::node::{EnforceError, NodeOptions};
 use alarm::Alarm;
 
+/// How often a table that another process guards is tried.
+const HELD_LOOK: Duration = Duration::from_millis(50);
 /// Members and entries of a program that is put back without closing everything first.
 const AT_ONCE_MAX: usize = 1_000;
 
@@ -83,6 +86,23 @@ impl Table {
             log_group,
             sizes: options.sizes,
         })
+    }
+
+    /// As [`Table::close`], but waits where another process still guards the table.
+    pub fn close_once_free(&mut self, held_max: Duration) -> Result<(), EnforceError> {
+        let until = Instant::now() + held_max;
+        let mut is_waiting = false;
+        loop {
+            match self.close() {
+                Err(error) if Instant::now() < until && Self::exists(&self.name)? => {
+                    if !std::mem::replace(&mut is_waiting, true) {
+                        tracing::warn!(%error, "another process may hold the table; waiting");
+                    }
+                    std::thread::sleep(HELD_LOOK);
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Lets nothing through the workloads' interfaces but what an earlier table allows.

@@ -54,6 +54,8 @@ pub struct Nft {
     resets: Option<Raw>,
 }
 
+/// An agent that is about to end may hold the table so long.
+const HELD_MAX: Duration = Duration::from_secs(10);
 /// No packet is still on its way through the other bank then.
 const LEVELS_AFTER: Duration = Duration::from_millis(500);
 /// Connection tracking counts and keeps times only where it is told to.
@@ -66,7 +68,7 @@ impl Nft {
     /// Closes the workloads' interfaces at once, where nothing of an earlier process judges them.
     pub fn open(options: &NodeOptions) -> Result<Self, EnforceError> {
         let mut nft = Self::beside(options)?;
-        nft.table.close()?;
+        nft.table.close_once_free(HELD_MAX)?;
         nft.is_judging = true;
         Ok(nft)
     }

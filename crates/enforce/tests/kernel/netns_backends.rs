@@ -258,6 +258,27 @@ fn the_next_agent_takes_a_guarded_table_over() {
 }
 
 #[test]
+fn an_agent_that_starts_before_the_last_one_has_ended_waits_for_it() {
+    let (world, handle) = mk_nft_world();
+    let options = NodeOptions { backend: BackendChoice::Nftables, ..world.options() };
+    let has_ended = AtomicBool::new(false);
+    let next = std::thread::scope(|scope| {
+        let next = scope.spawn(|| {
+            let next = Node::start(options).unwrap();
+            assert!(has_ended.load(Ordering::Relaxed), "two agents hold one table");
+            next
+        });
+        assert!(arrives(&world, 80));
+        assert!(!arrives(&world, 81));
+        has_ended.store(true, Ordering::Relaxed);
+        drop(handle);
+        next.join().unwrap()
+    });
+    enforce(&next.0, mk_program(&world, 2, |maker| (maker.allow_ports(&[81]), maker.allow())));
+    assert!(arrives(&world, 81));
+}
+
+#[test]
 fn what_somebody_changes_in_the_table_is_put_back_and_told() {
     let (world, handle) = mk_nft_world_that(false);
     let table = table_of(&world);
