@@ -5,4 +5,4 @@ pub mod encode;
 pub mod extents;
 pub mod plan;
 
-pub use plan::{Bindings, Ground, Place, plan, plan_on};
+pub use plan::{Bindings, Ground, Place, plan, plan_on, plan_places};

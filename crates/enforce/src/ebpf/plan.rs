@@ -12,6 +12,7 @@ mod classes;
 pub mod hosts;
 pub mod names;
 mod order;
+mod places;
 mod programs;
 mod rows;
 
@@ -31,6 +32,8 @@ use crate::limits::MapSizes;
 use crate::node::EnforceError;
 use crate::realized::{SlotKind, Slots, Tables, mapped};
 use order::Parts;
+
+pub use places::plan_places;
 
 /// Where one address of an endpoint is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,12 +14,14 @@ pub mod bpf;
 mod bpf_link;
 mod denies;
 pub mod family;
+mod hurry;
 pub mod inject;
 mod links;
 pub mod map;
 mod netfilter;
 mod pins;
 pub mod poll;
+pub mod priority;
 pub mod raw;
 mod read;
 mod takeover;
@@ -64,6 +66,8 @@ pub struct Linux {
     sizes: MapSizes,
     ebpf: Ebpf,
     links: links::Links,
+    n_checks: u32,
+    hurry: hurry::Hurry,
     hooks: Option<netfilter::Hooks>,
     earlier: takeover::Earlier,
     /// Every map by its pin, so that a removed pin can be made again.
@@ -133,6 +137,8 @@ impl Linux {
             sizes,
             ebpf,
             links: links::Links::new(),
+            n_checks: 0,
+            hurry: hurry::Hurry::open(),
             hooks: None,
             earlier: takeover::Earlier::find(pin_dir, &folder),
             pinned,

@@ -5,19 +5,17 @@
 //! addresses can be asked for, and changes of them be heard. Everything is read once and again when its
 //! namespace says that something moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use bulkhead_types::Mac;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockFlag, UnixAddr, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
 
-use super::message::{self, FarEnd, Listed};
+use super::message::{self, FarEnd, Listed, Part};
 use super::option::{ALL_NAMESPACES, STRICT_CHECK, turn_on};
-use super::{RECEIVE_BYTES, exchange, failed, open};
+use super::{Asker, Heard, RECEIVE_BYTES, failed, open_monitor};
 use crate::node::EnforceError;
 
 /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR.
@@ -26,7 +24,12 @@ const GROUPS: u32 = 0x1 | 0x10 | 0x100;
 const ADDRESSES_MAX: usize = 64;
 /// Room for the one control message that says a namespace's number.
 const CONTROL_BYTES: usize = 64;
-const MONITOR_BYTES: usize = 1 << 20;
+/// Notifications that are kept; beyond, everything is read again.
+const TOLD_MAX: usize = 1 << 16;
+/// Who read at once: each question waits for the kernel's network lock, and others do too.
+const READERS: usize = 4;
+/// Fewer ends than this are read by one.
+const READ_AT_ONCE_MIN: usize = 4;
 
 /// The other end of one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,12 +38,35 @@ pub struct Peer {
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// Namespaces in which something has moved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Moved {
-    These(BTreeSet<i32>),
-    /// Notifications were lost.
-    Any,
+/// What was told of links of other namespaces.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// What came or changed, with the number of its namespace.
+    told: Vec<(i32, Listed)>,
+    /// Links of which something is gone.
+    gone: BTreeSet<FarEnd>,
+    /// Notifications were lost, or were too many to keep.
+    is_short: bool,
+}
+
+impl Moved {
+    pub fn is_short(&self) -> bool {
+        self.is_short
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty() && self.gone.is_empty() && !self.is_short
+    }
+
+    pub fn extend(&mut self, later: Self) {
+        self.told.extend(later.told);
+        self.gone.extend(later.gone);
+        self.is_short |= later.is_short || self.told.len() > TOLD_MAX;
+        if self.is_short {
+            self.told.clear();
+            self.gone.clear();
+        }
+    }
 }
 
 /// Becomes readable when links or addresses have moved in a namespace that we have a link to.
@@ -52,9 +78,8 @@ pub struct FarMonitor {
 impl FarMonitor {
     pub fn open() -> Result<Self, EnforceError> {
         let open = || {
-            let socket = open(SockFlag::SOCK_NONBLOCK, GROUPS)?;
+            let socket = open_monitor(GROUPS)?;
             turn_on(&socket, ALL_NAMESPACES)?;
-            setsockopt(&socket, sockopt::RcvBuf, &MONITOR_BYTES)?;
             nix::Result::Ok(socket)
         };
         let socket = open().map_err(|error| failed("listen to other namespaces", error))?;
@@ -64,23 +89,30 @@ impl FarMonitor {
     /// Takes the notifications that wait. Our own namespace's have no number and say nothing here.
     pub fn drain(&self) -> Moved {
         let mut buffer = vec![0; RECEIVE_BYTES];
-        let mut netnses = BTreeSet::new();
-        let mut is_lost = false;
+        let mut moved = Moved::default();
         loop {
             let mut control = vec![0; CONTROL_BYTES];
             let mut parts = [IoSliceMut::new(&mut buffer)];
             let flags = MsgFlags::MSG_DONTWAIT;
             let fd = self.socket.as_raw_fd();
-            match recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut control), flags) {
+            let (n, netns) = match recvmsg::<UnixAddr>(fd, &mut parts, Some(&mut control), flags) {
                 Ok(received) => {
-                    netnses.extend(received.cmsgs().into_iter().flatten().find_map(netns))
+                    (received.bytes, received.cmsgs().into_iter().flatten().find_map(netns))
                 }
-                Err(nix::Error::ENOBUFS) => is_lost = true,
-                Err(nix::Error::EINTR) => {}
+                Err(nix::Error::ENOBUFS) => {
+                    moved.is_short = true;
+                    continue;
+                }
+                Err(nix::Error::EINTR) => continue,
                 Err(_) => break,
-            }
+            };
+            let Some(netns) = netns else { continue };
+            let part = message::parse(buffer.get(..n).unwrap_or_default());
+            moved.told.extend(part.listed.into_iter().map(|item| (netns, item)));
+            let gone = part.gone.iter().map(|item| FarEnd { netns, ifindex: item.ifindex() });
+            moved.gone.extend(gone);
         }
-        if is_lost { Moved::Any } else { Moved::These(netnses) }
+        moved
     }
 }
 
@@ -98,71 +130,148 @@ impl AsFd for FarMonitor {
     }
 }
 
-/// What was read of far ends, by the near end's interface.
+/// Reads far ends, and remembers which it has read, by the near end's interface.
 #[derive(Debug)]
 pub struct FarEnds {
-    socket: OwnedFd,
-    known: BTreeMap<u32, (FarEnd, Peer)>,
+    askers: Vec<Asker>,
+    known: BTreeMap<u32, FarEnd>,
+    near: HashMap<FarEnd, u32>,
 }
 
 impl FarEnds {
     /// Reads in the namespace that the calling thread is in.
     pub fn open() -> Result<Self, EnforceError> {
-        let open = || {
-            let socket = open(SockFlag::empty(), 0)?;
-            turn_on(&socket, STRICT_CHECK)?;
-            nix::Result::Ok(socket)
+        let open = |_| {
+            let asker = Asker::open()?;
+            turn_on(&asker.socket, STRICT_CHECK)?;
+            nix::Result::Ok(asker)
         };
-        let socket = open().map_err(|error| failed("ask about other namespaces", error))?;
-        Ok(Self { socket, known: BTreeMap::new() })
+        let askers = (0..READERS).map(open).collect::<nix::Result<_>>();
+        let askers = askers.map_err(|error| failed("ask about other namespaces", error))?;
+        Ok(Self { askers, known: BTreeMap::new(), near: HashMap::new() })
     }
 
-    pub fn forget(&mut self, moved: &Moved) {
-        match moved {
-            Moved::These(netnses) => self.known.retain(|_, (at, _)| !netnses.contains(&at.netns)),
-            Moved::Any => self.known.clear(),
+    /// Takes in what came, and forgets what is to be read again. Returns what is known of the near ends of
+    /// those now, because an end that went to another namespace is another one; and whether any of
+    /// `peers` has moved.
+    pub fn hear(&mut self, moved: Moved, peers: &mut BTreeMap<u32, Peer>) -> (Heard, bool) {
+        if moved.is_short {
+            self.known.clear();
+            self.near.clear();
+            return (Heard::nothing_sure(), false);
         }
+        let mut is_moved = false;
+        for (netns, item) in moved.told {
+            let end = FarEnd { netns, ifindex: item.ifindex() };
+            let peer = self.near.get(&end).and_then(|near| peers.get_mut(near));
+            is_moved |= peer.is_some_and(|peer| peer.take(item));
+        }
+        let mut near = Heard::default();
+        for end in moved.gone {
+            let Some(ifindex) = self.near.remove(&end) else { continue };
+            self.known.remove(&ifindex);
+            // What is gone is told by the node's own namespace.
+            let found = self.ask(&message::link_request(ifindex, None));
+            near.listed.extend(found.ok().into_iter().flat_map(|part| part.listed));
+        }
+        (near, is_moved)
     }
 
-    /// The other ends of these interfaces. One that cannot be read, because its namespace is going
-    /// away, has nothing.
-    pub fn look(&mut self, wanted: &BTreeMap<u32, FarEnd>) -> BTreeMap<u32, Peer> {
-        self.known.retain(|ifindex, (at, _)| wanted.get(ifindex) == Some(at));
-        for (ifindex, at) in wanted {
-            if self.known.contains_key(ifindex) {
-                continue;
-            }
-            match self.read(*at) {
-                Ok(peer) => drop(self.known.insert(*ifindex, (*at, peer))),
+    /// Brings `peers` to the other ends of the `wanted` interfaces, and says whether any has moved. One
+    /// that cannot be read, because its namespace is going away, has nothing.
+    pub fn look(
+        &mut self,
+        wanted: &BTreeMap<u32, FarEnd>,
+        peers: &mut BTreeMap<u32, Peer>,
+    ) -> bool {
+        let mut moved = false;
+        self.known.retain(|ifindex, at| wanted.get(ifindex) == Some(at));
+        let known = &self.known;
+        self.near.retain(|at, ifindex| known.get(ifindex) == Some(at));
+        let new = wanted.iter().filter(|(ifindex, _)| !known.contains_key(ifindex));
+        let new: Vec<(u32, FarEnd)> = new.map(|(ifindex, at)| (*ifindex, *at)).collect();
+        for (ifindex, at, peer) in self.read_all(&new) {
+            match peer {
+                Ok(peer) => {
+                    self.known.insert(ifindex, at);
+                    self.near.insert(at, ifindex);
+                    moved |= peers.get(&ifindex) != Some(&peer);
+                    peers.insert(ifindex, peer);
+                }
                 Err(error) => tracing::debug!(%error, ifindex, "its other end cannot be read"),
             }
         }
-        self.known.iter().map(|(ifindex, (_, peer))| (*ifindex, peer.clone())).collect()
+        let n_before = peers.len();
+        peers.retain(|ifindex, _| self.known.contains_key(ifindex));
+        moved | (peers.len() != n_before)
+    }
+
+    fn read_all(&mut self, ends: &[(u32, FarEnd)]) -> Vec<(u32, FarEnd, io::Result<Peer>)> {
+        let read = |asker: &mut Asker, ends: &[(u32, FarEnd)]| -> Vec<_> {
+            ends.iter().map(|(ifindex, at)| (*ifindex, *at, read(asker, *at))).collect()
+        };
+        let n_each = ends.len().div_ceil(READERS).max(READ_AT_ONCE_MIN);
+        std::thread::scope(|scope| {
+            let mut parts = ends.chunks(n_each).zip(&mut self.askers);
+            let own = parts.next();
+            let others: Vec<_> =
+                parts.map(|(ends, asker)| scope.spawn(move || read(asker, ends))).collect();
+            let mut found = own.map(|(ends, asker)| read(asker, ends)).unwrap_or_default();
+            found.extend(others.into_iter().filter_map(|part| part.join().ok()).flatten());
+            found
+        })
+    }
+
+    /// The far end of one near interface, as it is now.
+    pub fn of(&mut self, ifindex: u32) -> io::Result<Option<FarEnd>> {
+        let part = self.ask(&message::link_request(ifindex, None))?;
+        Ok(part.listed.into_iter().find_map(|item| match item {
+            Listed::Link(seen) if seen.ifindex == ifindex => seen.far,
+            _ => None,
+        }))
     }
 
     /// One other end, as it is now.
-    pub fn read(&self, at: FarEnd) -> io::Result<Peer> {
-        let mut peer = Peer::default();
-        let mut requests = vec![message::link_request(at)];
-        requests.extend(
-            [libc::AF_INET, libc::AF_INET6].map(|family| message::addresses_request(at, family)),
-        );
-        for request in requests {
-            for item in exchange(&self.socket, &request)?.listed {
-                match item {
-                    Listed::Link { ifindex, mac, .. } if ifindex == at.ifindex => peer.mac = mac,
-                    Listed::Address { address, ifindex }
-                        if ifindex == at.ifindex
-                            && peer.addresses.len() < ADDRESSES_MAX
-                            && is_global(address) =>
-                    {
-                        peer.addresses.insert(address);
-                    }
-                    _ => {}
-                }
+    pub fn read(&mut self, at: FarEnd) -> io::Result<Peer> {
+        self.askers.first_mut().map_or_else(|| Ok(Peer::default()), |asker| read(asker, at))
+    }
+
+    fn ask(&mut self, request: &[u8]) -> io::Result<Part> {
+        self.askers.first_mut().map_or_else(|| Ok(Part::default()), |asker| asker.ask(request))
+    }
+}
+
+fn read(asker: &mut Asker, at: FarEnd) -> io::Result<Peer> {
+    let mut peer = Peer::default();
+    let mut requests = vec![message::link_request(at.ifindex, Some(at.netns))];
+    requests.extend(
+        [libc::AF_INET, libc::AF_INET6].map(|family| message::addresses_request(at, family)),
+    );
+    for request in requests {
+        for item in asker.ask(&request)?.listed {
+            if item.ifindex() == at.ifindex {
+                peer.take(item);
             }
         }
-        Ok(peer)
+    }
+    Ok(peer)
+}
+
+impl Peer {
+    /// Says whether this is new.
+    fn take(&mut self, item: Listed) -> bool {
+        match item {
+            Listed::Link(seen) => {
+                let before = std::mem::replace(&mut self.mac, seen.mac());
+                before != self.mac
+            }
+            Listed::Address { address, .. } => {
+                self.addresses.len() < ADDRESSES_MAX
+                    && is_global(address)
+                    && self.addresses.insert(address)
+            }
+            Listed::HostRoute { .. } => false,
+        }
     }
 }
 

@@ -5,10 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bulkhead_types::Mac;
 
 pub const RTM_NEWLINK: u16 = 16;
+pub const RTM_DELLINK: u16 = 17;
 pub const RTM_GETLINK: u16 = 18;
 pub const RTM_NEWADDR: u16 = 20;
+pub const RTM_DELADDR: u16 = 21;
 pub const RTM_GETADDR: u16 = 22;
 pub const RTM_NEWROUTE: u16 = 24;
+pub const RTM_DELROUTE: u16 = 25;
 pub const RTM_GETROUTE: u16 = 26;
 
 const NLMSG_ERROR: u16 = 2;
@@ -16,16 +19,22 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_MULTI: u16 = 0x2;
 const NLM_F_DUMP_INTR: u16 = 0x10;
+/// Of a notification: what it tells of stands in the place of something else.
+const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_DUMP: u16 = 0x300;
 
 const HEADER: usize = 16;
-pub(super) const IFINFO: usize = 16;
+const IFINFO: usize = 16;
 const IFADDR: usize = 8;
 const RTMSG: usize = 12;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_WIRELESS: u16 = 11;
 const IFLA_LINKINFO: u16 = 18;
+const IFF_UP: u32 = 0x1;
+const IFF_LOOPBACK: u32 = 0x8;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_TARGET_NETNSID: u16 = 46;
 const IFLA_INFO_KIND: u16 = 1;
@@ -43,23 +52,57 @@ const TYPE_MASK: u16 = 0x3fff;
 const PAIRED: [&[u8]; 2] = [b"veth", b"netkit"];
 
 /// The other end of a link, in another network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FarEnd {
     /// How the namespace that was asked calls the other one.
     pub netns: i32,
     pub ifindex: u32,
 }
 
+/// A link as one message tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub ifindex: u32,
+    pub name: String,
+    /// Zero where it has none of six bytes.
+    pub mac: [u8; 6],
+    /// The interface that it is a port of.
+    pub master: Option<u32>,
+    pub is_up: bool,
+    pub is_loopback: bool,
+    pub is_bridge: bool,
+    pub far: Option<FarEnd>,
+}
+
+impl Seen {
+    pub fn mac(&self) -> Option<Mac> {
+        Mac::try_from(self.mac).ok()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
-    Link { ifindex: u32, name: String, mac: Option<Mac>, far: Option<FarEnd> },
+    Link(Seen),
     HostRoute { address: IpAddr, ifindex: u32, priority: u32 },
     Address { address: IpAddr, ifindex: u32 },
+}
+
+impl Listed {
+    /// The link that it is or is about.
+    pub fn ifindex(&self) -> u32 {
+        match self {
+            Self::Link(Seen { ifindex, .. })
+            | Self::HostRoute { ifindex, .. }
+            | Self::Address { ifindex, .. } => *ifindex,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 pub struct Part {
     pub listed: Vec<Listed>,
+    /// What is there no more, or in the place of something else.
+    pub gone: Vec<Listed>,
     pub done: bool,
     pub interrupted: bool,
     /// It belongs to a list: more comes until `done`.
@@ -90,13 +133,13 @@ pub fn request(kind: u16) -> Vec<u8> {
     message(kind, NLM_F_DUMP, body, None)
 }
 
-/// A request for one link of another network namespace.
-pub fn link_request(at: FarEnd) -> Vec<u8> {
+/// A request for one link, of another network namespace where one is named.
+pub fn link_request(ifindex: u32, netns: Option<i32>) -> Vec<u8> {
     let mut body = [0; IFINFO];
     if let Some(index) = body.get_mut(4..8) {
-        index.copy_from_slice(&at.ifindex.to_ne_bytes());
+        index.copy_from_slice(&ifindex.to_ne_bytes());
     }
-    message(RTM_GETLINK, 0, &body, Some((IFLA_TARGET_NETNSID, at.netns)))
+    message(RTM_GETLINK, 0, &body, netns.map(|netns| (IFLA_TARGET_NETNSID, netns)))
 }
 
 /// A request to list the addresses of one link of another network namespace. The kernel heeds the
@@ -111,7 +154,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
@@ -128,7 +171,11 @@ pub fn parse(mut bytes: &[u8]) -> Part {
             NLMSG_ERROR => part.error = u32_at(body, 0).map(|code| -(code as i32)),
             RTM_NEWLINK => part.listed.extend(link(body)),
             RTM_NEWADDR => part.listed.extend(link_address(body)),
+            RTM_NEWROUTE if flags & NLM_F_REPLACE != 0 => part.gone.extend(host_route(body)),
             RTM_NEWROUTE => part.listed.extend(host_route(body)),
+            RTM_DELLINK => part.gone.extend(link(body)),
+            RTM_DELADDR => part.gone.extend(link_address(body)),
+            RTM_DELROUTE => part.gone.extend(host_route(body)),
             _ => {}
         }
         bytes = bytes.get((length as usize).next_multiple_of(4)..).unwrap_or_default();
@@ -136,7 +183,7 @@ pub fn parse(mut bytes: &[u8]) -> Part {
     part
 }
 
-pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
         let kind = u16_at(bytes, 2)? & TYPE_MASK;
@@ -150,38 +197,49 @@ fn text(value: &[u8]) -> &[u8] {
     value.strip_suffix(&[0]).unwrap_or(value)
 }
 
+/// Messages about a link as a port of its bridge, and about wireless networks, do not tell all of it.
 fn link(body: &[u8]) -> Option<Listed> {
-    let ifindex = u32_at(body, 4)?;
-    let (mut name, mut mac, mut other, mut netns, mut is_paired) = (None, None, None, None, false);
+    let flags = u32_at(body, 8)?;
+    let mut seen = Seen {
+        ifindex: u32_at(body, 4)?,
+        is_up: flags & IFF_UP != 0,
+        is_loopback: flags & IFF_LOOPBACK != 0,
+        ..Seen::default()
+    };
+    let is_whole = i32::from(*body.first()?) == libc::AF_UNSPEC;
+    let (mut name, mut other, mut netns, mut is_paired) = (None, None, None, false);
     for (kind, value) in attributes(body.get(IFINFO..)?) {
         match kind {
             IFLA_IFNAME => name = Some(String::from_utf8_lossy(text(value)).into_owned()),
-            IFLA_ADDRESS => mac = <[u8; 6]>::try_from(value).ok().and_then(|m| m.try_into().ok()),
+            IFLA_ADDRESS => seen.mac = value.try_into().unwrap_or_default(),
             IFLA_LINK => other = u32_at(value, 0),
+            IFLA_MASTER => seen.master = u32_at(value, 0),
             IFLA_LINK_NETNSID => netns = u32_at(value, 0).map(|id| id as i32),
+            IFLA_WIRELESS => return None,
             IFLA_LINKINFO => {
-                let mut inside = attributes(value);
-                is_paired = inside
-                    .any(|(kind, value)| kind == IFLA_INFO_KIND && PAIRED.contains(&text(value)));
+                let kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
+                let kind = kind.map(|(_, value)| text(value)).unwrap_or_default();
+                is_paired = PAIRED.contains(&kind);
+                seen.is_bridge = kind == b"bridge";
             }
             _ => {}
         }
     }
     let far = other.zip(netns).filter(|(_, netns)| is_paired && *netns >= 0);
-    let far = far.map(|(ifindex, netns)| FarEnd { netns, ifindex });
-    Some(Listed::Link { ifindex, name: name?, mac, far })
+    seen.far = far.map(|(ifindex, netns)| FarEnd { netns, ifindex });
+    seen.name = name?;
+    is_whole.then_some(Listed::Link(seen))
 }
 
 fn link_address(body: &[u8]) -> Option<Listed> {
     let family = i32::from(*body.first()?);
     let ifindex = u32_at(body, 4)?;
     let (mut local, mut address) = (None, None);
-    let full = if family == libc::AF_INET { 32 } else { 128 };
     for (kind, value) in attributes(body.get(IFADDR..)?) {
         match kind {
-            IFA_LOCAL => local = parse_address(family, full, value),
+            IFA_LOCAL => local = whole_address(family, value),
             // Of a point-to-point link this is the other side, and the local one is said too.
-            IFA_ADDRESS => address = parse_address(family, full, value),
+            IFA_ADDRESS => address = whole_address(family, value),
             _ => {}
         }
     }
@@ -214,7 +272,7 @@ fn parse_address(family: i32, length: u8, value: &[u8]) -> Option<IpAddr> {
         .flatten()
 }
 
-pub(super) fn whole_address(family: i32, value: &[u8]) -> Option<IpAddr> {
+fn whole_address(family: i32, value: &[u8]) -> Option<IpAddr> {
     match family {
         libc::AF_INET => {
             <[u8; 4]>::try_from(value).ok().map(|octets| Ipv4Addr::from(octets).into())
@@ -224,25 +282,6 @@ pub(super) fn whole_address(family: i32, value: &[u8]) -> Option<IpAddr> {
         }
         _ => None,
     }
-}
-
-/// The bodies of all messages of one kind.
-pub(super) fn bodies(mut bytes: &[u8], wanted: u16) -> (Vec<Vec<u8>>, Part) {
-    let (mut found, mut part) = (Vec::new(), Part::default());
-    while let (Some(length), Some(kind), Some(flags)) =
-        (u32_at(bytes, 0), u16_at(bytes, 4), u16_at(bytes, 6))
-    {
-        let Some(body) = bytes.get(HEADER..length as usize) else { break };
-        part.interrupted |= flags & NLM_F_DUMP_INTR != 0;
-        match kind {
-            NLMSG_DONE => part.done = true,
-            NLMSG_ERROR => part.error = u32_at(body, 0).map(|code| -(code as i32)),
-            kind if kind == wanted => found.push(body.to_vec()),
-            _ => {}
-        }
-        bytes = bytes.get((length as usize).next_multiple_of(4)..).unwrap_or_default();
-    }
-    (found, part)
 }
 
 #[cfg(test)]
@@ -285,7 +324,7 @@ mod tests {
             body.extend(attribute(IFLA_LINKINFO, &attribute(IFLA_INFO_KIND, kind)));
             body.extend(attribute(IFLA_LINK_NETNSID, &5i32.to_ne_bytes()));
             match parse(&message(RTM_NEWLINK, &body)).listed.as_slice() {
-                [Listed::Link { far, .. }] => *far,
+                [Listed::Link(seen)] => seen.far,
                 other => panic!("{other:?}"),
             }
         };
@@ -304,12 +343,24 @@ mod tests {
     }
 
     #[test]
+    fn a_port_of_a_bridge_and_a_wireless_event_do_not_tell_of_the_whole_link() {
+        let mut body = vec![0; IFINFO];
+        body.extend(attribute(IFLA_IFNAME, b"bhl0\0"));
+        assert_eq!(parse(&message(RTM_NEWLINK, &body)).listed.len(), 1);
+        let mut wireless = body.clone();
+        wireless.extend(attribute(IFLA_WIRELESS, &[0; 8]));
+        assert_eq!(parse(&message(RTM_NEWLINK, &wireless)).listed, []);
+        body[0] = libc::AF_BRIDGE as u8;
+        assert_eq!(parse(&message(RTM_DELLINK, &body)).gone, []);
+    }
+
+    #[test]
     fn a_truncated_message_is_skipped() {
         let mut body = vec![0; IFINFO];
         body[4] = 9;
         body.extend(attribute(IFLA_IFNAME, b"bhl0\0"));
         let whole = message(RTM_NEWLINK, &body);
-        let link = Listed::Link { ifindex: 9, name: "bhl0".to_owned(), mac: None, far: None };
+        let link = Listed::Link(Seen { ifindex: 9, name: "bhl0".to_owned(), ..Seen::default() });
         assert_eq!(parse(&whole).listed, [link]);
         for length in 0..whole.len() {
             assert_eq!(parse(&whole[..length]).listed, [], "at {length} bytes");

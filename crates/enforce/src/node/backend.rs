@@ -3,7 +3,7 @@
 //! The worker knows when, a back end knows how. What it put into the kernel goes on judging when the
 //! back end is dropped; only [`Backend::remove`] takes it away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +22,8 @@ pub trait Backend {
     /// The revision that the kernel judges by, also where an earlier process brought it there.
     fn revision(&self) -> Revision;
 
-    /// Closes one interface at once, if it can without more. [`Backend::follow`] comes soon after.
-    fn close_early(&mut self, _ifindex: u32, _name: &str) {}
+    /// Closes interfaces at once, if it can without more. [`Backend::follow`] comes soon after.
+    fn close_early(&mut self, _new: &BTreeMap<u32, &str>) {}
 
     /// Closes every interface of the topology that nothing judges yet, and forgets those that are
     /// gone. Returns the ones that it stands on; those of them that the program binds are opened by
@@ -35,6 +35,7 @@ pub trait Backend {
         &mut self,
         program: &Arc<NodeProgram>,
         bindings: &Bindings,
+        topology: &Topology,
     ) -> Result<(), EnforceError>;
 
     /// Which interfaces endpoints of the program have in the kernel, also where an earlier process put

@@ -5,7 +5,7 @@
 //! a container may be able to change that: such an interface is one endpoint's at a time, and stays so
 //! as long as both exist, whatever addresses the container gives itself later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use bulkhead_types::{EndpointId, Mac};
@@ -14,7 +14,6 @@ use bulkhead_wire::{EndpointProgram, NodeProgram};
 use crate::ebpf::plan::endpoint_content;
 use crate::ebpf::{Bindings, Place};
 use crate::netlink::Topology;
-use crate::node::given::Given;
 use crate::realized::{SlotKind, Tables, mapped};
 
 /// The interfaces that endpoints have now.
@@ -57,16 +56,47 @@ pub fn bind(
     attached: &BTreeSet<u32>,
     held: &Held,
 ) -> Found {
+    let mut found = Found::default();
+    let mut taken = BTreeMap::new();
+    let left = bind_told(program, topology, attached, &mut found, &mut taken);
+    if left.is_empty() {
+        return found;
+    }
+    // What a runtime gave to one endpoint is no other's, wherever that one's addresses are seen.
+    let given = topology.given.iter();
+    let owners = given.filter_map(|(ifindex, given)| Some((ifindex, given.id.as_ref()?)));
+    for (ifindex, id) in owners.chain(held) {
+        if let Some((id, _)) = program.endpoints.get_key_value(id) {
+            taken.entry(*ifindex).or_insert(id);
+        }
+    }
+    bind_seen(&left, topology, attached, held, &taken, &mut found);
+    found
+}
+
+/// What the host says. Returns the addresses that it says nothing of, and notes whom interfaces belong
+/// to.
+fn bind_told<'a>(
+    program: &'a NodeProgram,
+    topology: &Topology,
+    attached: &BTreeSet<u32>,
+    found: &mut Found,
+    taken: &mut BTreeMap<u32, &'a EndpointId>,
+) -> Vec<(&'a EndpointProgram, IpAddr)> {
     let given = &topology.given;
+    let given_by_address = by_address(given.iter().map(|(at, given)| (*at, &given.addresses)));
     let by_name: BTreeMap<&str, u32> =
         topology.interfaces.iter().map(|(ifindex, name)| (name.as_str(), *ifindex)).collect();
-    let mut found = Found::default();
     let mut left = Vec::new();
-    let mut taken: BTreeMap<u32, &EndpointId> = BTreeMap::new();
     for (id, endpoint) in program.endpoints.iter() {
         let named = endpoint.interface.as_deref().map(|name| by_name.get(name).copied());
+        let is_its = |ifindex: &u32| {
+            let owner = given.get(ifindex).and_then(|given| given.id.as_ref());
+            owner.is_none_or(|owner| owner == id)
+        };
         for address in endpoint.addresses.keys() {
-            let ifindex = match (given_to(given, id, *address), named) {
+            let mut given_to = given_by_address.get(address).into_iter().flatten().copied();
+            let ifindex = match (given_to.find(is_its), named) {
                 (Some(ifindex), _) => Some(ifindex),
                 (None, Some(ifindex)) => ifindex,
                 (None, None) => topology.routes.get(address).copied(),
@@ -82,51 +112,60 @@ pub fn bind(
             }
         }
     }
-    // What a runtime gave to one endpoint is no other's, wherever that one's addresses are seen.
-    let owners = given.iter().filter_map(|(ifindex, given)| Some((ifindex, given.id.as_ref()?)));
-    for (ifindex, id) in owners.chain(held) {
-        if let Some((id, _)) = program.endpoints.get_key_value(id) {
-            taken.entry(*ifindex).or_insert(id);
-        }
-    }
-    let mut by_address: BTreeMap<IpAddr, Vec<u32>> = BTreeMap::new();
-    for (ifindex, peer) in topology.peers.iter().filter(|(ifindex, _)| attached.contains(ifindex)) {
-        for address in &peer.addresses {
-            by_address.entry(*address).or_default().push(*ifindex);
-        }
-    }
+    left
+}
+
+/// What is found in containers' namespaces.
+fn bind_seen(
+    left: &[(&EndpointProgram, IpAddr)],
+    topology: &Topology,
+    attached: &BTreeSet<u32>,
+    held: &Held,
+    taken: &BTreeMap<u32, &EndpointId>,
+    found: &mut Found,
+) {
+    let peers = topology.peers.iter().filter(|(ifindex, _)| attached.contains(ifindex));
+    let by_address = by_address(peers.map(|(ifindex, peer)| (*ifindex, &peer.addresses)));
     let seen_at = |address| by_address.get(address).map(Vec::as_slice).unwrap_or_default();
+    let mut held_by: HashMap<&EndpointId, Vec<u32>> = HashMap::new();
+    for (ifindex, id) in held.iter().filter(|(ifindex, _)| attached.contains(ifindex)) {
+        held_by.entry(id).or_default().push(*ifindex);
+    }
     let mut claims: BTreeMap<u32, BTreeSet<&EndpointId>> = BTreeMap::new();
-    for (endpoint, address) in &left {
+    for (endpoint, address) in left {
         for ifindex in seen_at(address) {
             claims.entry(*ifindex).or_default().insert(&endpoint.id);
         }
     }
-    for (endpoint, address) in &left {
+    for (endpoint, address) in left {
         // Nobody's yet, and nobody else could mean it; or this one's already.
         let is_its_own = |ifindex: &u32| match taken.get(ifindex) {
             Some(id) => **id == endpoint.id,
             None => claims.get(ifindex).is_none_or(|claims| claims.len() == 1),
         };
-        let own = held.iter().find(|(ifindex, id)| {
-            **id == endpoint.id && attached.contains(ifindex) && is_its_own(ifindex)
-        });
+        let mut own = held_by.get(&endpoint.id).into_iter().flatten().copied();
         let free: Vec<u32> = seen_at(address).iter().copied().filter(is_its_own).collect();
-        match (own, free.as_slice(), seen_at(address)) {
-            (Some((ifindex, _)), ..) | (None, [ifindex], _) => {
-                found.put(endpoint, *address, *ifindex, topology.mac(*ifindex));
+        match (own.find(is_its_own), free.as_slice(), seen_at(address)) {
+            (Some(ifindex), ..) | (None, &[ifindex], _) => {
+                found.put(endpoint, *address, ifindex, topology.mac(ifindex));
             }
             (None, [], []) => {}
             (None, _, seen) => found.doubt(endpoint, *address, seen, topology),
         }
     }
-    found
 }
 
-fn given_to(given: &Given, id: &EndpointId, address: IpAddr) -> Option<u32> {
-    let mut theirs = given.values().filter(|given| given.addresses.contains(&address));
-    let found = theirs.find(|given| given.id.as_ref().is_none_or(|owner| owner == id))?;
-    Some(found.ifindex)
+/// Interfaces by the addresses behind them.
+fn by_address<'a>(
+    known: impl Iterator<Item = (u32, &'a BTreeSet<IpAddr>)>,
+) -> HashMap<IpAddr, Vec<u32>> {
+    let mut by_address: HashMap<IpAddr, Vec<u32>> = HashMap::new();
+    for (ifindex, addresses) in known {
+        for address in addresses {
+            by_address.entry(*address).or_default().push(ifindex);
+        }
+    }
+    by_address
 }
 
 impl Found {

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::kernel::KernelOp;
 use crate::kernel::linux::{LinkDrift, Linux};
-use crate::kernel::{Kernel, KernelOp};
 use crate::node::EnforceError;
 use crate::node::told::ToldLately;
 use crate::realized::{SlotKind, Tables};
@@ -87,11 +87,16 @@ impl Watch {
         let mut parts = vec![Part::Numbers, Part::Endpoints];
         parts.extend(self.moved(kernel));
         self.n_looks = self.n_looks.wrapping_add(1);
-        if self.n_looks.is_multiple_of(LOOKS_PER_TURN) {
+        if self.is_turn() {
             let turn = (self.n_looks / LOOKS_PER_TURN) as usize % TURNS.len();
             parts.extend(TURNS.get(turn));
         }
         Ok((self.compare(kernel, tables, &parts)?, bare))
+    }
+
+    /// Whether the last look was one of the few that take longer.
+    pub fn is_turn(&self) -> bool {
+        self.n_looks.is_multiple_of(LOOKS_PER_TURN)
     }
 
     /// What leads back to `tables` in these parts.
@@ -103,7 +108,7 @@ impl Watch {
     ) -> Result<Vec<KernelOp>, EnforceError> {
         let mut ops = Vec::new();
         for part in parts {
-            let found = kernel.read_part(*part)?;
+            let found = kernel.read_part(*part, tables)?;
             let (back, n) = way_back(tables, &found, *part);
             if n > 0 {
                 self.tell(format!("{n} elements of {} were changed; put back", part.name()));
@@ -293,11 +298,15 @@ fn numbers(meant: &Tables, found: &Tables) -> (Vec<KernelOp>, usize) {
 
 /// Reads the kernel's side of one part.
 impl Linux {
-    fn read_part(&mut self, part: Part) -> Result<Tables, EnforceError> {
+    fn read_part(&mut self, part: Part, meant: &Tables) -> Result<Tables, EnforceError> {
         match part {
             Part::Numbers => self.read_numbers(),
             Part::Endpoints => self.read_endpoints(),
-            _ => self.read(),
+            Part::Slots => Ok(Tables { slots: self.read_slots()?, ..Tables::default() }),
+            Part::Classes => self.read_classes(),
+            Part::Entries => self.read_entries(),
+            Part::Names => self.read_names(),
+            Part::Rows => self.read_rows(&meant.slots),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 mod carry;
 mod names;
+mod own;
 mod resetter;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use bulkhead_types::{EndpointId, Revision};
 use bulkhead_wire::NodeProgram;
 
 use crate::dns::DnsReport;
-use crate::ebpf::denies::{DenySet, Prefixes, deny_set};
-use crate::ebpf::{Bindings, Ground, plan_on};
+use crate::ebpf::Bindings;
+use crate::ebpf::denies::{DenySet, Prefixes};
 use crate::events::{Clock, Finding, Names, Sweep, boot_now_ns, is_closed, tick_now_ns};
 use crate::kernel::linux::Linux;
 use crate::kernel::{Kernel, KernelOp};
@@ -48,6 +49,9 @@ pub struct Ebpf {
     tables: Tables,
     /// The tables may not be what the kernel has: read them before planning.
     is_stale: bool,
+    /// The program that the tables hold whole, once nothing of its plan is left to do, and where its host
+    /// endpoints stand.
+    whole: Option<(Arc<NodeProgram>, BTreeMap<u32, EndpointId>)>,
     frees: Vec<KernelOp>,
     freed_from: Instant,
     attached: BTreeSet<u32>,
@@ -56,7 +60,6 @@ pub struct Ebpf {
     prefixes: Option<Vec<String>>,
     /// The deny set of the last program.
     denied: Option<(Arc<NodeProgram>, BTreeSet<EndpointId>, DenySet)>,
-    topology: Topology,
     names: Names,
     flow_sweep: Sweep,
     watch: Watch,
@@ -91,12 +94,12 @@ impl Ebpf {
             ring,
             tables,
             is_stale: false,
+            whole: None,
             frees: Vec::new(),
             freed_from: Instant::now(),
             attached: BTreeSet::new(),
             prefixes: Some(options.interface_prefixes.clone()),
             denied: None,
-            topology: Topology::default(),
             names: Names::new(&options.node_name),
             flow_sweep: Sweep::new(options.update_ms, tick_now_ns()),
             watch,
@@ -104,68 +107,6 @@ impl Ebpf {
             learner,
             resetter,
         })
-    }
-
-    /// The programs of early stages on the node's own interfaces, where a host endpoint has such
-    /// stages: there before the host endpoint is, and gone only with the interface.
-    fn watch_wires(&mut self, program: &NodeProgram, ground: &Ground) -> Result<(), EnforceError> {
-        for (ifindex, id) in &ground.hosts {
-            let host = program.hosts.get(id);
-            let is_early = host.is_some_and(|host| host.stages.keys().any(|(s, _)| s.is_early()));
-            if let Some(link) = self.topology.links.get(ifindex).filter(|_| is_early) {
-                self.kernel.attach_wire(*ifindex, &link.name)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What the driver drops, worked out again only where the program's classes or hosts have moved.
-    fn deny_set(&mut self, program: &Arc<NodeProgram>, ground: &Ground) -> DenySet {
-        let standing: BTreeSet<EndpointId> = ground.hosts.values().cloned().collect();
-        let is_same = |(before, then, _): &(Arc<NodeProgram>, BTreeSet<EndpointId>, DenySet)| {
-            Arc::ptr_eq(&before.classes, &program.classes)
-                && Arc::ptr_eq(&before.entries, &program.entries)
-                && Arc::ptr_eq(&before.hosts, &program.hosts)
-                && *then == standing
-        };
-        let is_known = self.denied.as_ref().is_some_and(is_same);
-        let set = match self.denied.take().filter(|_| is_known) {
-            Some((_, _, mut set)) => {
-                // The rest of it may have moved.
-                if let Some(rest) = &mut set.rest {
-                    let classes = Arc::clone(&rest.classes);
-                    *rest = Arc::new(NodeProgram { classes, ..NodeProgram::clone(program) });
-                }
-                set
-            }
-            None => deny_set(program, &standing),
-        };
-        self.denied = Some((Arc::clone(program), standing, set.clone()));
-        set
-    }
-
-    /// The interfaces at which the host endpoint of the deny set stands; none where the driver takes
-    /// no program: then the classes must do.
-    fn watch_drivers(&mut self, set: &DenySet, ground: &Ground) -> bool {
-        let Some(host) = &set.host else {
-            self.kernel.keep_drivers(&BTreeSet::new());
-            return false;
-        };
-        let wanted: BTreeSet<u32> = ground
-            .hosts
-            .iter()
-            .filter(|(at, id)| **at != 0 && *id == host)
-            .map(|(at, _)| *at)
-            .collect();
-        for ifindex in &wanted {
-            let Some(link) = self.topology.links.get(ifindex) else { continue };
-            if let Err(error) = self.kernel.attach_driver(*ifindex, &link.name) {
-                tracing::warn!(%error, interface = link.name, "no deny set in the driver");
-                return false;
-            }
-        }
-        self.kernel.keep_drivers(&wanted);
-        !wanted.is_empty()
     }
 
     /// What leads back to the tables. New flows may have been judged without what was missing, so all
@@ -207,14 +148,18 @@ impl Backend for Ebpf {
             self.put_back(ops)?;
         }
         self.follow(topology)?;
+        if self.watch.is_turn() {
+            self.kernel.prune_pins(|ifindex| topology.links.contains_key(&ifindex))?;
+        }
         Ok(self.watch.told())
     }
 
-    fn close_early(&mut self, ifindex: u32, name: &str) {
+    fn close_early(&mut self, new: &BTreeMap<u32, &str>) {
+        let new = new.iter().filter(|(ifindex, _)| !self.attached.contains(ifindex));
+        let new: Vec<(u32, &str)> = new.map(|(ifindex, name)| (*ifindex, *name)).collect();
         // What fails here is tried again, and said, when it is followed.
-        if !self.attached.contains(&ifindex) && self.kernel.attach(ifindex, name).is_ok() {
-            self.attached.insert(ifindex);
-        }
+        let done = self.kernel.attach_all(&new).into_iter();
+        self.attached.extend(done.filter(|(_, done)| done.is_ok()).map(|(ifindex, _)| ifindex));
     }
 
     fn follow(&mut self, topology: &Topology) -> Result<BTreeSet<u32>, EnforceError> {
@@ -222,22 +167,20 @@ impl Backend for Ebpf {
             self.kernel.set_name_prefixes(prefixes)?;
             self.prefixes = None;
         }
-        let alive: BTreeSet<u32> = topology.interfaces.keys().copied().collect();
-        self.attached.retain(|ifindex| alive.contains(ifindex));
-        for (ifindex, name) in &topology.interfaces {
-            if self.attached.contains(ifindex) {
-                continue;
-            }
-            match self.kernel.attach(*ifindex, name) {
+        self.attached.retain(|ifindex| topology.interfaces.contains_key(ifindex));
+        let new =
+            topology.interfaces.iter().filter(|(ifindex, _)| !self.attached.contains(ifindex));
+        let new: Vec<(u32, &str)> = new.map(|(at, name)| (*at, name.as_str())).collect();
+        for (ifindex, done) in self.kernel.attach_all(&new) {
+            match done {
                 Ok(()) => {
-                    self.attached.insert(*ifindex);
+                    self.attached.insert(ifindex);
                 }
                 // It may be gone already; if not, the next notification tries again.
-                Err(error) => tracing::warn!(%error, interface = name, "not attached"),
+                Err(error) => tracing::warn!(%error, "not attached"),
             }
         }
-        self.kernel.prune_links(&topology.links.keys().copied().collect())?;
-        self.topology = topology.clone();
+        self.kernel.forget_links(|ifindex| topology.links.contains_key(&ifindex))?;
         Ok(self.attached.clone())
     }
 
@@ -246,6 +189,7 @@ impl Backend for Ebpf {
         &mut self,
         program: &Arc<NodeProgram>,
         bindings: &Bindings,
+        topology: &Topology,
     ) -> Result<(), EnforceError> {
         if !self.frees.is_empty() {
             std::thread::sleep(GRACE_MIN.saturating_sub(self.freed_from.elapsed()));
@@ -254,20 +198,20 @@ impl Backend for Ebpf {
         if self.is_stale {
             self.tables = self.kernel.read()?;
             self.is_stale = false;
+            self.whole = None;
         }
         self.mend_tables()?;
-        let ground = ground(program, &self.topology, &self.attached);
+        let ground = ground(program, topology, &self.attached);
         let denied = self.deny_set(program, &ground);
-        let is_dropped = self.watch_drivers(&denied, &ground);
+        let is_dropped = self.watch_drivers(&denied, &ground, topology);
         let program = denied.rest.as_ref().filter(|_| is_dropped).unwrap_or(program);
         if is_dropped {
             self.kernel.add_denies(&denied.prefixes)?;
         }
         self.learner.try_program(program);
-        let (sizes, cache) = (self.kernel.sizes(), &self.learner.cache);
-        let planned = plan_on(&self.tables, program, bindings, &ground, sizes, cache);
+        let planned = self.plan(program, bindings, &ground);
         let ops = planned.inspect_err(|_| self.learner.take_back())?;
-        self.watch_wires(program, &ground)?;
+        self.watch_wires(program, &ground, topology)?;
         self.frees = self.carry_on(ops)?;
         self.kernel.drop_denies(if is_dropped { &denied.prefixes } else { &NOBODY })?;
         self.freed_from = Instant::now();
@@ -275,6 +219,7 @@ impl Backend for Ebpf {
         if self.kernel.is_staged() {
             self.kernel.take_over(&self.tables)?;
         }
+        self.whole = Some((Arc::clone(program), ground.hosts.clone()));
         self.names.learn(program, &self.tables, bindings);
         self.names.learn_hosts(program, &self.tables, &ground.hosts);
         self.learner.realized(program, bindings);
@@ -318,6 +263,7 @@ impl Backend for Ebpf {
     fn settle(&mut self) {
         for op in std::mem::take(&mut self.frees) {
             if let Err(error) = self.carry_out(&op) {
+                self.whole = None;
                 tracing::warn!(%error, "freeing goes on with the next program");
                 return;
             }

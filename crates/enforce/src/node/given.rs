@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use bulkhead_types::{EndpointId, Mac};
 
 use crate::netlink::far::{FarEnds, Peer};
-use crate::netlink::pairs;
+use crate::netlink::links::Link;
+use crate::netlink::{FarEnd, pairs};
 use crate::node::EnforceError;
 
 /// By interface number.
@@ -35,11 +36,13 @@ pub struct GivenInterface {
 
 impl NewInterface {
     /// The interface with exactly these addresses at its other end, among the named ones if any are.
-    pub fn find(&self, far: &mut FarEnds) -> Result<GivenInterface, EnforceError> {
-        let is_named = |name: &String| self.names.is_empty() || self.names.contains(name);
-        let pairs = pairs()?.into_iter().filter(|(_, (name, _))| is_named(name));
+    pub fn find(
+        &self,
+        links: &BTreeMap<u32, Link>,
+        far: &mut FarEnds,
+    ) -> Result<GivenInterface, EnforceError> {
         let mut found: Vec<(u32, String, Peer)> = Vec::new();
-        for (ifindex, (name, at)) in pairs {
+        for (ifindex, (name, at)) in self.candidates(links, far)? {
             let Ok(peer) = far.read(at) else { continue };
             if self.addresses.is_subset(&peer.addresses) {
                 found.push((ifindex, name, peer));
@@ -55,6 +58,22 @@ impl NewInterface {
             }),
             _ => Err(self.not_found(found.len())),
         }
+    }
+
+    /// Where there are names nothing else is asked for: a node may have a thousand links.
+    fn candidates(
+        &self,
+        links: &BTreeMap<u32, Link>,
+        far: &mut FarEnds,
+    ) -> Result<BTreeMap<u32, (String, FarEnd)>, EnforceError> {
+        if self.names.is_empty() {
+            return pairs();
+        }
+        let named = links.iter().filter(|(_, link)| self.names.contains(&link.name));
+        let found = named.filter_map(|(ifindex, link)| {
+            Some((*ifindex, (link.name.clone(), far.of(*ifindex).ok()??)))
+        });
+        Ok(found.collect())
     }
 
     fn not_found(&self, n: usize) -> EnforceError {

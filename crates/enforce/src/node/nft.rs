@@ -208,6 +208,7 @@ impl Backend for Nft {
         &mut self,
         program: &Arc<NodeProgram>,
         bindings: &Bindings,
+        _topology: &Topology,
     ) -> Result<(), EnforceError> {
         let places = self.places(program, bindings);
         let newcomers = self.table.newcomers(&places.locals);

@@ -1,17 +1,17 @@
 //! The thread that owns the kernel side of one node.
 
 mod alarm;
+mod around;
+mod ears;
 mod hearing;
+mod telling;
 mod unheeded;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bulkhead_types::EndpointId;
 use bulkhead_wire::{FlowRecord, NodeProgram};
 use nix::sched::{CloneFlags, setns};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,23 +19,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::ebpf::Bindings;
 use crate::events::unix_now_ns;
 use crate::gate;
-use crate::kernel::linux::poll::wait_for;
-use crate::netlink::far::{FarEnds, FarMonitor};
-use crate::netlink::{Monitor, Topology, topology};
+use crate::kernel::linux::priority::go_first;
+use crate::netlink::far::FarEnds;
+use crate::netlink::{Heard, Kept, Monitor};
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::Held;
 use crate::node::choice::{Chosen, choose};
-use crate::node::drift::LOOK_EVERY;
-use crate::node::far::FarLooks;
-use crate::node::given::{Given, GivenInterface, NewInterface};
+use crate::node::given::Given;
 use crate::node::moves::Moves;
 use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
-use alarm::Alarm;
-use hearing::Hearing;
+use ears::{Ears, Word};
 use unheeded::unheeded;
-
-/// The kernel wakes us only when many events have come together.
-const DRAIN_EVERY: Duration = Duration::from_millis(25);
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
@@ -53,6 +47,7 @@ pub fn run(
     reports: watch::Sender<EnforceReport>,
     started: &Started,
 ) {
+    go_first();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime
         .map_err(|error| failed("start the thread's runtime", &error))
@@ -83,72 +78,21 @@ async fn serve(
     started: &Started,
 ) -> Result<(), EnforceError> {
     enter(&options)?;
-    let monitor = Monitor::open()?;
-    let moved = wait_for(monitor.as_fd()).map_err(|error| failed("poll rtnetlink", &error))?;
-    let far_monitor = FarMonitor::open()?;
-    let far_moved = wait_for(far_monitor.as_fd());
-    let far_moved = far_moved.map_err(|error| failed("poll rtnetlink", &error))?;
-    let mut far_looks = FarLooks::default();
     let mut worker = Worker::open(options, records, reports)?;
-    worker.look_around()?;
-    let told = wait_for(worker.backend.events());
-    let told = told.map_err(|error| failed("poll the events", &error))?;
-    let mut hearing = Hearing::of(worker.backend.as_ref())?;
-    let alarm = Alarm::of(worker.backend.as_ref())?;
-    let mut sweep = tokio::time::interval(worker.sweep_every());
-    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut drain = tokio::time::interval(DRAIN_EVERY);
-    drain.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ears = Ears::open(&worker)?;
+    worker.look_around(Heard::nothing_sure())?;
     let _ = started.send(Ok(()));
-
     loop {
-        let grace = worker.backend.settles_in();
-        let far_wait = far_looks.wait();
-        let can_name = worker.program.is_some();
-        tokio::select! {
-            biased;
-            _ = &mut asked.stopped => break,
-            command = asked.commands.recv() => match command {
-                Some(command) => worker.obey(command),
-                None => break,
-            },
-            ready = moved.readable() => {
-                ready.map_err(|error| failed("poll rtnetlink", &error))?.clear_ready();
-                worker.close_new(&monitor.drain());
-                if let Err(error) = worker.look_around() {
-                    tracing::warn!(%error, "interfaces could not be followed; trying again");
-                }
-            }
-            ready = far_moved.readable(), if far_wait.is_none() => {
-                ready.map_err(|error| failed("poll rtnetlink", &error))?.clear_ready();
-                far_looks.heard(far_monitor.drain());
-            }
-            () = tokio::time::sleep(far_wait.unwrap_or_default()), if far_wait.is_some() => {
-                worker.far.forget(&far_looks.take());
-                if let Err(error) = worker.look_around() {
-                    tracing::warn!(%error, "interfaces could not be followed; trying again");
-                }
-            }
-            () = tokio::time::sleep(grace.unwrap_or_default()), if grace.is_some() => {
-                worker.backend.settle();
-            }
-            _ = sweep.tick(), if can_name => worker.sweep(),
-            _ = drain.tick(), if can_name => worker.backend.drain(&mut worker.sink),
-            _ = look.tick() => worker.look_after(),
-            rang = alarm.rings() => {
-                rang?;
-                worker.look_after();
-            }
-            ready = hearing.ready(), if can_name => {
-                ready?;
-                hearing.hear(worker.backend.as_mut(), &mut worker.sink);
-            }
-            ready = told.readable(), if can_name => {
-                ready.map_err(|error| failed("poll the events", &error))?.clear_ready();
-                worker.backend.drain(&mut worker.sink);
-            }
+        match ears.next(&mut asked, &worker).await? {
+            Word::End => break,
+            Word::Asked(command) => worker.obey(command),
+            Word::Moved => worker.hear(),
+            Word::FarMoved(moved) => worker.look_far(moved),
+            Word::Settles => worker.backend.settle(),
+            Word::SweepDue => worker.sweep(),
+            Word::LookDue => worker.look_after(),
+            Word::Answered => ears.hear(&mut worker),
+            Word::Told => worker.backend.drain(&mut worker.sink),
         }
     }
     worker.backend.settle();
@@ -160,9 +104,15 @@ struct Worker {
     backend: Box<dyn Backend>,
     /// Another back end, which judges until this one has its program.
     retiring: Option<Box<dyn Backend>>,
-    topology: Topology,
+    monitor: Monitor,
+    kept: Kept,
     far: FarEnds,
     given: Given,
+    /// The kernel is not held to what we know of interfaces yet.
+    is_behind: bool,
+    /// Something has moved at the other ends of interfaces.
+    have_peers_moved: bool,
+    n_looks: u32,
     attached: BTreeSet<u32>,
     /// Interfaces that were attached when we last looked, here or by an earlier process.
     known: BTreeSet<u32>,
@@ -175,12 +125,12 @@ struct Worker {
     reports: watch::Sender<EnforceReport>,
 }
 
-/// The one that judges now.
-fn judging<'a>(
-    backend: &'a mut Box<dyn Backend>,
-    retiring: &'a mut Option<Box<dyn Backend>>,
-) -> &'a mut dyn Backend {
-    retiring.as_mut().unwrap_or(backend).as_mut()
+/// What of a program is to be realized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    /// It is realized already, and the node stands as it stood.
+    IfPlacesMove,
 }
 
 impl Worker {
@@ -196,10 +146,14 @@ impl Worker {
             report.backend = Some(kind);
         });
         Ok(Self {
+            monitor: Monitor::open()?,
+            kept: Kept::new(options.interface_prefixes.clone()),
             options,
-            topology: Topology::default(),
             far: FarEnds::open()?,
             given: Given::new(),
+            is_behind: true,
+            have_peers_moved: false,
+            n_looks: 0,
             attached: BTreeSet::new(),
             known: judging.inherited_interfaces(),
             program: None,
@@ -212,45 +166,6 @@ impl Worker {
             sink: Sink::new(records),
             reports,
         })
-    }
-
-    /// Closes what has just appeared, before anything else is looked at.
-    fn close_new(&mut self, links: &[(u32, String)]) {
-        for (ifindex, name) in links {
-            let is_ours = |prefix: &String| name.starts_with(prefix.as_str());
-            if !self.attached.contains(ifindex)
-                && self.options.interface_prefixes.iter().any(is_ours)
-            {
-                self.backend.close_early(*ifindex, name);
-            }
-        }
-    }
-
-    /// Follows interfaces, routes and what is at the other end of the interfaces. What has appeared is
-    /// closed before anything else is looked at.
-    fn look_around(&mut self) -> Result<(), EnforceError> {
-        let mut topology = topology(&self.options.interface_prefixes, &self.known)?;
-        topology.give(&self.given);
-        let is_new = !topology.interfaces.keys().eq(&self.attached);
-        // What the interfaces stand on counts too: bridges, and the node's own links.
-        if is_new || topology.links != self.topology.links {
-            self.attached = judging(&mut self.backend, &mut self.retiring).follow(&topology)?;
-            self.known.clone_from(&self.attached);
-        }
-        topology.peers = self.far.look(&topology.far);
-        if topology == self.topology && !is_new {
-            return Ok(());
-        }
-        self.topology = topology;
-        if let Some(program) = self.program.clone() {
-            self.realize(&program)?;
-        }
-        self.report();
-        Ok(())
-    }
-
-    fn sweep_every(&self) -> Duration {
-        Duration::from_millis(self.options.sweep_ms.max(10))
     }
 
     /// The asker may have given up meanwhile.
@@ -267,24 +182,9 @@ impl Worker {
             Command::Restore(interfaces, answer) => {
                 self.given = interfaces.into_iter().map(|one| (one.ifindex, one)).collect();
                 self.known.extend(self.given.keys());
-                let _ = answer.send(self.look_around());
+                let _ = answer.send(self.look_around(Heard::nothing_sure()));
             }
         }
-    }
-
-    fn attach(&mut self, new: &NewInterface) -> Result<GivenInterface, EnforceError> {
-        let given = new.find(&mut self.far)?;
-        self.given.insert(given.ifindex, given.clone());
-        self.known.insert(given.ifindex);
-        self.look_around()?;
-        if !self.attached.contains(&given.ifindex) {
-            self.given.remove(&given.ifindex);
-            return Err(EnforceError::Kernel {
-                action: format!("enforce the interface `{}`", given.name),
-                message: "nothing could be attached to it".to_owned(),
-            });
-        }
-        Ok(given)
     }
 
     fn enforce(&mut self, program: Arc<NodeProgram>) -> Result<EnforceReport, EnforceError> {
@@ -292,7 +192,7 @@ impl Worker {
         let unheeded = unheeded(&program, heeds_names);
         let heeded = if heeds_names { program.without_staged() } else { program.without_hearsay() };
         let program = heeded.map_or(program, Arc::new);
-        self.realize(&program)?;
+        self.realize(&program, Wanted::Whole)?;
         self.open_gate();
         let (_, warnings) = self.backend.dns();
         self.reports.send_modify(|report| {
@@ -323,20 +223,23 @@ impl Worker {
         }
     }
 
-    fn realize(&mut self, program: &Arc<NodeProgram>) -> Result<(), EnforceError> {
+    fn realize(&mut self, program: &Arc<NodeProgram>, wanted: Wanted) -> Result<(), EnforceError> {
         let held = self.held(program);
-        let (topology, attached) = (&self.topology, &self.attached);
+        let (topology, attached) = (&self.kept.topology, &self.attached);
         let found = self.moves.bind(program, topology, attached, &held, Instant::now());
-        self.backend.realize(program, &found.bindings)?;
-        self.bindings = found.bindings;
         self.doubts = found.doubts;
+        if wanted == Wanted::IfPlacesMove && found.bindings == self.bindings {
+            return Ok(());
+        }
+        self.backend.realize(program, &found.bindings, topology)?;
+        self.bindings = found.bindings;
         self.take_over()
     }
 
     /// Both judge for a moment, so that no packet meets neither; then the other one goes.
     fn take_over(&mut self) -> Result<(), EnforceError> {
         if let Some(mut retiring) = self.retiring.take() {
-            let taken = self.backend.follow(&self.topology).and_then(|attached| {
+            let taken = self.backend.follow(&self.kept.topology).and_then(|attached| {
                 self.attached = attached;
                 retiring.remove()
             });
@@ -355,68 +258,5 @@ impl Worker {
         }
         let bound = self.bindings.iter().flat_map(|(id, at)| at.values().map(move |p| (p, id)));
         bound.map(|(place, id)| (place.ifindex, id.clone())).collect()
-    }
-
-    /// Mends what somebody else changed, and binds what has waited long enough.
-    fn look_after(&mut self) {
-        match judging(&mut self.backend, &mut self.retiring).mend(&self.topology) {
-            Ok(drift) => {
-                self.reports.send_if_modified(|report| {
-                    std::mem::replace(&mut report.drift, drift.clone()) != drift
-                });
-            }
-            Err(error) => tracing::warn!(%error, "drift could not be mended; trying again"),
-        }
-        if self.moves.wait()
-            && let Some(program) = self.program.clone()
-        {
-            if let Err(error) = self.realize(&program) {
-                tracing::warn!(%error, "an address that moved is not bound yet");
-            }
-            self.report();
-        }
-    }
-
-    fn report(&mut self) {
-        let is_bound =
-            |id: &EndpointId| self.bindings.get(id).is_some_and(|bound| !bound.is_empty());
-        let endpoints = self.program.iter().flat_map(|program| program.endpoints.keys());
-        let (attached, waiting) = endpoints.cloned().partition(is_bound);
-        let closed_interfaces = self
-            .topology
-            .interfaces
-            .iter()
-            .filter(|(ifindex, _)| !self.backend.is_open(**ifindex))
-            .map(|(_, name)| name.clone())
-            .collect();
-        let mut judged: BTreeMap<u32, BTreeSet<IpAddr>> = BTreeMap::new();
-        for (address, place) in self.bindings.values().flatten() {
-            if self.given.contains_key(&place.ifindex) {
-                judged.entry(place.ifindex).or_default().insert(*address);
-            }
-        }
-        self.reports.send_modify(|report| {
-            report.judged = judged;
-            report.attached = attached;
-            report.waiting = waiting;
-            report.closed_interfaces = closed_interfaces;
-            report.doubts.clone_from(&self.doubts);
-        });
-    }
-
-    fn sweep(&mut self) {
-        let n_lost_events = match self.backend.sweep(&mut self.sink) {
-            Ok(n_lost_events) => n_lost_events,
-            Err(error) => return tracing::warn!(%error, "the flow table could not be swept"),
-        };
-        let n_lost = self.sink.n_lost() + n_lost_events;
-        let (dns, warnings) = self.backend.dns();
-        self.reports.send_if_modified(|report| {
-            let now = (n_lost, dns, warnings);
-            let old = (report.lost_records, report.dns, std::mem::take(&mut report.warnings));
-            let is_new = now != old;
-            (report.lost_records, report.dns, report.warnings) = now;
-            is_new
-        });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::programs::Maker;
 use bulkhead_enforce::dns::Cache;
 use bulkhead_enforce::ebpf::plan::endpoint_content;
-use bulkhead_enforce::ebpf::{Bindings, Ground, plan, plan_on};
+use bulkhead_enforce::ebpf::{Bindings, Ground, plan, plan_on, plan_places};
 use bulkhead_enforce::kernel::fake::Fake;
 use bulkhead_enforce::kernel::{Kernel, KernelOp};
 use bulkhead_enforce::realized::{SlotKind, Tables};
@@ -245,4 +245,47 @@ fn one_new_pod_of_a_known_class_is_one_write() {
         panic!("{ops:?}");
     };
     assert_eq!(classes.len(), 1);
+}
+
+/// Some addresses on some of three interfaces.
+fn mk_places(rng: &mut SmallRng, program: &NodeProgram) -> Bindings {
+    let bound = program.endpoints.iter().map(|(id, endpoint)| {
+        let places = endpoint.addresses.keys().filter_map(|address| {
+            let ifindex = rng.random_range(0..4);
+            (ifindex > 0).then(|| (*address, ifindex.into()))
+        });
+        (id.clone(), places.collect())
+    });
+    bound.collect()
+}
+
+#[test]
+fn a_plan_of_places_leads_where_the_whole_plan_leads() {
+    let mut n_planned = 0;
+    for seed in 0..n_worlds() {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let program = crate::random::mk_program(&mut rng, 1);
+        let mut fake = Fake::default();
+        for op in mk_plan(&fake.tables, &program) {
+            fake.apply(&op).unwrap();
+        }
+        for _ in 0..5 {
+            let bindings = mk_places(&mut rng, &program);
+            let mut whole = fake.clone();
+            let (sizes, ground, cache) = (MapSizes::SMALL, Ground::default(), Cache::default());
+            let now = &fake.tables;
+            let ops = plan_on(now, &program, &bindings, &ground, &sizes, &cache).unwrap();
+            ops.iter().for_each(|op| whole.apply(op).unwrap());
+            let quick = plan_places(now, &program, &bindings, &ground, &sizes, &cache).unwrap();
+            // Where more moves than places there is no such plan, and the whole one is taken.
+            let Some(ops) = quick else {
+                fake = whole;
+                continue;
+            };
+            n_planned += 1;
+            ops.iter().for_each(|op| fake.apply(op).unwrap());
+            assert_eq!(fake.tables, whole.tables, "seed {seed}");
+        }
+    }
+    assert!(n_planned > 0);
 }

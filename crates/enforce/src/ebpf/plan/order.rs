@@ -94,7 +94,7 @@ impl Parts {
     }
 }
 
-fn push<T>(ops: &mut Vec<KernelOp>, items: Vec<T>, make: impl Fn(Vec<T>) -> KernelOp) {
+pub(super) fn push<T>(ops: &mut Vec<KernelOp>, items: Vec<T>, make: impl Fn(Vec<T>) -> KernelOp) {
     if !items.is_empty() {
         ops.push(make(items));
     }

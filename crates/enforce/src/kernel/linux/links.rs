@@ -3,11 +3,11 @@
 //! Every link is pinned, so that it outlives this process, and held open, so that it outlives the
 //! removal of its pin.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::bpf_link::{self, Hook};
 use super::{FROM_DRIVER, FROM_WIRE, FROM_WORKLOAD, Linux, TO_WIRE, TO_WORKLOAD, kernel};
@@ -37,6 +37,23 @@ fn driver_side() -> impl Iterator<Item = &'static Side> {
     SIDES.iter().skip(4)
 }
 
+/// Who attaches at once.
+const ATTACHERS: usize = 4;
+/// Fewer links than this are attached by one.
+const ATTACH_AT_ONCE_MIN: usize = 4;
+
+/// More links than this are checked in two turns.
+const CHECKED_AT_ONCE_MAX: usize = 512;
+
+/// A link that is to be.
+#[derive(Clone, Copy, Debug)]
+struct Wanted<'a> {
+    ifindex: u32,
+    /// Of the interface.
+    name: &'a str,
+    side: &'static Side,
+}
+
 /// Links by interface and side.
 pub type Links = BTreeMap<(u32, &'static str), OwnedFd>;
 
@@ -49,13 +66,22 @@ pub enum LinkDrift {
 }
 
 impl Linux {
-    /// Puts both programs on the interface, or replaces the ones that an earlier process put there,
-    /// without a gap. While the tables are not complete yet, the earlier ones go on judging.
-    pub fn attach(&mut self, ifindex: u32, name: &str) -> Result<(), EnforceError> {
-        self.attach_sides(ifindex, name, workload_sides())
+    /// Puts both programs on interfaces of workloads, or replaces the ones that an earlier process put
+    /// there, without a gap. While the tables are not complete yet, the earlier ones go on judging.
+    pub fn attach_all(&mut self, new: &[(u32, &str)]) -> Vec<(u32, Result<(), EnforceError>)> {
+        let wanted = |(ifindex, name)| self.missing(ifindex, name, workload_sides());
+        let wanted: Vec<Wanted<'_>> = new.iter().copied().flat_map(wanted).collect();
+        let mut done: BTreeMap<u32, Result<(), EnforceError>> =
+            new.iter().map(|(ifindex, _)| (*ifindex, Ok(()))).collect();
+        for (ifindex, attached) in self.attach_wanted(&wanted) {
+            if attached.is_err() {
+                done.insert(ifindex, attached);
+            }
+        }
+        done.into_iter().collect()
     }
 
-    /// As [`Linux::attach`], on an interface of the node's own.
+    /// As [`Linux::attach_all`], on an interface of the node's own.
     pub fn attach_wire(&mut self, ifindex: u32, name: &str) -> Result<(), EnforceError> {
         self.attach_sides(ifindex, name, wire_sides())
     }
@@ -84,49 +110,44 @@ impl Linux {
         name: &str,
         sides: impl Iterator<Item = &'static Side>,
     ) -> Result<(), EnforceError> {
-        for (side, hook, program) in sides {
-            if !self.links.contains_key(&(ifindex, *side)) {
-                self.attach_side(ifindex, (side, *hook, program)).map_err(|error| {
-                    kernel(&format!("attach `{program}` to the interface `{name}`"), &error)
-                })?;
-            }
-        }
-        Ok(())
+        let wanted = self.missing(ifindex, name, sides);
+        self.attach_wanted(&wanted).into_iter().try_for_each(|(_, done)| done)
     }
 
-    fn attach_side(
-        &mut self,
+    fn missing<'a>(
+        &self,
         ifindex: u32,
-        (side, hook, program): (&'static str, Hook, &str),
-    ) -> io::Result<()> {
-        let pin = self.link_pin(ifindex, side);
-        let link = match self.adopt(ifindex, &pin, program)? {
-            Some(link) => link,
-            None => {
-                let link = bpf_link::attach(self.program_fd(program)?, ifindex, hook)?;
-                bpf_link::pin(link.as_fd(), &pin)?;
-                link
-            }
-        };
-        self.links.insert((ifindex, side), link);
-        Ok(())
+        name: &'a str,
+        sides: impl Iterator<Item = &'static Side>,
+    ) -> Vec<Wanted<'a>> {
+        let is_missing = |(side, ..): &&Side| !self.links.contains_key(&(ifindex, *side));
+        sides.filter(is_missing).map(|side| Wanted { ifindex, name, side }).collect()
     }
 
-    /// The pinned link, if it still is on this interface. A dead one's pin is removed: the interface
-    /// that it was on is gone, and its number was used again.
-    fn adopt(&self, ifindex: u32, pin: &PathBuf, program: &str) -> io::Result<Option<OwnedFd>> {
-        if !pin.exists() {
-            return Ok(None);
+    /// By several at once: each waits for the kernel's network lock, and so do those who make interfaces.
+    fn attach_wanted(&mut self, wanted: &[Wanted<'_>]) -> Vec<(u32, Result<(), EnforceError>)> {
+        if wanted.is_empty() {
+            return Vec::new();
         }
-        let link = bpf_link::open(pin)?;
-        if bpf_link::info(link.as_fd())?.ifindex != ifindex {
-            fs::remove_file(pin)?;
-            return Ok(None);
-        }
-        if !self.is_staged() {
-            bpf_link::replace(link.as_fd(), self.program_fd(program)?)?;
-        }
-        Ok(Some(link))
+        let hurrying = self.hurry.begin();
+        let attacher = Attacher { linux: self, folder: self.pin_dir.join("links") };
+        let attach = |wanted: &[Wanted<'_>]| -> Vec<_> {
+            wanted.iter().map(|one| (one.ifindex, one.side.0, attacher.attach(one))).collect()
+        };
+        let n_each = wanted.len().div_ceil(ATTACHERS).max(ATTACH_AT_ONCE_MIN);
+        let (own, others) = wanted.split_at(n_each.min(wanted.len()));
+        let attached = std::thread::scope(|scope| {
+            let others: Vec<_> =
+                others.chunks(n_each).map(|part| scope.spawn(move || attach(part))).collect();
+            let mut attached = attach(own);
+            attached.extend(others.into_iter().filter_map(|part| part.join().ok()).flatten());
+            attached
+        });
+        drop(hurrying);
+        let keep = |(ifindex, side, link): (u32, &'static str, Result<OwnedFd, EnforceError>)| {
+            (ifindex, link.map(|link| drop(self.links.insert((ifindex, side), link))))
+        };
+        attached.into_iter().map(keep).collect()
     }
 
     /// Puts our programs into every link that an earlier process left.
@@ -146,21 +167,21 @@ impl Linux {
         Ok(())
     }
 
-    /// Looks at every link, and mends what can be mended here: a link that lost its program's place
-    /// is forgotten, so that the next [`Linux::attach`] makes a new one.
+    /// Looks at links, where there are very many at every other one in turns, and mends what can be mended
+    /// here: a link that lost its program's place is forgotten, so that the next
+    /// [`Linux::attach_all`] makes a new one.
     pub fn check_links(&mut self) -> Result<Vec<(u32, &'static str, LinkDrift)>, EnforceError> {
         let failed = |error: io::Error| kernel("check the links", &error);
         let own = self.program_ids()?;
-        let pinned: BTreeSet<String> = fs::read_dir(self.pin_dir.join("links"))
-            .map(|entries| {
-                let names = entries.flatten().map(|entry| entry.file_name());
-                names.map(|name| name.to_string_lossy().into_owned()).collect()
-            })
-            .unwrap_or_default();
+        let pinned = self.pinned_links();
+        self.n_checks = self.n_checks.wrapping_add(1);
+        let (is_all, turn) = (self.links.len() <= CHECKED_AT_ONCE_MAX, self.n_checks % 2);
+        let is_due = |(ifindex, _): &(u32, &str)| is_all || ifindex % 2 == turn;
         let mut found = Vec::new();
         for (number, (side, _, program)) in SIDES.iter().enumerate() {
             let program_id = own.get(number).copied().unwrap_or(0);
-            for ((ifindex, _), link) in self.links.iter().filter(|((_, of), _)| of == side) {
+            let of_side = self.links.iter().filter(|(place, _)| place.1 == *side);
+            for ((ifindex, _), link) in of_side.filter(|(place, _)| is_due(place)) {
                 let info = bpf_link::info(link.as_fd()).map_err(failed)?;
                 if info.ifindex == 0 {
                     found.push((*ifindex, *side, LinkDrift::Detached));
@@ -171,7 +192,7 @@ impl Linux {
                     bpf_link::replace(link.as_fd(), program).map_err(failed)?;
                     found.push((*ifindex, *side, LinkDrift::Replaced));
                 }
-                if !pinned.contains(&format!("{ifindex}-{side}")) {
+                if !pinned.contains(&(*ifindex, *side)) {
                     super::pins::make_folder(&self.pin_dir.join("links"))?;
                     bpf_link::pin(link.as_fd(), &self.link_pin(*ifindex, side)).map_err(failed)?;
                     found.push((*ifindex, *side, LinkDrift::Unpinned));
@@ -188,9 +209,16 @@ impl Linux {
         Ok(found)
     }
 
-    /// Interfaces that have both links.
-    pub fn is_attached(&self, ifindex: u32) -> bool {
-        workload_sides().all(|(side, ..)| self.links.contains_key(&(ifindex, *side)))
+    /// What is pinned under the names of links.
+    fn pinned_links(&self) -> HashSet<(u32, &'static str)> {
+        let entries = fs::read_dir(self.pin_dir.join("links")).into_iter().flatten().flatten();
+        let place = |entry: fs::DirEntry| {
+            let name = entry.file_name();
+            let (ifindex, side) = name.to_str()?.split_once('-')?;
+            let (side, ..) = SIDES.iter().find(|(known, ..)| *known == side)?;
+            Some((ifindex.parse().ok()?, *side))
+        };
+        entries.filter_map(place).collect()
     }
 
     /// Interfaces that an earlier process put under enforcement, whatever they are called now.
@@ -206,20 +234,23 @@ impl Linux {
         alive.filter(|ifindex| *ifindex != 0).collect()
     }
 
-    /// Forgets links of interfaces that are not among `alive`.
-    pub fn prune_links(&mut self, alive: &BTreeSet<u32>) -> Result<(), EnforceError> {
-        self.links.retain(|(ifindex, _), _| alive.contains(ifindex));
-        let folder = self.pin_dir.join("links");
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+    /// Forgets links of interfaces that are no more, and their pins.
+    pub fn forget_links(&mut self, is_alive: impl Fn(u32) -> bool) -> Result<(), EnforceError> {
+        let is_gone = |(ifindex, _): &(u32, &'static str), _: &mut OwnedFd| !is_alive(*ifindex);
+        let gone: Vec<_> = self.links.extract_if(.., is_gone).map(|(place, _)| place).collect();
+        for (ifindex, side) in gone {
+            remove_pin(&self.link_pin(ifindex, side))?;
+        }
+        Ok(())
+    }
+
+    /// Removes pins of interfaces that are no more, whoever made them.
+    pub fn prune_pins(&self, is_alive: impl Fn(u32) -> bool) -> Result<(), EnforceError> {
+        for entry in fs::read_dir(self.pin_dir.join("links")).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let ifindex = name.split_once('-').and_then(|(number, _)| number.parse().ok());
-            if ifindex.is_none_or(|ifindex: u32| !alive.contains(&ifindex)) {
-                match fs::remove_file(entry.path()) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(kernel("remove a link's pin", &error));
-                    }
-                    _ => {}
-                }
+            if !ifindex.is_some_and(&is_alive) {
+                remove_pin(&entry.path())?;
             }
         }
         Ok(())
@@ -254,5 +285,57 @@ impl Linux {
         }
         let program = super::program_of(&self.ebpf, name).map_err(io::Error::other)?;
         Ok(program.fd().map_err(io::Error::other)?.as_fd())
+    }
+}
+
+fn remove_pin(path: &Path) -> Result<(), EnforceError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(kernel("remove a link's pin", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What several threads need to make links.
+struct Attacher<'a> {
+    linux: &'a Linux,
+    folder: PathBuf,
+}
+
+impl Attacher<'_> {
+    fn attach(&self, wanted: &Wanted<'_>) -> Result<OwnedFd, EnforceError> {
+        let (_, _, program) = wanted.side;
+        self.attach_side(wanted).map_err(|error| {
+            kernel(&format!("attach `{program}` to the interface `{}`", wanted.name), &error)
+        })
+    }
+
+    fn attach_side(&self, Wanted { ifindex, side, .. }: &Wanted<'_>) -> io::Result<OwnedFd> {
+        let (side, hook, program) = side;
+        let pin = self.folder.join(format!("{ifindex}-{side}"));
+        if let Some(link) = self.adopt(*ifindex, &pin, program)? {
+            return Ok(link);
+        }
+        let link = bpf_link::attach(self.linux.program_fd(program)?, *ifindex, *hook)?;
+        bpf_link::pin(link.as_fd(), &pin)?;
+        Ok(link)
+    }
+
+    /// The pinned link, if it still is on this interface. A dead one's pin is removed: the interface
+    /// that it was on is gone, and its number was used again.
+    fn adopt(&self, ifindex: u32, pin: &Path, program: &str) -> io::Result<Option<OwnedFd>> {
+        if !pin.exists() {
+            return Ok(None);
+        }
+        let link = bpf_link::open(pin)?;
+        if bpf_link::info(link.as_fd())?.ifindex != ifindex {
+            fs::remove_file(pin)?;
+            return Ok(None);
+        }
+        if !self.linux.is_staged() {
+            bpf_link::replace(link.as_fd(), self.linux.program_fd(program)?)?;
+        }
+        Ok(Some(link))
     }
 }

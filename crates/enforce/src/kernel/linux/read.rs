@@ -51,18 +51,40 @@ impl Linux {
     }
 
     pub(super) fn read_tables(&mut self) -> Result<Tables, EnforceError> {
-        let mut tables = Tables {
-            slots: self.read_slots()?,
-            entries: self.entries.all()?.into_iter().collect(),
+        let slots = self.read_slots()?;
+        let (entries, names, rows) =
+            (self.read_entries()?, self.read_names()?, self.read_rows(&slots)?);
+        let numbers = self.read_numbers()?;
+        Ok(Tables {
+            slots,
+            entries: entries.entries,
+            names: names.names,
+            name_entries: names.name_entries,
+            rows: rows.rows,
+            spans: rows.spans,
+            classes: self.read_classes()?.classes,
+            epoch: numbers.epoch,
+            revision: numbers.revision,
+            ..self.read_endpoints()?
+        })
+    }
+
+    pub fn read_entries(&self) -> Result<Tables, EnforceError> {
+        Ok(Tables { entries: self.entries.all()?.into_iter().collect(), ..Tables::default() })
+    }
+
+    pub fn read_names(&self) -> Result<Tables, EnforceError> {
+        Ok(Tables {
             names: self.names.all()?.into_iter().collect(),
             name_entries: self.name_entries.all()?.into_iter().collect(),
-            ..self.read_endpoints()?
-        };
-        let numbers = self.read_numbers()?;
-        (tables.epoch, tables.revision) = (numbers.epoch, numbers.revision);
-        self.read_classes(&mut tables)?;
-        let named: Vec<u32> = tables.slots.all(SlotKind::Row).map(|(slot, _)| slot).collect();
-        for slot in named {
+            ..Tables::default()
+        })
+    }
+
+    /// The rows that have a slot, and where their spans lie.
+    pub fn read_rows(&self, slots: &Slots) -> Result<Tables, EnforceError> {
+        let mut tables = Tables::default();
+        for (slot, _) in slots.all(SlotKind::Row) {
             let Some(row) = self.rows.get(&slot)? else { continue };
             if let Some((start, length)) = extent_of(&row) {
                 tables.spans.take(start, length);
@@ -72,7 +94,7 @@ impl Linux {
         Ok(tables)
     }
 
-    fn read_slots(&self) -> Result<Slots, EnforceError> {
+    pub fn read_slots(&self) -> Result<Slots, EnforceError> {
         let mut slots = Slots::default();
         for (key, content) in self.slots.all()? {
             if let Some(kind) = SlotKind::from_number(key.kind) {
@@ -91,7 +113,8 @@ impl Linux {
         Ok(())
     }
 
-    fn read_classes(&self, tables: &mut Tables) -> Result<(), EnforceError> {
+    pub fn read_classes(&self) -> Result<Tables, EnforceError> {
+        let mut tables = Tables::default();
         for (octets, value) in self.classes4.all()? {
             tables.classes.insert(IpNet::from(Ipv4Net::from(Ipv4Addr::from(octets))), value);
         }
@@ -110,6 +133,6 @@ impl Linux {
                 tables.classes.insert(IpNet::from(net), value);
             }
         }
-        Ok(())
+        Ok(tables)
     }
 }

@@ -1,6 +1,7 @@
 use bulkhead_enforce_abi::{Address, ClassValue, Endpoint, EndpointKey, EntryKey, Interface, Row};
 
 use super::*;
+use crate::kernel::Kernel;
 use crate::kernel::fake::Fake;
 
 fn mk_tables() -> Tables {

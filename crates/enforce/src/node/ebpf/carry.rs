@@ -1,10 +1,37 @@
-//! Operations on their way into the kernel and the tables.
+//! Operations, from the plan on their way into the kernel and the tables.
+
+use std::sync::Arc;
+
+use bulkhead_wire::NodeProgram;
 
 use super::Ebpf;
+use crate::ebpf::{Bindings, Ground, plan_on, plan_places};
 use crate::kernel::{Kernel, KernelOp};
 use crate::node::EnforceError;
 
 impl Ebpf {
+    /// Where only places have moved since the last plan, nothing else is looked at.
+    pub(super) fn plan(
+        &mut self,
+        program: &Arc<NodeProgram>,
+        bindings: &Bindings,
+        ground: &Ground,
+    ) -> Result<Vec<KernelOp>, EnforceError> {
+        let (sizes, cache) = (self.kernel.sizes(), &self.learner.cache);
+        let whole = self.whole.take();
+        let is_whole = whole
+            .is_some_and(|(known, hosts)| Arc::ptr_eq(&known, program) && hosts == ground.hosts);
+        let moved = if is_whole {
+            plan_places(&self.tables, program, bindings, ground, sizes, cache)?
+        } else {
+            None
+        };
+        match moved {
+            Some(ops) => Ok(ops),
+            None => plan_on(&self.tables, program, bindings, ground, sizes, cache),
+        }
+    }
+
     pub(super) fn carry_out(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
         if self.learner.has_begun() {
             self.give_sign();
