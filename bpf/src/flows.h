@@ -74,11 +74,13 @@ SUBPROGRAM long flow_put(const struct flow_key *key, const struct flow *flow, __
 	struct flow4_key key4 = shortened(key);
 	__u32 family = !is_of_ipv4(key);
 	__u64 *n_made = map_lookup(&made, &family);
+	long failed = is_of_ipv4(key) ? map_update(&flows4, &key4, flow, flags)
+				      : map_update(&flows6, key, flow, flags);
 
+	/* Afterwards: whoever looked in between and found nothing sees that the number has moved. */
 	if (n_made)
 		*n_made += 1;
-	return is_of_ipv4(key) ? map_update(&flows4, &key4, flow, flags)
-			       : map_update(&flows6, key, flow, flags);
+	return failed;
 }
 
 INLINE long flow_delete(const struct flow_key *key)
@@ -360,7 +362,9 @@ SUBPROGRAM int flow_denied(struct passage *passage, __u32 leaf)
 	}
 	passage->key.lane = LANE_DENIED(passage->sender & 1);
 	struct flow *flow = flow_at(&passage->key);
-	if (flow && passage->occasion.now_ns - flow->seen_ns <= idle_max_ns(&passage->key, flow)) {
+	__u64 now = passage->occasion.now_ns;
+	if (flow && (now <= flow->seen_ns ||
+		     now - flow->seen_ns <= idle_max_ns(&passage->key, flow))) {
 		__u64 before = flow->judged;
 
 		flow_count(flow, passage);

@@ -40,6 +40,9 @@ const GRACE: Duration = Duration::from_millis(10);
 /// A following update may cut the grace period down to this.
 const GRACE_MIN: Duration = Duration::from_millis(1);
 
+/// Events that are read before anything else has its turn.
+const DRAINED_MAX: usize = 16_384;
+
 static NOBODY: Prefixes = Prefixes::new();
 
 pub struct Ebpf {
@@ -277,7 +280,8 @@ impl Backend for Ebpf {
 
     fn drain(&mut self, sink: &mut Sink) {
         let clock = Clock::now();
-        while let Some(item) = self.ring.next() {
+        for _ in 0..DRAINED_MAX {
+            let Some(item) = self.ring.next() else { return };
             if let Some(resets) = Event::from_bytes(&item).as_ref().and_then(resets) {
                 if let Some(resetter) = &self.resetter {
                     resetter.send(&resets);
@@ -319,15 +323,17 @@ impl Backend for Ebpf {
             let (kind, flow) = match finding {
                 Finding::Nothing => continue,
                 Finding::Report(kind) => (Some(kind), flow),
-                Finding::Remove(kind) => match self.kernel.flows().take(&key)? {
-                    Some(last) if last.started_ns == flow.started_ns => (kind, last),
-                    // Its place was taken by a new one since.
-                    Some(new) => {
-                        self.kernel.flows().set_new(&key, &new)?;
+                Finding::Remove(kind) => {
+                    // Its place may have been taken by a new one since.
+                    let now = self.kernel.flows().get(&key)?;
+                    if now.is_none_or(|now| now.started_ns != flow.started_ns) {
                         continue;
                     }
-                    None => continue,
-                },
+                    match self.kernel.flows().take(&key)? {
+                        Some(last) => (kind, last),
+                        None => continue,
+                    }
+                }
             };
             sink.push(kind.and_then(|kind| {
                 let record = self.names.flow_record(kind, &key, &flow, &clock)?;

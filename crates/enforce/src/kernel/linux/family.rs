@@ -45,6 +45,13 @@ impl<K: Narrow, V: Plain> ByFamily<K, V> {
         }
     }
 
+    pub fn get(&self, key: &K) -> Result<Option<V>, EnforceError> {
+        match key.narrow() {
+            Some(short) => self.v4.get(&short),
+            None => self.v6.get(key),
+        }
+    }
+
     /// Removes and returns the element, at once.
     pub fn take(&self, key: &K) -> Result<Option<V>, EnforceError> {
         match key.narrow() {

@@ -140,7 +140,11 @@ impl Linux {
             let others: Vec<_> =
                 others.chunks(n_each).map(|part| scope.spawn(move || attach(part))).collect();
             let mut attached = attach(own);
-            attached.extend(others.into_iter().filter_map(|part| part.join().ok()).flatten());
+            for part in others {
+                // Nothing must count as attached that is not.
+                attached
+                    .extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
             attached
         });
         drop(hurrying);

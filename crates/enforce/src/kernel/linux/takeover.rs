@@ -15,6 +15,7 @@ use bulkhead_enforce_abi::{
 };
 
 use super::{Linux, kernel, pins};
+use crate::events::{boot_now_ns, tick_now_ns};
 use crate::kernel::linux::family::ByFamily;
 use crate::kernel::linux::map::Map;
 use crate::node::EnforceError;
@@ -85,7 +86,7 @@ impl Linux {
         // Before our programs leave new flows to them.
         self.attach_hooks()?;
         self.replace_all()?;
-        // What the earlier programs saw meanwhile.
+        // Flows that began under the earlier programs meanwhile.
         n_carried += self.carry_flows(tables)?;
         // What was carried was not counted as made.
         self.empty_at.clear();
@@ -151,7 +152,15 @@ fn flows_of(folder: &Path) -> Option<Result<Vec<(FlowKey, Flow)>, EnforceError>>
     }
     has_shape::<FlowKey, EarlierFlow>(folder, "flows").then(|| {
         let flows = Map::<FlowKey, EarlierFlow>::open(folder, "flows")?.all()?;
-        Ok(flows.into_iter().map(|(key, flow)| (key, flow.into())).collect())
+        // Earlier programs counted the time in which the machine was suspended.
+        let ahead_ns = boot_now_ns().saturating_sub(tick_now_ns());
+        let carry = |flow: EarlierFlow| {
+            let mut flow = Flow::from(flow);
+            flow.started_ns = flow.started_ns.saturating_sub(ahead_ns);
+            flow.seen_ns = flow.seen_ns.saturating_sub(ahead_ns);
+            flow
+        };
+        Ok(flows.into_iter().map(|(key, flow)| (key, carry(flow))).collect())
     })
 }
 

@@ -38,6 +38,8 @@ impl Worker {
 
     fn try_to_look(&mut self, heard: Heard) {
         if let Err(error) = self.look_around(heard) {
+            // What was told is used up; what does not fit will not fit before something moves.
+            self.is_behind |= matches!(error, EnforceError::Kernel { .. });
             tracing::warn!(%error, "interfaces could not be followed; trying again");
         }
     }
@@ -118,7 +120,7 @@ impl Worker {
         if self.n_looks.is_multiple_of(LOOKS_PER_LIST) {
             // What was never told is seen.
             self.try_to_look(Heard::nothing_sure());
-        } else if self.is_behind {
+        } else if self.is_behind || !self.kept.topology.interfaces.keys().eq(&self.attached) {
             let heard = self.monitor.drain();
             self.try_to_look(heard);
         }
