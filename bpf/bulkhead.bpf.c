@@ -2,9 +2,10 @@
 /* Bulkhead's kernel programs: what may pass the interface of a workload.
  *
  * Reading order: abi (shapes) - packet (header facts) - endpoints (who) - classes, names, rows,
- * judge (by which rule) - flows, fragments (what is remembered) - events, dns (what is told) - workload
- * (all of it, for one packet), known (the common case of it) - hosts, deny, wire (the early stages of a host) - netfilter (where routing has
- * been done). Policy has no order here that NodeProgram::decide does not define. */
+ * judge (by which rule) - flow_table, flows, fragments (what is remembered) - events, dns (what is told) -
+ * workload (all of it, for one packet), known (the common case of it) - hosts, deny, wire (the early stages
+ * of a host) - netfilter (where routing has been done). Policy has no order here that NodeProgram::decide
+ * does not define. */
 #include "src/deny.h"
 #include "src/known.h"
 #include "src/netfilter.h"
