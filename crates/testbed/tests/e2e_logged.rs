@@ -1,34 +1,19 @@
 //! Log rules from the API to what people read: flows, and events of the node up to a rate.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panic")]
 
+#[path = "common/pair.rs"]
+mod pair;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bulkhead_api::Object;
 use bulkhead_lab::{Lab, Probe, manifests};
+use pair::mk_world;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const BURST: usize = 5;
 const CONNECTIONS: usize = 12;
-
-/// `app/client` and `app/server`, each on a node of its own.
-fn mk_world() -> Vec<Object> {
-    let pod = |name: &str, node: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"namespace": "app", "name": name, "labels": {"app": name}},
-            "spec": {"nodeName": node, "containers": [
-                {"name": "c", "image": "x", "ports": [{"name": "web", "containerPort": 80}]}]},
-        })
-    };
-    let mut objects: Vec<Object> = [pod("client", "n1"), pod("server", "n2")]
-        .into_iter()
-        .map(|value| Object::from_value(value).unwrap())
-        .collect();
-    bulkhead_api::addressing::assign(&mut objects);
-    objects
-}
 
 const POLICY: &str = "
 apiVersion: projectcalico.org/v3

@@ -1,35 +1,21 @@
 //! A person's policy from `kubectl apply` to real packets, its status and the flows it decides.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panic")]
 
+#[path = "common/pair.rs"]
+mod pair;
+
 use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use bulkhead_api::Object;
 use bulkhead_lab::{Lab, Probe, manifests};
+use pair::mk_world;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command as AsyncCommand;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// `app/client` and `app/server`, each on a node of its own.
-fn mk_world() -> Vec<Object> {
-    let pod = |name: &str, node: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"namespace": "app", "name": name, "labels": {"app": name}},
-            "spec": {"nodeName": node, "containers": [
-                {"name": "c", "image": "x", "ports": [{"name": "web", "containerPort": 80}]}]},
-        })
-    };
-    let mut objects: Vec<Object> = [pod("client", "n1"), pod("server", "n2")]
-        .into_iter()
-        .map(|value| Object::from_value(value).unwrap())
-        .collect();
-    bulkhead_api::addressing::assign(&mut objects);
-    objects
-}
 
 const CLOSED: &str = "
 apiVersion: networking.k8s.io/v1
