@@ -4,6 +4,7 @@ mod backbone;
 mod dataplane;
 mod policy;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
@@ -40,6 +41,13 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Dataplane { changes } => dataplane::run(changes),
         Bench::Policy { worlds } => policy::run(&worlds),
     }
+}
+
+/// The folder of all programs and examples, built as they ship.
+fn programs() -> anyhow::Result<PathBuf> {
+    let everything = ["build", "--quiet", "--release", "--workspace", "--bins", "--examples"];
+    shell::run(shell::cargo().args(everything))?;
+    Ok(shell::target_dir()?.join("release"))
 }
 
 /// Runs a bench program; its last line is one JSON object.

@@ -4,20 +4,11 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use crate::shell::{self, say};
-use crate::{machine, setup};
+use crate::machine;
+use crate::shell::say;
 
 pub fn run(changes: u32) -> anyhow::Result<()> {
-    setup::run()?;
-    shell::run(shell::cargo().args([
-        "build",
-        "--quiet",
-        "--release",
-        "--workspace",
-        "--bins",
-        "--examples",
-    ]))?;
-    let programs = shell::target_dir()?.join("release");
+    let programs = super::programs()?;
     let verdict = super::object(&mut Command::new(programs.join("examples/bench_verdict")))?;
     let stream = super::object(&mut Command::new(programs.join("examples/bench_stream")))?;
     let mut latency = Command::new(programs.join("bulkhead-lab"));

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use crate::shell::{self, say};
-use crate::{machine, setup};
+use crate::machine;
+use crate::shell::say;
 
 /// What the object has in any case.
 const FIGURES: [&str; 16] = [
@@ -35,16 +35,7 @@ const PARTS: [&str; 6] =
     ["bench_verdict", "bench_packet", "bench_stream", "bench_nft", "bench_deny", "bench_node"];
 
 pub fn run(changes: u32) -> anyhow::Result<()> {
-    setup::run()?;
-    shell::run(shell::cargo().args([
-        "build",
-        "--quiet",
-        "--release",
-        "--workspace",
-        "--bins",
-        "--examples",
-    ]))?;
-    let programs = shell::target_dir()?.join("release");
+    let programs = super::programs()?;
     let mut all = Map::new();
     all.insert("bench".into(), json!("dataplane"));
     all.insert("commit".into(), json!(machine::commit()));
