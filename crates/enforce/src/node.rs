@@ -13,6 +13,7 @@ mod far;
 pub mod given;
 mod ground;
 mod moves;
+mod names;
 mod nft;
 mod told;
 mod worker;

@@ -27,10 +27,11 @@ use crate::node::backend::{Backend, Sink};
 use crate::node::bind::{Held, held};
 use crate::node::drift::Watch;
 use crate::node::ground::ground;
+use crate::node::names::{Hearing, Learner};
 use crate::node::{EnforceError, NodeOptions};
 use crate::realized::{SlotKind, Tables, unmapped};
 use crate::resets::resets;
-use names::Learner;
+use names::Listener;
 use resetter::Resetter;
 
 /// Packets that were looking at the old when the endpoints flipped are done after this long: a packet
@@ -69,6 +70,7 @@ pub struct Ebpf {
     /// Events that were lost before this process began.
     n_lost_before: u64,
     learner: Learner,
+    listener: Listener,
     resetter: Option<Resetter>,
 }
 
@@ -78,7 +80,7 @@ impl Ebpf {
         let tables = kernel.read()?;
         let n_lost_before = kernel.n_dropped(REASON_LOST_EVENT)?;
         let ring = kernel.take_events()?;
-        let learner = Learner::open(&mut kernel, &options.dns)?;
+        let listener = Listener::open(&mut kernel, &options.dns)?;
         let resetter = options.resets.then(Resetter::open).transpose();
         let resetter = resetter.map_err(|error| EnforceError::Kernel {
             action: "open the sockets for resets".to_owned(),
@@ -107,7 +109,8 @@ impl Ebpf {
             flow_sweep: Sweep::new(options.update_ms, tick_now_ns()),
             watch,
             n_lost_before,
-            learner,
+            learner: Learner::open(&options.dns),
+            listener,
             resetter,
         })
     }
@@ -239,7 +242,7 @@ impl Backend for Ebpf {
     }
 
     fn answers(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.learner.answers())
+        Some(self.listener.answers())
     }
 
     fn hear(&mut self) -> bool {
@@ -291,8 +294,8 @@ impl Backend for Ebpf {
             // A drop that no policy made is one packet; later ones like it are only counted.
             let event = Event::from_bytes(&item);
             sink.push(event.and_then(|event| {
-                let record = self.names.record(&event, &clock)?;
-                Some(self.learner.name(&self.tables, event.key.endpoint, record))
+                let looker = self.tables.slots.content(SlotKind::Endpoint, event.key.endpoint);
+                Some(self.learner.named(looker, self.names.record(&event, &clock)?))
             }));
         }
     }
@@ -303,7 +306,7 @@ impl Backend for Ebpf {
         let live: BTreeSet<u32> =
             self.tables.slots.all(SlotKind::Endpoint).map(|(slot, _)| slot).collect();
         let mut found = Vec::new();
-        let run_out = self.run_out(now_ns);
+        let run_out = self.learner.run_out(now_ns);
         let mut in_use = BTreeSet::new();
         self.kernel.look_through_flows(|key, flow| {
             let is_live = live.contains(&key.endpoint);
@@ -336,11 +339,12 @@ impl Backend for Ebpf {
                 }
             };
             sink.push(kind.and_then(|kind| {
-                let record = self.names.flow_record(kind, &key, &flow, &clock)?;
-                Some(self.learner.name(&self.tables, key.endpoint, record))
+                let looker = self.tables.slots.content(SlotKind::Endpoint, key.endpoint);
+                Some(self.learner.named(looker, self.names.flow_record(kind, &key, &flow, &clock)?))
             }));
         }
         self.forget_names(run_out, &in_use, now_ns)?;
+        self.count_unheld()?;
         self.flow_sweep.done(tick_ns);
         let n_lost = self.kernel.n_dropped(REASON_LOST_EVENT)?;
         Ok(n_lost.saturating_sub(self.n_lost_before))

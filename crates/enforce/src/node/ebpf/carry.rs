@@ -33,7 +33,7 @@ impl Ebpf {
     }
 
     pub(super) fn carry_out(&mut self, op: &KernelOp) -> Result<(), EnforceError> {
-        if self.learner.has_begun() {
+        if self.listener.has_begun() {
             self.give_sign();
         }
         match self.kernel.apply(op) {
