@@ -24,12 +24,14 @@ const ON_NFTABLES: [&[&str]; 3] = [
         "kernel",
         "--",
         "netns_flows",
+        "netns_names",
         "netns_node",
         "netns_update",
         "netns_hosts",
         "netns_services",
     ],
     &["-p", "bulkhead-testbed", "--test", "cases_kernel"],
+    &["-p", "bulkhead-testbed", "--test", "e2e_names"],
     &["-p", "bulkhead-testbed", "--test", "random_packets"],
 ];
 

@@ -264,7 +264,7 @@ impl Talk<'_> {
             .iter()
             .map(|name| format!("interface `{name}` passes nothing: no endpoint is matched to it"))
             .collect();
-        drift.extend(report.drift.iter().chain(&report.doubts).chain(&report.unheeded).cloned());
+        drift.extend(report.drift.iter().chain(&report.doubts).cloned());
         drift.extend(self.unsaved.borrow().clone());
         drift.extend(report.warnings.iter().cloned());
         if let Some((revision, reason)) = &realized.refused {

@@ -23,6 +23,7 @@ use crate::limits::dns::{TTL_MAX_S, TTL_MIN_S};
 
 pub use cache::{Answer, Cache, Forgotten, Full};
 pub use ear::{Ear, Lesson};
+pub use frame::pieces;
 pub use journal::Journal;
 pub use tighter::is_tighter;
 

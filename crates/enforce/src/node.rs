@@ -129,8 +129,6 @@ pub struct EnforceReport {
     pub judged: BTreeMap<u32, BTreeSet<IpAddr>>,
     /// Endpoints whose interface cannot be told, in sentences.
     pub doubts: Vec<String>,
-    /// What of the program decides no packet here, in sentences.
-    pub unheeded: Vec<String>,
     /// What somebody else changed in the kernel lately and was put back, in sentences.
     pub drift: Vec<String>,
     /// What keeps the kernel from knowing names, in sentences.

@@ -152,8 +152,6 @@ async fn what_a_workload_looked_up_is_open_to_it_through_the_death_of_its_agent(
     let _resolver = Resolver::start(&lab).await;
     for agent in lab.agents() {
         agent.set_flag("--dns-trusted", RESOLVER.to_string());
-        // Only eBPF hears resolvers.
-        agent.set_flag("--backend", "ebpf".to_owned());
         agent.kill().await.unwrap();
         agent.restart().unwrap();
     }

@@ -62,17 +62,6 @@ pub struct NodeProgram {
 }
 
 impl NodeProgram {
-    /// The program without what no packet can show: the staged reading, and names. `None` where
-    /// there is nothing of the kind. Deny rules by name are lost with the names: whoever enforces the
-    /// result must say so.
-    pub fn without_hearsay(&self) -> Option<Self> {
-        if self.names.is_empty() {
-            return self.without_staged();
-        }
-        let nameless = Self { names: NameTables::default(), ..self.clone() };
-        Some(nameless.without_staged().unwrap_or_else(|| nameless.swept()))
-    }
-
     /// The program without the staged reading; `None` where there is none.
     pub fn without_staged(&self) -> Option<Self> {
         let of = |addresses: &JudgedAddresses| -> Vec<ProgramId> {
@@ -115,20 +104,6 @@ impl NodeProgram {
             Arc::make_mut(&mut self.logged).retain(|rule, _| rules.contains(rule));
         }
         self
-    }
-
-    /// The rules that have a word about nothing but addresses that were looked up under a name.
-    pub fn rules_by_name(&self) -> Vec<&RuleRef> {
-        if self.names.entries.is_empty() {
-            return Vec::new();
-        }
-        let of = |rows: BTreeSet<RowId>| -> BTreeSet<&RuleRef> {
-            let rules = self.rules_of(&rows);
-            rules.iter().filter_map(|rule| self.rules.get(rule).map(Arc::as_ref)).collect()
-        };
-        let plain = of(self.entries.values().copied().collect());
-        let named = of(self.names.entries.values().copied().collect());
-        named.difference(&plain).copied().collect()
     }
 
     fn rules_of(&self, rows: &BTreeSet<RowId>) -> BTreeSet<RuleId> {

@@ -78,6 +78,9 @@ impl Ear {
             return lesson;
         }
         let payload = lesson.part.frame.get(lesson.part.payload.clone()).unwrap_or_default();
+        if payload.is_empty() {
+            return lesson;
+        }
         if head.key.protocol == UDP {
             match message::answer(payload) {
                 Ok((question, answer)) if self.was_asked(head, &question) => {

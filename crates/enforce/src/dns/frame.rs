@@ -8,6 +8,7 @@ use bulkhead_enforce_abi::Heard;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const IPV6_FRAGMENT: u8 = 44;
 const TCP_FIN_PSH: u8 = 0x09;
 const TCP_CWR: u8 = 0x80;
 
@@ -52,6 +53,53 @@ fn split(head: &Heard, held: &[u8]) -> Option<Vec<Part>> {
         parts.push(Part { payload: at..frame.len(), frame, number, is_sound: true });
     }
     Some(parts)
+}
+
+/// A packet that is too large for its way, in pieces of so many bytes at most: segments, or fragments.
+/// Nothing where it cannot be cut.
+pub fn pieces(head: &Heard, packet: &[u8], bytes_max: usize) -> Vec<Vec<u8>> {
+    if head.key.protocol == UDP {
+        return fragments(head, packet, bytes_max).unwrap_or_default();
+    }
+    let gso_size = u16::try_from(bytes_max.saturating_sub(usize::from(head.payload)));
+    let head = Heard { gso_size: gso_size.unwrap_or(0), ..*head };
+    parts(&head, packet).into_iter().map(|part| part.frame).collect()
+}
+
+/// Of a packet without a link header.
+fn fragments(head: &Heard, packet: &[u8], bytes_max: usize) -> Option<Vec<Vec<u8>>> {
+    let l4 = usize::from(head.l4);
+    let (header, payload) = packet.split_at_checked(l4)?;
+    let extension = if head.is_ipv4 == 1 { 0 } else { 8 };
+    if head.l3 != 0 || (extension > 0 && l4 != 40) {
+        return None;
+    }
+    let size = bytes_max.checked_sub(l4 + extension)? / 8 * 8;
+    let n = payload.len().div_ceil(size.max(8));
+    // All pieces have the same number, which is not 0; nothing else is asked of it.
+    let number = u16_at(packet, checksum_at(head)?)? | 1;
+    let cut = |(index, chunk): (usize, &[u8])| {
+        let (at, has_more) = (u16::try_from(index * size).ok()?, index + 1 < n);
+        let mut piece = header.to_vec();
+        if head.is_ipv4 == 1 {
+            put(&mut piece, 2, u16::try_from(l4 + chunk.len()).ok()?)?;
+            put(&mut piece, 4, number)?;
+            put(&mut piece, 6, (at / 8) | if has_more { 0x2000 } else { 0 })?;
+            put(&mut piece, 10, 0)?;
+            let sum = !fold(sum(&piece));
+            put(&mut piece, 10, sum)?;
+        } else {
+            put(&mut piece, 4, u16::try_from(extension + chunk.len()).ok()?)?;
+            let next = std::mem::replace(piece.get_mut(6)?, IPV6_FRAGMENT);
+            piece.extend([next, 0]);
+            piece.extend((at | u16::from(has_more)).to_be_bytes());
+            piece.extend([0, 0]);
+            piece.extend(number.to_be_bytes());
+        }
+        piece.extend_from_slice(chunk);
+        Some(piece)
+    };
+    payload.chunks(size.max(8)).enumerate().map(cut).collect()
 }
 
 /// Where the packet ends: short frames are padded.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_wire::NodeProgram;
+use bulkhead_wire::{NodeProgram, RowId};
 
 use super::chains;
 use super::diff::{Diff, diff};
@@ -17,6 +17,7 @@ use super::fit::{self, Counts, dangling};
 use super::hosts::{self, HostElements};
 use super::maps::{self, banked};
 use super::moves::{Locals, Moves, Places};
+use super::named::{Named, NamedBanks, NamedElements, NamedKey, NamedMoves};
 use super::numbers::{Fresh, Ids};
 use super::objects::{Change, Element};
 use super::shapes::Shapes;
@@ -39,6 +40,7 @@ pub struct Banks {
     pub active: u8,
     /// The table has chains for host endpoints.
     pub has_hosts: bool,
+    named: NamedBanks,
     ids: Ids,
     shapes: Shapes,
     n_parts: usize,
@@ -51,49 +53,52 @@ pub struct Banks {
 pub struct Next<'a> {
     program: &'a Arc<NodeProgram>,
     places: Places,
+    named: Named,
     moves: Moves,
     counts: Counts,
 }
 
 impl Banks {
-    /// Whether the program fits; costs what has changed.
+    /// Whether the program fits; costs what has changed, and what is known by name.
     pub fn next<'a>(
         &self,
         program: &'a Arc<NodeProgram>,
         places: Places,
+        named: Named,
         sizes: &MapSizes,
     ) -> Result<Next<'a>, EnforceError> {
         let moves = self.moves(self.active, program, &places.locals);
         let counts = self.bank(self.active).counts.after(&moves.classes);
         fit::check(program, &places.locals, counts, sizes)?;
-        Ok(Next { program, places, moves, counts })
+        fit::check_named(program, named.len(), sizes)?;
+        Ok(Next { program, places, named, moves, counts })
     }
 
     /// Writes into `change` what leads to the program, and remembers it as carried out: where the
     /// transaction fails, start over with new banks and a new table.
     pub fn plan(&mut self, change: &mut Change<'_>, next: Next<'_>) -> Result<(), EnforceError> {
-        let Next { program, places, moves, counts } = next;
+        let Next { program, places, named, moves, counts } = next;
         let fresh = self.ids.learn(&moves);
-        let parts = self.add_rows(program, &moves)?;
-        change.add_elements(maps::PORT.name, &self.shapes.take_fresh());
-        change.add_elements(maps::PART.name, &parts);
+        let rows = moves.entries.iter().filter_map(|(_, _, new)| *new);
+        self.add_rows(change, program, rows.chain(named.values().copied().flatten()))?;
+        let numbered = named.iter().map(|(key, row)| (*key, self.row(*row))).collect();
+        let named = self.named.moves(&numbered);
         let hosts = self.host_elements(program, &places);
         let diff = self.diff(self.active, program, &moves, &fresh, &hosts);
         let had = self.bank(self.active).program.as_ref().map(|program| program.to_host);
-        if diff.is_whole {
+        if diff.is_whole && named.is_empty() {
             diff.write(change, self.active);
             if had != Some(program.to_host) {
                 chains::choose_setting(change, program.to_host);
             }
         } else {
             let other = 1 - self.active;
-            let moves = match self.is_level() {
+            let moves = match self.has_same_twice() {
                 true => moves,
                 false => self.moves(other, program, &places.locals),
             };
             self.diff(other, program, &moves, &fresh, &hosts).write(change, other);
-            chains::choose_bank(change, other, program.to_host, self.has_hosts);
-            self.active = other;
+            self.flip(change, program, named);
         }
         if let Some(bank) = self.banks.get_mut(usize::from(self.active)) {
             *bank = Bank { program: Some(Arc::clone(program)), places, hosts, counts };
@@ -101,8 +106,48 @@ impl Banks {
         Ok(())
     }
 
-    /// Both banks hold the same.
-    fn is_level(&self) -> bool {
+    /// The other bank judges, once it has what is known by name.
+    fn flip(&mut self, change: &mut Change<'_>, program: &NodeProgram, named: NamedMoves) {
+        self.active = 1 - self.active;
+        write_named(change, &self.named.flip(named), self.active);
+        chains::choose_bank(change, self.active, program.to_host, self.has_hosts);
+    }
+
+    /// What has been looked up, or forgotten, under the program that judges; `None` makes it unknown.
+    /// `false`: nothing of it is new.
+    pub fn learn(
+        &mut self,
+        change: &mut Change<'_>,
+        moves: &[(NamedKey, Option<Option<RowId>>)],
+        sizes: &MapSizes,
+    ) -> Result<bool, EnforceError> {
+        let judging = self.bank(self.active);
+        let Some(program) = judging.program.clone() else { return Ok(false) };
+        let n_after = self.named.n_after(moves.iter().map(|(key, row)| (key, row.is_some())));
+        fit::check_named(&program, n_after, sizes)?;
+        let rows = moves.iter().filter_map(|(_, row)| row.flatten());
+        self.add_rows(change, &program, rows)?;
+        let moves = moves.iter().map(|(key, row)| (*key, row.map(|row| self.row(row)))).collect();
+        let moves = self.named.real(moves);
+        if moves.is_empty() {
+            return Ok(false);
+        }
+        if !self.named.replaces(&moves) {
+            write_named(change, &self.named.write(moves), self.active);
+            return Ok(true);
+        }
+        self.level_program(change, &program);
+        self.flip(change, &program, moves);
+        Ok(true)
+    }
+
+    /// The number of a row that has one.
+    fn row(&self, row: Option<RowId>) -> u32 {
+        row.map_or(maps::ROW_NONE, |row| self.ids.row(row))
+    }
+
+    /// Both banks hold the same program.
+    fn has_same_twice(&self) -> bool {
         let [first, second] = &self.banks;
         match (&first.program, &second.program) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other) && first.places == second.places,
@@ -113,17 +158,28 @@ impl Banks {
     /// Writes into `change` what the bank that does not judge lacks. `false`: nothing.
     pub fn level(&mut self, change: &mut Change<'_>) -> bool {
         let judging = self.bank(self.active);
-        let Some(program) = judging.program.clone().filter(|_| !self.is_level()) else {
+        let is_level = self.has_same_twice() && self.named.is_level();
+        let Some(program) = judging.program.clone().filter(|_| !is_level) else {
             return false;
         };
+        self.level_program(change, &program);
+        write_named(change, &self.named.level(), 1 - self.active);
+        true
+    }
+
+    /// Brings the other bank to the program that judges, but for what is known by name.
+    fn level_program(&mut self, change: &mut Change<'_>, program: &Arc<NodeProgram>) {
+        if self.has_same_twice() {
+            return;
+        }
+        let judging = self.bank(self.active);
         let (other, hosts) = (1 - self.active, Arc::clone(&judging.hosts));
-        let moves = self.moves(other, &program, &judging.places.locals);
-        self.diff(other, &program, &moves, &Fresh::default(), &hosts).write(change, other);
+        let moves = self.moves(other, program, &judging.places.locals);
+        self.diff(other, program, &moves, &Fresh::default(), &hosts).write(change, other);
         let (places, counts) = (judging.places.clone(), judging.counts);
         if let Some(bank) = self.banks.get_mut(usize::from(other)) {
-            *bank = Bank { program: Some(program), places, hosts, counts };
+            *bank = Bank { program: Some(Arc::clone(program)), places, hosts, counts };
         }
-        true
     }
 
     fn bank(&self, bank: u8) -> &Bank {
@@ -174,14 +230,15 @@ impl Banks {
         self.bank(self.active).places.locals.keys().any(|(known, _)| *known == ifindex)
     }
 
-    /// Numbers new rows; returns the elements that say what they allow.
+    /// Numbers new rows, and writes what they allow.
     fn add_rows(
         &mut self,
+        change: &mut Change<'_>,
         program: &NodeProgram,
-        moves: &Moves,
-    ) -> Result<Vec<Element>, EnforceError> {
+        rows: impl Iterator<Item = RowId>,
+    ) -> Result<(), EnforceError> {
         let mut parts = Vec::new();
-        for id in moves.entries.iter().filter_map(|(_, _, new)| *new) {
+        for id in rows {
             let (number, is_new) = self.ids.rows.get_or_add(id.0);
             if !is_new {
                 continue;
@@ -194,7 +251,9 @@ impl Banks {
             }
         }
         self.n_parts += parts.len();
-        Ok(parts)
+        change.add_elements(maps::PORT.name, &self.shapes.take_fresh());
+        change.add_elements(maps::PART.name, &parts);
+        Ok(())
     }
 
     /// What the maps of the bank in use must hold, by their names.
@@ -209,7 +268,8 @@ impl Banks {
         for shape in maps::BANKED {
             meant.insert(banked(shape.name, self.active), BTreeMap::new());
         }
-        for (shape, _, come) in diff.maps {
+        let named = self.named.all().into_iter();
+        for (shape, _, come) in diff.maps.into_iter().chain(named) {
             let elements = come.into_iter().filter_map(|e| e.value.map(|value| (e.key, value)));
             meant.insert(banked(shape.name, self.active), elements.collect());
         }
@@ -222,5 +282,13 @@ impl Banks {
         let n_rows = program.rows.len();
         self.ids.rows.len() > n_rows * 4 + 4_096
             || self.shapes.n_elements() > 1_048_576.max(self.n_parts * 64)
+    }
+}
+
+fn write_named(change: &mut Change<'_>, elements: &NamedElements, bank: u8) {
+    for (shape, gone, come) in elements {
+        let name = banked(shape.name, bank);
+        change.remove_elements(&name, gone);
+        change.add_elements(&name, come);
     }
 }

@@ -31,8 +31,11 @@ pub const HOOK_INPUT: u32 = 1;
 pub const HOOK_FORWARD: u32 = 2;
 pub const HOOK_OUTPUT: u32 = 3;
 
-/// The mark of a packet that the agent sends in another's name.
+/// The marks of packets that the agent sends in another's name: resets, and answers of resolvers.
 pub const MARK_OWN: u32 = 0x4268_0001;
+pub const MARK_ANSWER: u32 = 0x4268_0002;
+/// What both have.
+const MARK_BITS: u32 = 0xffff_fffc;
 
 const STATE_INVALID: u32 = 1;
 const STATE_UNTRACKED: u32 = 64;
@@ -96,10 +99,11 @@ pub fn make(change: &mut Change<'_>, prefixes: &[String], log_group: u16, has_ho
     }
 }
 
-/// Resets that the agent sends in the name of the two ends.
+/// What the agent sends in the name of another.
 pub fn our_own() -> Rule {
-    let marked = Rule::new().meta(Meta::Mark, r(0)).equals(r(0), &MARK_OWN.to_ne_bytes());
-    marked.end(End::Accept)
+    let marked = Rule::new().meta(Meta::Mark, r(0));
+    let marked = marked.bits(r(0), r(0), &MARK_BITS.to_ne_bytes(), &[0; 4]);
+    marked.equals(r(0), &(MARK_OWN & MARK_BITS).to_ne_bytes()).end(End::Accept)
 }
 
 /// What a packet of a known flow meets, by its direction, and one that stands for itself.

@@ -154,6 +154,13 @@ impl Rule {
         self.push("lookup", Attributes::new().text(1, map).be32(2, key).be32(3, to))
     }
 
+    /// Puts the value into a map that forgets it after some milliseconds.
+    pub fn put(self, map: &str, key: u32, value: u32, forgets_ms: u64) -> Self {
+        const UPDATE: u32 = 1;
+        let inside = Attributes::new().text(1, map).be32(3, UPDATE).be32(4, key).be32(5, value);
+        self.push("dynset", inside.be64(6, forgets_ms))
+    }
+
     /// At most so many packets a second go on to the next expression.
     pub fn limit(self, per_second: u64, burst: u32) -> Self {
         let inside = Attributes::new().be64(1, per_second).be64(2, 1).be32(3, burst).be32(4, 0);

@@ -59,6 +59,20 @@ pub fn check(
     Ok(())
 }
 
+/// Whether there is room for so many addresses that are known by name.
+pub fn check_named(
+    program: &NodeProgram,
+    n_named: usize,
+    sizes: &MapSizes,
+) -> Result<(), EnforceError> {
+    let (needed, available) = (n_named as u64, u64::from(sizes.names));
+    if needed <= available {
+        return Ok(());
+    }
+    let revision = program.revision;
+    Err(EnforceError::Capacity { map: "names", needed, available, revision })
+}
+
 pub fn dangling(program: &NodeProgram, what: String) -> EnforceError {
     EnforceError::Dangling { what, revision: program.revision }
 }

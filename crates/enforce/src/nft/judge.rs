@@ -7,7 +7,7 @@
 
 use super::expr::{Compare, Ct, End, Header, Meta, Rule, Way as Direction, r};
 use super::maps::{
-    BLOCK, CLASS4, CLASS6, ENTRY, HOST, HOST_NET4, HOST_NET6, IN4, IN6, NET4, NET6,
+    BLOCK, CLASS4, CLASS6, ENTRY, HOST, HOST_NET4, HOST_NET6, IN4, IN6, NAMED4, NAMED6, NET4, NET6,
     OTHER_PROTOCOLS, OUT4, OUT6, OUTSIDE, PART, PORT, PORT_ALLOWED, SHAPE_ALL, banked,
 };
 use super::objects::Change;
@@ -122,10 +122,7 @@ pub fn noise(end: End<'_>) -> [Rule; 2] {
 /// The program that judges, by interface and near address. Uses registers 0 to 4; of a host endpoint,
 /// in a rule [`with_mark`].
 pub fn local(rule: Rule, family: Family, way: &WayIn, bank: u8, to: u32) -> Rule {
-    let near = |rule: Rule| match way.near {
-        NearEnd::Source => family.source(rule, r(1)),
-        NearEnd::Destination => family.destination(rule, r(1)),
-    };
+    let near = |rule: Rule| near_end(rule, family, way, r(1));
     if let Some(host) = way.host {
         let map = if family == Family::V4 { &HOST_NET4 } else { &HOST_NET6 };
         let rule = plain(host_of(rule, host, way.device, bank), r(0));
@@ -138,6 +135,13 @@ pub fn local(rule: Rule, family: Family, way: &WayIn, bank: u8, to: u32) -> Rule
         (Family::V6, true) => &OUT6,
     };
     near(rule.meta(way.device, r(0))).look_up(&banked(map.name, bank), r(0), to)
+}
+
+fn near_end(rule: Rule, family: Family, way: &WayIn, to: u32) -> Rule {
+    match way.near {
+        NearEnd::Source => family.source(rule, to),
+        NearEnd::Destination => family.destination(rule, to),
+    }
 }
 
 /// Which programs of which host endpoint judge at the interface, into register 0.
@@ -159,9 +163,10 @@ pub fn plain(rule: Rule, register: u32) -> Rule {
     rule.set_meta(Meta::Mark, MARK)
 }
 
-/// Which class the far address has.
+/// Where the row of the far address is found: by the names that the judged one knows it by, or by its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
+    Named,
     Exact,
     Net,
     Outside,
@@ -203,10 +208,23 @@ impl Judge<'_> {
         plain(rule.look_up(map, key, to), to)
     }
 
+    /// The row of an address that was looked up, into a register.
+    fn named(&self, rule: Rule, to: u32) -> Rule {
+        let Self { family, way, bank } = *self;
+        // One key: interface, near address, far address.
+        let (map, far) = match family {
+            Family::V4 => (&NAMED4, r(2)),
+            Family::V6 => (&NAMED6, r(5)),
+        };
+        let rule = near_end(rule.meta(way.device, r(0)), family, way, r(1));
+        self.remote_to(rule, far).look_up(&banked(map.name, bank), r(0), to)
+    }
+
     /// The row, into register 12.
     fn row(&self, source: Source) -> Rule {
         let Self { family, way, bank } = *self;
         let rule = match source {
+            Source::Named => return plain(self.named(with_mark(), r(12)), r(12)),
             Source::Exact => self.exact(with_mark(), r(10)),
             Source::Net => {
                 let map = if family == Family::V4 { &NET4 } else { &NET6 };
@@ -293,8 +311,8 @@ impl Judge<'_> {
     }
 }
 
-/// Exact address, then prefix, then outside. Where the program does not tell a class from the outside,
-/// the outside's row answers, never the prefix's.
+/// What the opener has looked up under a name, then exact address, then prefix, then outside. Where the
+/// program does not tell a class from the outside, the outside's row answers, never the prefix's.
 pub fn make_judge(change: &mut Change<'_>, family: Family, way: &WayIn, bank: u8) {
     let judge = Judge { family, way, bank };
     let chain = &judge_chain(family, way, bank);
@@ -304,6 +322,18 @@ pub fn make_judge(change: &mut Change<'_>, family: Family, way: &WayIn, bank: u8
         change.make_chain(name);
     }
     let is_exact = || judge.exact(Rule::new(), r(10));
+    if way.is_opener && way.host.is_none() {
+        let named = &format!("{chain}-d");
+        change.make_chain(named);
+        change.add_rule(chain, judge.named(Rule::new(), r(12)).end(End::Goto(named)));
+        for rule in judge.rules(Source::Named) {
+            change.add_rule(named, rule);
+        }
+        change.add_rule(named, judge.named(Rule::new(), r(12)).end(End::Goto(&deny)));
+        // The name may have been forgotten since.
+        change.add_rule(named, is_exact().end(End::Goto(&exact)));
+        change.add_rule(named, Rule::new().end(End::Goto(&net)));
+    }
     change.add_rule(chain, is_exact().end(End::Goto(&exact)));
     change.add_rule(chain, Rule::new().end(End::Goto(&net)));
     for (name, source) in [(&exact, Source::Exact), (&net, Source::Net)] {

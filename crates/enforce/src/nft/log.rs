@@ -21,7 +21,12 @@ const PAYLOAD: u16 = 9;
 const PREFIX: u16 = 10;
 
 pub fn listen(socket: &mut Socket, group: u16) -> Result<(), EnforceError> {
-    let mode: Vec<u8> = [&COPY_BYTES.to_be_bytes()[..], &[COPY_PACKET, 0]].concat();
+    listen_to(socket, group, COPY_BYTES)
+}
+
+/// The same of the first bytes of every packet.
+pub fn listen_to(socket: &mut Socket, group: u16, bytes: u32) -> Result<(), EnforceError> {
+    let mode: Vec<u8> = [&bytes.to_be_bytes()[..], &[COPY_PACKET, 0]].concat();
     for attributes in [
         Attributes::new().bytes(COMMAND, &[BIND]),
         Attributes::new().bytes(MODE, &mode).be32(TIMEOUT, 1),
@@ -31,6 +36,26 @@ pub fn listen(socket: &mut Socket, group: u16) -> Result<(), EnforceError> {
             .map_err(|error| failed("listen to the log of packets", error))?;
     }
     Ok(())
+}
+
+/// A told packet: what the rule calls it, the interfaces that it came by and leaves by, and its bytes.
+pub struct Logged<'a> {
+    pub prefix: &'a str,
+    pub came_by: Option<u32>,
+    pub leaves_by: Option<u32>,
+    pub packet: &'a [u8],
+}
+
+pub fn logged<'a>(message: &Incoming<'a>) -> Option<Logged<'a>> {
+    if message.kind != LOG << 8 | PACKET {
+        return None;
+    }
+    Some(Logged {
+        prefix: text(message.find(PREFIX)?),
+        came_by: message.find(IN_DEVICE).and_then(super::message::be32),
+        leaves_by: message.find(OUT_DEVICE).and_then(super::message::be32),
+        packet: message.find(PAYLOAD)?,
+    })
 }
 
 /// A packet that was dropped.
@@ -43,11 +68,8 @@ pub struct Told {
 }
 
 pub fn read(message: &Incoming<'_>) -> Option<Told> {
-    if message.kind != LOG << 8 | PACKET {
-        return None;
-    }
-    let way = told_way(text(message.find(PREFIX)?))?;
-    let device = message.find(if way.is_in { IN_DEVICE } else { OUT_DEVICE })?;
-    let seen = packet::read(message.find(PAYLOAD)?)?;
-    Some(Told { seen, ifindex: super::message::be32(device)?, way })
+    let logged = logged(message)?;
+    let way = told_way(logged.prefix)?;
+    let device = if way.is_in { logged.came_by } else { logged.leaves_by };
+    Some(Told { seen: packet::read(logged.packet)?, ifindex: device?, way })
 }

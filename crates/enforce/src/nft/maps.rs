@@ -10,6 +10,8 @@ pub const PORT_ALLOWED: u32 = 1;
 pub const OTHER_PROTOCOLS: u32 = 0x100;
 /// The class of whoever is in no group.
 pub const OUTSIDE: u32 = 0;
+/// The row of an address whose names the program has no row for: nothing is allowed.
+pub const ROW_NONE: u32 = 0;
 /// In the third byte of a port: 256 ports from here on.
 pub const BLOCK: u8 = 1;
 
@@ -36,6 +38,9 @@ pub const CLASS4: MapShape = map("class4", &[Ip4]);
 pub const CLASS6: MapShape = map("class6", &[Ip6]);
 pub const NET4: MapShape = net("net4", &[Ip4]);
 pub const NET6: MapShape = net("net6", &[Ip6]);
+/// By interface, near and far address: the row of what was looked up under a name.
+pub const NAMED4: MapShape = map("named4", &[Interface, Ip4, Ip4]);
+pub const NAMED6: MapShape = map("named6", &[Interface, Ip6, Ip6]);
 /// Class and program to row.
 pub const ENTRY: MapShape = map("entry", &[Mark, Mark]);
 /// Row and protocol to shape.
@@ -58,9 +63,9 @@ pub const SAFE4: MapShape = net("safe4", &[Mark, Mark, Mark, Ip4]);
 pub const SAFE6: MapShape = net("safe6", &[Mark, Mark, Mark, Ip6]);
 
 /// Once in each bank.
-pub const BANKED: [&MapShape; 18] = [
-    &IN4, &IN6, &OUT4, &OUT6, &ASKS4, &ASKS6, &MAC4, &MAC6, &CLASS4, &CLASS6, &NET4, &NET6, &ENTRY,
-    &HOST, &HOST_NET4, &HOST_NET6, &SAFE4, &SAFE6,
+pub const BANKED: [&MapShape; 20] = [
+    &IN4, &IN6, &OUT4, &OUT6, &ASKS4, &ASKS6, &MAC4, &MAC6, &CLASS4, &CLASS6, &NET4, &NET6,
+    &NAMED4, &NAMED6, &ENTRY, &HOST, &HOST_NET4, &HOST_NET6, &SAFE4, &SAFE6,
 ];
 /// Rows and shapes mean the same in both banks.
 pub const SHARED: [&MapShape; 4] = [&PART, &PORT, &STATE, &KNOWN];

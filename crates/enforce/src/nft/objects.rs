@@ -30,6 +30,8 @@ const PERSISTENT: u32 = 0x4;
 /// Of maps.
 const MAP: u32 = 0x8;
 const INTERVAL: u32 = 0x4;
+/// What packets put into it, and it forgets again.
+const FADING: u32 = 0x30;
 /// As `nft` numbers its types.
 const INTEGER: u32 = 4;
 const ELEMENT_END: u32 = 1;
@@ -117,6 +119,11 @@ impl<'a> Change<'a> {
         self.push(NEW_TABLE, CREATE, self.named().be32(2, OWNED | PERSISTENT));
     }
 
+    /// As [`Change::make_own_table`], but it goes with the socket.
+    pub fn make_passing_table(&mut self) {
+        self.push(NEW_TABLE, CREATE, self.named().be32(2, OWNED));
+    }
+
     pub fn delete_table(&mut self) {
         self.push(DEL_TABLE, 0, self.named());
     }
@@ -151,17 +158,25 @@ impl<'a> Change<'a> {
     }
 
     pub fn make_map(&mut self, name: &str, shape: &MapShape) {
+        self.map(name, shape, if shape.has_intervals { INTERVAL } else { 0 });
+    }
+
+    /// Packets write it.
+    pub fn make_fading_map(&mut self, shape: &MapShape) {
+        self.map(shape.name, shape, FADING);
+    }
+
+    fn map(&mut self, name: &str, shape: &MapShape, flags: u32) {
         self.n_sets += 1;
         // To `nft`, an interval over several fields at once is one large number.
         let is_number = shape.has_intervals && shape.key.len() > 1;
         let fields = shape.key.iter().fold(0, |all, kind| all << 6 | kind.of().0);
         let key_type = if is_number { INTEGER } else { fields };
-        let flags = MAP | if shape.has_intervals { INTERVAL } else { 0 };
         let (data_type, data_length) = Kind::Mark.of();
         let map = self
             .named()
             .text(2, name)
-            .be32(3, flags)
+            .be32(3, MAP | flags)
             .be32(4, key_type)
             .be32(5, shape.key_length())
             .be32(6, data_type)

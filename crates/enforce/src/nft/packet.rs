@@ -20,22 +20,35 @@ pub struct Seen {
     pub numbers: Option<(u32, u32)>,
 }
 
-pub fn read(bytes: &[u8]) -> Option<Seen> {
+/// What a packet's first header says, whatever follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    pub protocol: Protocol,
+    /// Where the transport begins.
+    pub l4: usize,
+    pub bytes: u64,
+}
+
+pub fn headers(bytes: &[u8]) -> Option<Headers> {
     match bytes.first()? >> 4 {
         4 => {
-            let header = usize::from(bytes.first()? & 0x0f) * 4;
             let (src, dst) = (octets::<4>(bytes, 12)?, octets::<4>(bytes, 16)?);
-            let ends = (Ipv4Addr::from(src).into(), Ipv4Addr::from(dst).into());
-            let total = u64::from(u16::from_be_bytes(octets(bytes, 2)?));
-            transport(ends, Protocol(*bytes.get(9)?), bytes.get(header..)?, total)
+            Some(Headers {
+                src: Ipv4Addr::from(src).into(),
+                dst: Ipv4Addr::from(dst).into(),
+                protocol: Protocol(*bytes.get(9)?),
+                l4: usize::from(bytes.first()? & 0x0f) * 4,
+                bytes: u64::from(u16::from_be_bytes(octets(bytes, 2)?)),
+            })
         }
         6 => {
             let (src, dst) = (octets::<16>(bytes, 8)?, octets::<16>(bytes, 24)?);
-            let ends = (Ipv6Addr::from(src).into(), Ipv6Addr::from(dst).into());
-            let total = u64::from(u16::from_be_bytes(octets(bytes, 4)?)) + 40;
             let mut next = *bytes.get(6)?;
-            let mut rest = bytes.get(40..)?;
+            let mut l4 = 40;
             for _ in 0..EXTENSIONS_MAX {
+                let rest = bytes.get(l4..)?;
                 let length = match next {
                     0 | 43 | 60 => (usize::from(*rest.get(1)?) + 1) * 8,
                     44 => 8,
@@ -43,12 +56,23 @@ pub fn read(bytes: &[u8]) -> Option<Seen> {
                     _ => break,
                 };
                 next = *rest.first()?;
-                rest = rest.get(length..)?;
+                l4 += length;
             }
-            transport(ends, Protocol(next), rest, total)
+            Some(Headers {
+                src: Ipv6Addr::from(src).into(),
+                dst: Ipv6Addr::from(dst).into(),
+                protocol: Protocol(next),
+                l4,
+                bytes: u64::from(u16::from_be_bytes(octets(bytes, 4)?)) + 40,
+            })
         }
         _ => None,
     }
+}
+
+pub fn read(bytes: &[u8]) -> Option<Seen> {
+    let Headers { src, dst, protocol, l4, bytes: total } = headers(bytes)?;
+    transport((src, dst), protocol, bytes.get(l4..)?, total)
 }
 
 fn octets<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

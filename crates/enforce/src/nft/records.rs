@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bulkhead_types::{Decision, Direction, EndpointId, Packet, Revision, RuleRef, Verdict};
+use bulkhead_types::{Decision, Direction, EndpointId, Names, Packet, Revision, RuleRef, Verdict};
 use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
 
 use super::conntrack::Tracked;
@@ -36,6 +36,9 @@ struct Shown {
     is_ended: bool,
     is_there: bool,
 }
+
+/// By which names one address knows another.
+pub type KnownNames<'a> = &'a dyn Fn(IpAddr, IpAddr) -> Names;
 
 #[derive(Debug)]
 pub struct Records {
@@ -93,7 +96,7 @@ impl Records {
     }
 
     /// A packet was dropped. Says whether the program still has it so.
-    pub fn dropped(&mut self, told: &Told, sink: &mut Sink) -> bool {
+    pub fn dropped(&mut self, told: &Told, known: KnownNames<'_>, sink: &mut Sink) -> bool {
         let ToldWay { by, direction, from_opener, is_late, .. } = told.way;
         if told.seen.is_reset && !is_late {
             return true;
@@ -104,10 +107,11 @@ impl Records {
         };
         let Some(owner) = owners.get(&told.ifindex).map(Arc::clone) else { return true };
         let packet = if from_opener { told.seen.packet } else { turned(told.seen.packet) };
+        let names = names_of(known, direction, &packet);
         let verdict = match by {
             ToldBy::Stranger => Verdict::deny(RuleRef::Unknown),
             ToldBy::Setting => Verdict::deny(RuleRef::WorkloadToHost),
-            ToldBy::Workload => self.program.decide(&owner.id, direction, &packet),
+            ToldBy::Workload => self.program.decide_named(&owner.id, direction, &packet, &names),
             ToldBy::Host(stage) => self.program.decide_host(&owner.id, stage, direction, &packet),
         };
         // The program has changed since; the next packet of the flow says what holds now.
@@ -127,9 +131,9 @@ impl Records {
         }
         let event = if is_late { FlowEvent::LateDenied } else { FlowEvent::Denied };
         if by == ToldBy::Workload && direction == Direction::Ingress && !is_late && from_opener {
-            self.sent(&packet, now_ns, sink);
+            self.sent(&packet, known, now_ns, sink);
         }
-        let mut record = self.record(event, &owner, direction, packet, verdict);
+        let mut record = self.record(event, &owner, direction, packet, names, verdict);
         (record.packets_forward, record.bytes_forward) = (1, told.seen.bytes);
         (record.started_ns, record.seen_ns) = (now_ns, now_ns);
         if self.attempts.len() < RETIRED_MAX {
@@ -141,30 +145,31 @@ impl Records {
     }
 
     /// What another workload of this node was allowed to send, before its end refused it.
-    fn sent(&self, packet: &Packet, now_ns: u64, sink: &mut Sink) {
+    fn sent(&self, packet: &Packet, known: KnownNames<'_>, now_ns: u64, sink: &mut Sink) {
         let Some(owner) = self.by_address.get(&packet.src) else { return };
-        let verdict = self.program.decide(&owner.id, Direction::Egress, packet);
+        let names = known(packet.src, packet.dst);
+        let verdict = self.program.decide_named(&owner.id, Direction::Egress, packet, &names);
         if verdict.decision == Decision::Allow {
-            let mut record =
-                self.record(FlowEvent::New, owner, Direction::Egress, *packet, verdict);
+            let (event, direction) = (FlowEvent::New, Direction::Egress);
+            let mut record = self.record(event, owner, direction, *packet, names, verdict);
             (record.packets_forward, record.started_ns, record.seen_ns) = (1, now_ns, now_ns);
             sink.push(Some(record));
         }
     }
 
-    pub fn began(&mut self, flow: &Tracked, sink: &mut Sink) {
-        self.tell(FlowEvent::New, flow, sink);
+    pub fn began(&mut self, flow: &Tracked, known: KnownNames<'_>, sink: &mut Sink) {
+        self.tell(FlowEvent::New, flow, known, sink);
     }
 
-    pub fn ended(&mut self, flow: &Tracked, sink: &mut Sink) {
+    pub fn ended(&mut self, flow: &Tracked, known: KnownNames<'_>, sink: &mut Sink) {
         let shown = self.shown.remove(&flow.id()).unwrap_or_default();
         if !shown.is_ended {
-            self.tell(FlowEvent::Ended, flow, sink);
+            self.tell(FlowEvent::Ended, flow, known, sink);
         }
     }
 
     /// A pass over all tracked flows: what both ends are done with, and whose counters have moved.
-    pub fn sweep(&mut self, flows: &[Tracked], sink: &mut Sink) {
+    pub fn sweep(&mut self, flows: &[Tracked], known: KnownNames<'_>, sink: &mut Sink) {
         let now_ns = unix_now_ns();
         let is_due = now_ns.saturating_sub(self.updated_ns) >= self.update_ns;
         for flow in flows {
@@ -179,10 +184,10 @@ impl Records {
             shown.is_there = true;
             if flow.is_closed && !shown.is_ended {
                 shown.is_ended = true;
-                self.tell(FlowEvent::Ended, flow, sink);
+                self.tell(FlowEvent::Ended, flow, known, sink);
             } else if is_due && !shown.is_ended && packets > shown.packets.max(1) {
                 shown.packets = packets;
-                self.tell(FlowEvent::Update, flow, sink);
+                self.tell(FlowEvent::Update, flow, known, sink);
             }
             self.shown.insert(flow.id(), shown);
         }
@@ -203,17 +208,18 @@ impl Records {
     }
 
     /// One record for each end that is a workload of this node.
-    fn tell(&self, event: FlowEvent, flow: &Tracked, sink: &mut Sink) {
+    fn tell(&self, event: FlowEvent, flow: &Tracked, known: KnownNames<'_>, sink: &mut Sink) {
         let now_ns = unix_now_ns();
         for (address, direction) in
             [(flow.packet.src, Direction::Egress), (flow.packet.dst, Direction::Ingress)]
         {
             let Some(owner) = self.by_address.get(&address) else { continue };
-            let verdict = self.program.decide(&owner.id, direction, &flow.packet);
+            let names = names_of(known, direction, &flow.packet);
+            let verdict = self.program.decide_named(&owner.id, direction, &flow.packet, &names);
             if event != FlowEvent::Ended && verdict.decision == Decision::Deny {
                 continue;
             }
-            let mut record = self.record(event, owner, direction, flow.packet, verdict);
+            let mut record = self.record(event, owner, direction, flow.packet, names, verdict);
             let new = event == FlowEvent::New;
             [record.packets_forward, record.packets_reverse] =
                 if new { [1, 0] } else { flow.packets };
@@ -230,6 +236,7 @@ impl Records {
         owner: &Peer,
         direction: Direction,
         packet: Packet,
+        names: Names,
         verdict: Verdict,
     ) -> FlowRecord {
         FlowRecord {
@@ -240,7 +247,7 @@ impl Records {
             packet,
             src: self.peer(packet.src),
             dst: self.peer(packet.dst),
-            names: bulkhead_types::Names::default(),
+            names,
             verdict,
             revision: Revision(self.program.revision.0),
             packets_forward: 0,
@@ -254,5 +261,13 @@ impl Records {
 
     fn peer(&self, address: IpAddr) -> Option<Arc<Peer>> {
         self.by_address.get(&address).map(Arc::clone)
+    }
+}
+
+/// The reporter's of the destination of what it sends.
+fn names_of(known: KnownNames<'_>, direction: Direction, packet: &Packet) -> Names {
+    match direction {
+        Direction::Egress => known(packet.src, packet.dst),
+        Direction::Ingress => Names::default(),
     }
 }

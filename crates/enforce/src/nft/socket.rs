@@ -52,6 +52,12 @@ impl Socket {
         Ok(Self { fd, sequence: 1, buffer: vec![0; READ_BYTES], port: name.pid() })
     }
 
+    /// Room for what is told while nobody reads.
+    pub fn make_room(&self, bytes: usize) -> Result<(), EnforceError> {
+        setsockopt(&self.fd, sockopt::RcvBufForce, &bytes)
+            .map_err(|error| failed("make room for what netfilter tells", error))
+    }
+
     /// By which the kernel names this socket as the author of a change.
     pub fn port(&self) -> u32 {
         self.port
@@ -180,15 +186,24 @@ impl Socket {
 
     /// What has come, without waiting. `false`: some of it was lost.
     pub fn take(&mut self, mut each: impl FnMut(Incoming<'_>)) -> bool {
-        let mut complete = true;
-        loop {
-            match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return complete,
-                Ok(n) => messages(self.buffer.get(..n).unwrap_or_default()).for_each(&mut each),
-                Err(nix::Error::ENOBUFS) => complete = false,
-                Err(nix::Error::EINTR) => {}
-                Err(_) => return complete,
+        let mut is_complete = true;
+        while let Some(told) = self.take_one(&mut each) {
+            is_complete &= told;
+        }
+        is_complete
+    }
+
+    /// What one read brings; `None`: nothing. `false`: some of it was lost.
+    pub fn take_one(&mut self, each: impl FnMut(Incoming<'_>)) -> Option<bool> {
+        match recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => None,
+            Ok(n) => {
+                messages(self.buffer.get(..n).unwrap_or_default()).for_each(each);
+                Some(true)
             }
+            Err(nix::Error::ENOBUFS) => Some(false),
+            Err(nix::Error::EINTR) => Some(true),
+            Err(_) => None,
         }
     }
 

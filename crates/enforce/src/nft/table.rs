@@ -11,17 +11,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bulkhead_types::{Revision, ToHost};
-use bulkhead_wire::NodeProgram;
+use bulkhead_wire::{NodeProgram, RowId};
 
 use super::banks::Banks;
 use super::chains::{self, choose_bank};
 use super::maps::{IN4, IN6, KNOWN, STATE, banked};
 use super::message::{Attributes, TABLES, attribute, attributes, text};
 use super::moves::{Locals, Places};
+use super::named::{Named, NamedKey};
 use super::objects::{
     Change, ELEMENT_DATA, ELEMENT_KEY, Element, GET_ELEMENT, GET_TABLE, INET, NETDEV,
 };
-use super::socket::Socket;
+use super::socket::{Socket, failed};
 use crate::limits::MapSizes;
 use crate::node::{EnforceError, NodeOptions};
 use alarm::Alarm;
@@ -52,6 +53,14 @@ pub struct Table {
     prefixes: Vec<String>,
     log_group: u16,
     sizes: MapSizes,
+}
+
+/// What is to be enforced: a program, where it stands, and what is known by name.
+#[derive(Clone)]
+pub struct Wanted<'a> {
+    pub program: &'a Arc<NodeProgram>,
+    pub places: Places,
+    pub named: Named,
 }
 
 /// One table a pin folder, so that two nodes on one machine do not meet.
@@ -205,11 +214,8 @@ impl Table {
     }
 
     /// Puts everything back as it is meant to be.
-    pub fn restore(
-        &mut self,
-        program: Option<(&Arc<NodeProgram>, Places)>,
-    ) -> Result<(), EnforceError> {
-        let is_large = |(program, _): &(&Arc<NodeProgram>, Places)| {
+    pub fn restore(&mut self, program: Option<Wanted<'_>>) -> Result<(), EnforceError> {
+        let is_large = |Wanted { program, .. }: &Wanted<'_>| {
             program.classes.len() + program.entries.len() > AT_ONCE_MAX
         };
         // Without a table nothing is judged, and a large one takes its time.
@@ -222,15 +228,13 @@ impl Table {
     }
 
     /// Judges by the program from the next packet on.
-    pub fn enforce(
-        &mut self,
-        program: &Arc<NodeProgram>,
-        places: Places,
-    ) -> Result<(), EnforceError> {
-        let next = self.banks.next(program, places.clone(), &self.sizes)?;
+    pub fn enforce(&mut self, wanted: Wanted<'_>) -> Result<(), EnforceError> {
+        let program = wanted.program;
+        let Wanted { places, named, .. } = wanted.clone();
+        let next = self.banks.next(program, places, named, &self.sizes)?;
         let lacks_hosts = !program.hosts.is_empty() && !self.banks.has_hosts;
         if self.is_foreign || lacks_hosts || self.banks.is_littered(program) {
-            return self.rebuild(Some((program, places)));
+            return self.rebuild(Some(wanted));
         }
         let name = self.name.clone();
         let mut change = Change::new(&name, INET);
@@ -240,11 +244,40 @@ impl Table {
         state::write(&mut change, program.revision, self.banks.active, true);
         if let Err(error) = self.socket.commit("change the table", &change.batch) {
             tracing::warn!(%error, "the table is not as it was left; making it anew");
-            return self.rebuild(Some((program, places)));
+            return self.rebuild(Some(wanted));
         }
         self.is_foreign = false;
         self.revision = program.revision;
         Ok(())
+    }
+
+    /// Judges by what was looked up, or forgotten, from the next packet on. `None` makes it unknown.
+    pub fn learn(
+        &mut self,
+        moves: &[(NamedKey, Option<Option<RowId>>)],
+    ) -> Result<(), EnforceError> {
+        if self.is_foreign {
+            return Err(failed("change the table", "it is not as it was left"));
+        }
+        let name = self.name.clone();
+        let mut change = Change::new(&name, INET);
+        let bank = self.banks.active;
+        let planned = self.banks.learn(&mut change, moves, &self.sizes);
+        self.is_foreign = !matches!(planned, Ok(false) | Err(EnforceError::Capacity { .. }));
+        if !planned? {
+            return Ok(());
+        }
+        if self.banks.active != bank {
+            state::write(&mut change, self.revision, self.banks.active, true);
+        }
+        self.socket.commit("write what was looked up", &change.batch)?;
+        self.is_foreign = false;
+        Ok(())
+    }
+
+    /// The kernel's table must be made anew.
+    pub fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     /// Brings the bank that no packet looks at to the program too, so that the next program that needs it
@@ -262,23 +295,20 @@ impl Table {
     }
 
     /// Replaces the whole table in one transaction; packets are judged by the old one until it is done.
-    pub fn rebuild(
-        &mut self,
-        program: Option<(&Arc<NodeProgram>, Places)>,
-    ) -> Result<(), EnforceError> {
+    pub fn rebuild(&mut self, wanted: Option<Wanted<'_>>) -> Result<(), EnforceError> {
         let name = self.name.clone();
         let mut change = Change::new(&name, INET);
         change.make_table();
         change.delete_table();
         self.make_table(&mut change);
-        let has_hosts = program.as_ref().is_some_and(|(program, _)| !program.hosts.is_empty());
+        let has_hosts = wanted.as_ref().is_some_and(|wanted| !wanted.program.hosts.is_empty());
         chains::make(&mut change, &self.prefixes, self.log_group, has_hosts);
         change.add_elements(KNOWN.name, &known_elements(&self.known));
         let mut banks = Banks::default();
         banks.has_hosts = has_hosts;
         let (mut revision, mut to_host) = (Revision(0), ToHost::Drop);
-        if let Some((program, places)) = program {
-            let next = banks.next(program, places, &self.sizes)?;
+        if let Some(Wanted { program, places, named }) = wanted {
+            let next = banks.next(program, places, named, &self.sizes)?;
             banks.plan(&mut change, next)?;
             (revision, to_host) = (program.revision, program.to_host);
         }

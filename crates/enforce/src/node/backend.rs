@@ -74,28 +74,17 @@ pub trait Backend {
     /// Turns what the kernel told into records. Called only once a program is enforced.
     fn drain(&mut self, sink: &mut Sink);
 
-    /// Whether rules by DNS name are judged. Where they are not, programs come without them.
-    fn heeds_names(&self) -> bool {
-        false
-    }
-
     /// Becomes readable when resolvers have answered.
-    fn answers(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
+    fn answers(&self) -> BorrowedFd<'_>;
 
     /// Learns from what resolvers have answered, and sends it on. Says whether there may be more.
-    fn hear(&mut self) -> bool {
-        false
-    }
+    fn hear(&mut self) -> bool;
 
     /// Tells the kernel that somebody hears. Called often while a program is enforced.
-    fn beat(&mut self) {}
+    fn beat(&mut self);
 
     /// What has become of answers, and what keeps names from being known, in sentences.
-    fn dns(&self) -> (DnsReport, Vec<String>) {
-        Default::default()
-    }
+    fn dns(&self) -> (DnsReport, Vec<String>);
 
     /// A pass over the flows. Returns how many events the kernel has lost since the back end began.
     fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError>;

@@ -237,12 +237,8 @@ impl Backend for Ebpf {
         held(program, &self.tables)
     }
 
-    fn heeds_names(&self) -> bool {
-        true
-    }
-
-    fn answers(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.listener.answers())
+    fn answers(&self) -> BorrowedFd<'_> {
+        self.listener.answers()
     }
 
     fn hear(&mut self) -> bool {

@@ -1,29 +1,37 @@
 //! The nftables back end as the worker sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bulkhead_types::Revision;
+use bulkhead_types::{Names, Revision};
 use bulkhead_wire::NodeProgram;
 
+use crate::dns::DnsReport;
 use crate::ebpf::Bindings;
+use crate::events::boot_now_ns;
 use crate::kernel::linux::raw::Raw;
 use crate::netlink::Topology;
 use crate::nft::chains::MARK_OWN;
 use crate::nft::conntrack::{self, Tracked};
 use crate::nft::denial::ToldBy;
+use crate::nft::hear::{Hear, Hearers};
 use crate::nft::hosts::Said;
 use crate::nft::log::{self, Told};
 use crate::nft::message::CONNTRACK;
-use crate::nft::moves::{Places, locals};
+use crate::nft::moves::{Locals, Places, locals};
+use crate::nft::named::{LookersAt, lookers_at, named};
 use crate::nft::records::Records;
 use crate::nft::socket::{Socket, failed};
-use crate::nft::table::Table;
+use crate::nft::table::{Table, Wanted, table_name};
 use crate::node::backend::{Backend, Sink};
 use crate::node::bind::Held;
 use crate::node::ground::{ANYWHERE, host_interfaces};
+use crate::node::names::{Learner, lookers};
 use crate::node::told::ToldLately;
 use crate::node::{EnforceError, NodeOptions};
 use crate::resets::both_ends;
@@ -52,6 +60,13 @@ pub struct Nft {
     topology: Topology,
     /// Sends resets to both ends of what was cut, where that is wanted.
     resets: Option<Raw>,
+    learner: Learner,
+    hear: Hear,
+    /// What is enforced, and who looks things up there.
+    locals: Locals,
+    lookers_at: LookersAt,
+    /// Who looks things up, by address alone.
+    near: HashMap<IpAddr, u64>,
 }
 
 /// An agent that is about to end may hold the table so long.
@@ -100,6 +115,11 @@ impl Nft {
             told: ToldLately::default(),
             topology: Topology::default(),
             resets: options.resets.then(raw).transpose()?,
+            learner: Learner::open(&options.dns),
+            hear: Hear::open(&table_name(&options.pin_dir), &options.dns.resolvers)?,
+            locals: Locals::new(),
+            lookers_at: LookersAt::new(),
+            near: HashMap::new(),
         };
         nft.listen();
         Ok(nft)
@@ -126,6 +146,11 @@ impl Nft {
     pub fn probe() -> Result<(), EnforceError> {
         Table::probe()
     }
+}
+
+/// By which names an address of this node knows another.
+fn known_names(learner: &Learner, near: &HashMap<IpAddr, u64>) -> impl Fn(IpAddr, IpAddr) -> Names {
+    move |from, to| near.get(&from).map(|it| learner.cache.names(*it, to)).unwrap_or_default()
 }
 
 fn raw() -> Result<Raw, EnforceError> {
@@ -183,10 +208,7 @@ impl Backend for Nft {
 
     fn mend(&mut self, topology: &Topology) -> Result<Vec<String>, EnforceError> {
         if self.is_judging && self.table.is_changed()? {
-            let program = self.program.clone();
-            let program =
-                program.map(|(program, at)| (self.said.with(&program), self.places(&program, &at)));
-            self.table.restore(program.as_ref().map(|(program, at)| (program, at.clone())))?;
+            self.restore()?;
             self.told.tell("the table of nftables was changed; made anew".to_owned());
         }
         self.follow(topology)?;
@@ -216,13 +238,38 @@ impl Backend for Nft {
             // While their interface is closed, so that nothing of the old can come back.
             conntrack::forget(&mut self.tracking, &newcomers)?;
         }
-        let hosts = places.hosts.clone();
-        self.table.enforce(&self.said.with(program), places)?;
+        let (hosts, here) = (places.hosts.clone(), places.locals.clone());
+        let at = lookers_at(&lookers(program, bindings), bindings);
+        self.learner.try_program(program);
+        let named = named(program, &here, &at, &self.learner.cache);
+        let wanted = Wanted { program: &self.said.with(program), places, named };
+        let enforced = self.table.enforce(wanted);
+        enforced.inspect_err(|_| self.learner.take_back())?;
+        self.learner.realized(program, bindings);
+        self.near = at.iter().map(|((_, address), looker)| (*address, *looker)).collect();
+        (self.locals, self.lookers_at) = (here, at);
+        self.hear.listen_for(self.hearers(program));
         self.is_judging = true;
         self.levels_at = Some(Instant::now() + LEVELS_AFTER);
         self.records.learn(program, bindings, &hosts);
         self.program = Some((Arc::clone(program), bindings.clone()));
         Ok(())
+    }
+
+    fn answers(&self) -> BorrowedFd<'_> {
+        self.hear.answers()
+    }
+
+    fn hear(&mut self) -> bool {
+        self.listen_to_resolvers()
+    }
+
+    fn beat(&mut self) {
+        self.hear.beat();
+    }
+
+    fn dns(&self) -> (DnsReport, Vec<String>) {
+        (self.learner.report(), self.learner.warnings(boot_now_ns()))
     }
 
     fn is_open(&self, ifindex: u32) -> bool {
@@ -249,16 +296,17 @@ impl Backend for Nft {
 
     fn drain(&mut self, sink: &mut Sink) {
         let (records, resets) = (&mut self.records, &self.resets);
+        let known = known_names(&self.learner, &self.near);
         let is_complete = self.events.take(|message| {
             if let Some(told) = log::read(&message) {
-                let is_denied = records.dropped(&told, sink);
+                let is_denied = records.dropped(&told, &known, sink);
                 if let Some(raw) = resets.as_ref().filter(|_| is_denied) {
                     reset(raw, &told);
                 }
             } else if message.kind == CONNTRACK << 8 | conntrack::NEW {
-                Tracked::read(&message).iter().for_each(|flow| records.began(flow, sink));
+                Tracked::read(&message).iter().for_each(|flow| records.began(flow, &known, sink));
             } else if message.kind == CONNTRACK << 8 | conntrack::DELETE {
-                Tracked::read(&message).iter().for_each(|flow| records.ended(flow, sink));
+                Tracked::read(&message).iter().for_each(|flow| records.ended(flow, &known, sink));
             }
         });
         self.n_lost += u64::from(!is_complete);
@@ -269,13 +317,17 @@ impl Backend for Nft {
         let began = Instant::now();
         if began >= self.next_list {
             let flows = conntrack::all(&mut self.tracking)?;
-            self.records.sweep(&flows, sink);
+            let known = known_names(&self.learner, &self.near);
+            self.records.sweep(&flows, &known, sink);
+            drop(known);
+            self.forget_unused(&flows)?;
             self.next_list = Instant::now() + began.elapsed() * LIST_REST;
         }
         Ok(self.n_lost)
     }
 
     fn remove(&mut self) -> Result<(), EnforceError> {
+        self.hear.listen_for(Hearers::new());
         self.table.remove()
     }
 }

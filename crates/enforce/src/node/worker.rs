@@ -5,7 +5,6 @@ mod around;
 mod ears;
 mod hearing;
 mod telling;
-mod unheeded;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -29,7 +28,6 @@ use crate::node::given::Given;
 use crate::node::moves::Moves;
 use crate::node::{Command, EnforceError, EnforceReport, NodeOptions};
 use ears::{Ears, Word};
-use unheeded::unheeded;
 
 type Started = std::sync::mpsc::Sender<Result<(), EnforceError>>;
 
@@ -188,16 +186,12 @@ impl Worker {
     }
 
     fn enforce(&mut self, program: Arc<NodeProgram>) -> Result<EnforceReport, EnforceError> {
-        let heeds_names = self.backend.heeds_names();
-        let unheeded = unheeded(&program, heeds_names);
-        let heeded = if heeds_names { program.without_staged() } else { program.without_hearsay() };
-        let program = heeded.map_or(program, Arc::new);
+        let program = program.without_staged().map_or(program, Arc::new);
         self.realize(&program, Wanted::Whole)?;
         self.open_gate();
         let (_, warnings) = self.backend.dns();
         self.reports.send_modify(|report| {
             report.warnings = warnings;
-            report.unheeded = unheeded;
             report.revision = program.revision;
             report.at_ns = unix_now_ns();
         });

@@ -29,6 +29,10 @@ pub fn address6(n: u16) -> IpAddr {
     Ipv6Addr::new(0xfd70, 0, 0, 0, 0, 0, 0, n).into()
 }
 
+fn address_of(n: u16, kind: u16) -> IpAddr {
+    if kind == AAAA { address6(n) } else { address4(n) }
+}
+
 fn put_name(bytes: &mut Vec<u8>, name: &str) {
     for label in name.split('.') {
         bytes.push(label.len() as u8);
@@ -100,7 +104,7 @@ fn respond(query: &[u8], is_tcp: bool) -> Vec<u8> {
     let lower = asked.to_ascii_lowercase();
     let digits: String = lower.chars().filter(char::is_ascii_digit).collect();
     let n: u16 = digits.parse().unwrap_or(1);
-    let address = if kind == AAAA { address6(n) } else { address4(n) };
+    let address = address_of(n, kind);
     let own = |address| (asked.clone(), Data::Address(address));
     let mut query = query.to_vec();
     let records = match lower.split('.').next().unwrap_or_default() {
@@ -112,6 +116,10 @@ fn respond(query: &[u8], is_tcp: bool) -> Vec<u8> {
         first if first.starts_with("large") && !is_tcp => return mk_response(&query, 2, &[]),
         first if first.starts_with("large") => {
             (0..300).map(|more| own(address4(n + more))).collect()
+        }
+        // Larger than what one packet carries.
+        first if first.starts_with("broad") => {
+            (0..200).map(|more| own(address_of(n + more, kind))).collect()
         }
         first if first.starts_with("wide") => (0..30).map(|more| own(address4(n + more))).collect(),
         first if first.starts_with("wrongid") => {
@@ -208,7 +216,7 @@ impl Outside {
             let mut open: Vec<TcpStream> = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 // Whoever hangs up is hung up on.
-                open.retain(|stream| !matches!(stream.peek(&mut [0]), Ok(0)));
+                open.retain(|mut stream| !matches!(stream.read(&mut [0; 64]), Ok(0)));
                 match listener.accept() {
                     Ok((stream, _)) => {
                         stream.set_nonblocking(true).unwrap();
@@ -273,7 +281,7 @@ impl Client {
     pub fn ask(&mut self, name: &str, kind: u16) -> std::io::Result<Vec<u8>> {
         self.id += 2;
         self.udp.send(&mk_query(self.id, name, kind))?;
-        let mut buffer = vec![0; 4_096];
+        let mut buffer = vec![0; 16_384];
         let n = self.udp.recv(&mut buffer)?;
         buffer.truncate(n);
         Ok(buffer)

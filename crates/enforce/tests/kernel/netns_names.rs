@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use bulkhead_enforce::dns::DnsOptions;
-use bulkhead_enforce::{BackendChoice, Node, NodeHandle, NodeOptions};
-use bulkhead_types::Names;
-use bulkhead_wire::{FlowEvent, FlowRecord, Judges, NodeProgram, Tag};
+use bulkhead_enforce::{BackendKind, Node, NodeHandle, NodeOptions};
+use bulkhead_types::{Decision, Direction, EndpointId, Names, Packet, Protocol};
+use bulkhead_wire::{ClassId, FlowEvent, FlowRecord, Judges, NameSetId, NodeProgram, RowId, Tag};
 use tokio::sync::mpsc;
 
 use crate::dns::{
@@ -23,6 +23,7 @@ const LONG: Duration = Duration::from_secs(8);
 
 const BY_NAME: Tag = Tag(1);
 const OTHER: Tag = Tag(2);
+const CUT: Tag = Tag(3);
 
 /// Every pod may ask resolvers, reach `*.by.test` and `one.test` at 80, and `*.other.test` at 81.
 fn mk_program(world: &World, revision: u64) -> NodeProgram {
@@ -74,8 +75,7 @@ impl Scene {
             journal: Some(self.folder.path().join("names")),
             ..DnsOptions::default()
         };
-        // Only eBPF hears resolvers.
-        NodeOptions { dns, backend: BackendChoice::Ebpf, ..self.world.options() }
+        NodeOptions { dns, ..self.world.options() }
     }
 
     fn start(&mut self, revision: u64) {
@@ -98,7 +98,10 @@ impl Scene {
     }
 
     fn reaches(&self, address: IpAddr, port: u16) -> bool {
-        let patience = SHORT;
+        self.reaches_within(address, port, SHORT)
+    }
+
+    fn reaches_within(&self, address: IpAddr, port: u16, patience: Duration) -> bool {
         self.inside(|| {
             TcpStream::connect_timeout(&SocketAddr::new(address, port), patience).is_ok()
         })
@@ -143,7 +146,8 @@ fn a_thousand_first_connections_right_after_their_lookup_all_come_about() {
         (n_new == 1_000).then_some(())
     });
     let report = scene.handle.as_ref().unwrap().report().borrow().clone();
-    assert_eq!(report.unheeded, [] as [String; 0]);
+    assert_eq!(report.warnings, [] as [String; 0]);
+    assert_eq!((report.dns.n_withheld, report.dns.n_unsent, report.dns.n_unread), (0, 0, 0));
     assert!(!scene.reaches(address4(2_000), 80), "an address that nobody looked up");
 }
 
@@ -195,6 +199,92 @@ fn an_address_with_two_names_has_what_either_allows_and_records_say_both() {
     let other = &scene.world.pods[1].netns;
     let to = SocketAddr::new(address4(20), 80);
     inside(other, || TcpStream::connect_timeout(&to, SHORT)).unwrap_err();
+}
+
+/// Like [`mk_program`], with classes of addresses, and with names that the program has no row for.
+fn mk_mixed(world: &World, revision: u64) -> NodeProgram {
+    let mut maker = Maker { program: mk_program(world, revision) };
+    let allow = maker.allow();
+    let [nothing, at_80, at_81] =
+        [&[53][..], &[53, 80], &[53, 81]].map(|ports| maker.allow_ports(ports));
+    let (exact, net) = (ClassId(1), ClassId(2));
+    let egress = maker.judge(&nothing, &[(exact, &at_80), (net, &at_81)]);
+    maker.class("10.70.2.0/24", net);
+    for n in 300..308 {
+        maker.class(&format!("{}/32", address4(n)), exact);
+    }
+    maker.pattern("*.cut.test", CUT);
+    maker.by_name(egress, &[BY_NAME], &at_80);
+    maker.by_name(egress, &[OTHER], &at_81);
+    maker.by_name(egress, &[BY_NAME, OTHER], &allow);
+    let set = NameSetId::of(&BTreeSet::from([OTHER]));
+    maker.program.names.entries.insert((egress, exact, set), RowId::of(&allow));
+    let sight = maker.program.names.programs.get_mut(&egress).unwrap();
+    sight.tags.insert(CUT);
+    sight.is_cut = true;
+    let judges = Judges { ingress: maker.judge(&allow, &[]), egress };
+    maker.endpoint("pod0", &world.pods[0].addresses(), judges);
+    maker.program
+}
+
+#[test]
+fn classes_and_names_together_come_to_what_decide_named_says() {
+    let mut scene = Scene::new(1, 60);
+    let program = mk_mixed(&scene.world, 2);
+    enforce(scene.handle.as_ref().unwrap(), program.clone());
+    let id = EndpointId::pod("test", "pod0");
+    let pod = scene.world.pods[0].addresses();
+    let mut allowed = BTreeSet::new();
+    // Of no class, of an address, of a prefix; each under every set of names.
+    for (first, combination) in
+        [200, 300, 600].into_iter().flat_map(|n| (0..8).map(move |c| (n, c)))
+    {
+        let n = first + combination;
+        let zones = ["by", "other", "cut"].iter().enumerate();
+        let zones = zones.filter(|(bit, _)| combination & (1 << bit) != 0);
+        let names: Vec<String> = zones.map(|(_, zone)| format!("n{n}.{zone}.test")).collect();
+        for name in &names {
+            scene.ask(TRUSTED, name, A).unwrap();
+            scene.ask(TRUSTED, name, AAAA).unwrap();
+        }
+        let names = Names::new(&names);
+        for (to, port) in [(address4(n), 80), (address4(n), 81), (address6(n), 80)] {
+            let src = *pod.iter().find(|it| it.is_ipv4() == to.is_ipv4()).unwrap();
+            let protocol = Protocol::TCP;
+            let (src_port, icmp_type, icmp_code) = (40_000, 0, 0);
+            let packet =
+                Packet { src, dst: to, protocol, src_port, dst_port: port, icmp_type, icmp_code };
+            let verdict = program.decide_named(&id, Direction::Egress, &packet, &names);
+            let is_allowed = verdict.decision == Decision::Allow;
+            let patience = if is_allowed { LONG } else { SHORT };
+            let reaches = scene.reaches_within(to, port, patience);
+            assert_eq!(reaches, is_allowed, "{to}:{port} as {names:?}");
+            if is_allowed {
+                allowed.insert((to, port));
+            }
+        }
+    }
+    assert!((20..52).contains(&allowed.len()), "{} of 72 were allowed", allowed.len());
+    wait_for("records of what came after all", || {
+        let record = scene.records.as_mut().unwrap().try_recv().ok()?;
+        let to = (record.packet.dst, record.packet.dst_port);
+        let is_denied = record.event == FlowEvent::Denied;
+        assert!(!(is_denied && allowed.contains(&to)), "the first packet of all: {record:?}");
+        (is_denied && to == (address6(607), 80)).then_some(())
+    });
+}
+
+#[test]
+fn an_answer_in_fragments_reaches_its_asker_and_teaches_where_the_kernel_puts_it_together() {
+    let scene = Scene::new(1, 60);
+    let backend = scene.handle.as_ref().unwrap().report().borrow().backend;
+    for (server, kind, address) in
+        [(TRUSTED, A, address4(1_150)), (TRUSTED6, AAAA, address6(1_150))]
+    {
+        let answer = scene.ask(server, "broad1000.by.test", kind).unwrap();
+        assert!(answer.len() > 6_000, "{} bytes", answer.len());
+        assert_eq!(scene.reaches(address, 80), backend == Some(BackendKind::Nftables), "{server}");
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_delta_is_exactly_the_difference() {
 fn programs_are_closed() {
     hold(40, Worlds(shapes()), |world| {
         fresh(&world.0).iter().try_for_each(|(node, program)| {
-            let plain = program.without_hearsay();
+            let plain = program.without_staged();
             let mut all = plain.iter().chain([program]);
             all.try_for_each(assert_closed).map_err(|e| format!("{node}: {e}"))
         })

@@ -1,6 +1,5 @@
 //! When the worker is to hear what resolvers have answered, and to say that it does.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -14,15 +13,14 @@ use crate::node::EnforceError;
 use crate::node::backend::{Backend, Sink};
 
 pub struct Hearing {
-    /// Nothing ever comes where the back end does not learn names.
-    answers: Option<AsyncFd<OwnedFd>>,
+    answers: AsyncFd<OwnedFd>,
     has_more: bool,
     beat: Interval,
 }
 
 impl Hearing {
     pub fn of(backend: &dyn Backend) -> Result<Self, EnforceError> {
-        let answers = backend.answers().map(wait_for).transpose();
+        let answers = wait_for(backend.answers());
         let answers = answers.map_err(|error| failed("poll resolvers' answers", &error))?;
         let mut beat = interval(Duration::from_millis(LISTENED_EVERY_MS));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -36,9 +34,9 @@ impl Hearing {
         }
         tokio::select! {
             _ = self.beat.tick() => Ok(()),
-            ready = readable(self.answers.as_ref()) => {
-                ready.map_err(|error| failed("poll resolvers' answers", &error))
-            }
+            ready = self.answers.readable() => ready
+                .map(|mut ready| ready.clear_ready())
+                .map_err(|error| failed("poll resolvers' answers", &error)),
         }
     }
 
@@ -47,12 +45,5 @@ impl Hearing {
         backend.beat();
         self.has_more = backend.hear();
         backend.drain(sink);
-    }
-}
-
-async fn readable(answers: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
-    match answers {
-        Some(answers) => answers.readable().await.map(|mut ready| ready.clear_ready()),
-        None => std::future::pending().await,
     }
 }
