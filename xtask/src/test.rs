@@ -16,7 +16,7 @@ struct Tally {
 
 /// What runs a second time, on the other back end: everything that sends packets through real
 /// interfaces and asks only what passes and what is told.
-const ON_NFTABLES: [&[&str]; 3] = [
+const ON_NFTABLES: [&[&str]; 4] = [
     &[
         "-p",
         "bulkhead-enforce",
