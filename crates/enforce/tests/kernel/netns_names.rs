@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use bulkhead_enforce::dns::DnsOptions;
@@ -16,7 +16,10 @@ use crate::dns::{
 };
 use crate::netns_node::enforce;
 use crate::programs::Maker;
-use crate::world::{World, inside, wait_for};
+use crate::world::{World, inside, sh, wait_for};
+
+/// What the node translates to a resolver outside.
+const SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(8);
@@ -70,7 +73,7 @@ impl Scene {
 
     fn options(&self) -> NodeOptions {
         let dns = DnsOptions {
-            resolvers: BTreeSet::from([TRUSTED, TRUSTED6]),
+            resolvers: BTreeSet::from([TRUSTED, TRUSTED6, SERVICE]),
             ttl_min_s: self.ttl_min_s,
             journal: Some(self.folder.path().join("names")),
             ..DnsOptions::default()
@@ -285,6 +288,26 @@ fn an_answer_in_fragments_reaches_its_asker_and_teaches_where_the_kernel_puts_it
         assert!(answer.len() > 6_000, "{} bytes", answer.len());
         assert_eq!(scene.reaches(address, 80), backend == Some(BackendKind::Nftables), "{server}");
     }
+}
+
+#[test]
+fn a_resolver_behind_translated_addresses_is_trusted_by_the_one_that_workloads_ask() {
+    let scene = Scene::new(1, 60);
+    let node = scene.world.node();
+    sh(&format!(
+        "ip netns exec {node} nft 'add table ip kube
+         add chain ip kube services {{ type nat hook prerouting priority dstnat; }}
+         add rule ip kube services ip daddr {SERVICE} dnat to {TRUSTED}
+         add chain ip kube sources {{ type nat hook postrouting priority srcnat; }}
+         add rule ip kube sources oifname out0 masquerade'"
+    ));
+    scene.ask(SERVICE, "n70.by.test", A).unwrap();
+    assert!(scene.reaches(address4(70), 80), "over UDP");
+    scene.inside(|| ask_tcp(SERVICE, &["n71.by.test", "large1000.by.test"])).unwrap();
+    assert!(scene.reaches(address4(71), 80) && scene.reaches(address4(1_299), 80), "over TCP");
+    assert!(!scene.reaches(address4(72), 80));
+    scene.ask(SERVICE, "n72.by.test", A).unwrap();
+    assert!(scene.reaches(address4(72), 80));
 }
 
 #[test]

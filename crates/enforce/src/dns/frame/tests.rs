@@ -92,6 +92,57 @@ fn a_super_segment_becomes_segments_that_say_the_same() {
     }
 }
 
+/// The packet of a frame.
+fn mk_packet(is_ipv4: bool, protocol: u8, payload: &[u8]) -> (Heard, Vec<u8>) {
+    let (head, frame) = mk_frame(is_ipv4, protocol, payload);
+    let (l3, l4, at) = (0, head.l4 - 14, head.payload - 14);
+    (Heard { l3, l4, payload: at, length: head.length - 14, ..head }, frame[14..].to_vec())
+}
+
+#[test]
+fn a_large_datagram_becomes_fragments_that_say_the_same() {
+    let load: Vec<u8> = (0..4_001u32).map(|n| (n % 251) as u8).collect();
+    for (is_ipv4, header) in [(true, 20), (false, 48)] {
+        let (head, packet) = mk_packet(is_ipv4, UDP, &load);
+        let l4 = usize::from(head.l4);
+        let pieces = pieces(&head, &packet, 1_280);
+        let mut said = Vec::new();
+        for (n, piece) in pieces.iter().enumerate() {
+            assert!(piece.len() <= 1_280 && piece.len() > header, "{} bytes", piece.len());
+            let (at, has_more) = if is_ipv4 {
+                assert_eq!(fold(sum(&piece[..20])), 0xffff, "piece {n}");
+                assert_eq!(usize::from(u16_at(piece, 2).unwrap()), piece.len());
+                let field = u16_at(piece, 6).unwrap();
+                (field << 3, field & 0x2000 != 0)
+            } else {
+                assert_eq!(usize::from(u16_at(piece, 4).unwrap()), piece.len() - 40);
+                assert_eq!((piece[6], piece[40]), (IPV6_FRAGMENT, packet[6]));
+                let field = u16_at(piece, 42).unwrap();
+                (field & !7, field & 1 != 0)
+            };
+            assert_eq!(usize::from(at), said.len(), "piece {n}");
+            assert_eq!(has_more, n + 1 < pieces.len(), "piece {n}");
+            let number = if is_ipv4 { 4..6 } else { 44..48 };
+            assert_eq!(piece[number.clone()], pieces[0][number.clone()]);
+            assert!(piece[number].iter().any(|byte| *byte != 0));
+            said.extend_from_slice(&piece[header..]);
+        }
+        assert_eq!(said, packet[l4..]);
+    }
+}
+
+#[test]
+fn a_large_segment_becomes_segments() {
+    let load = [7; 4_000];
+    for is_ipv4 in [true, false] {
+        let (head, packet) = mk_packet(is_ipv4, TCP, &load);
+        let pieces = pieces(&head, &packet, 1_280);
+        assert!(pieces.iter().all(|piece| piece.len() <= 1_280));
+        let said: usize = pieces.iter().map(|piece| piece.len() - usize::from(head.payload)).sum();
+        assert_eq!(said, load.len());
+    }
+}
+
 #[test]
 fn offsets_that_make_no_sense_send_nothing() {
     let (head, frame) = mk_frame(true, UDP, b"load");
