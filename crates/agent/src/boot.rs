@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use bulkhead_enforce::gate::{self, Failsafe};
 use bulkhead_types::host::default_failsafe;
-use bulkhead_types::{Direction, FailsafePort, Protocol};
+use bulkhead_types::{Direction, FailsafePort};
 
 use crate::saved;
 
@@ -15,8 +15,8 @@ use crate::saved;
 pub struct BootGate {
     pub state_dir: PathBuf,
     pub netns: Option<PathBuf>,
-    /// Of the server's node service: the agent gets its first program from there.
-    pub server_port: Option<u16>,
+    /// The way to the server: the agent gets its first program from there.
+    pub way: Option<FailsafePort>,
 }
 
 impl BootGate {
@@ -38,8 +38,7 @@ impl BootGate {
             inbound: default_failsafe(Direction::Ingress),
             outbound: default_failsafe(Direction::Egress),
         });
-        let server = |port| FailsafePort { protocol: Protocol::TCP, port, net: None };
-        failsafe.outbound.extend(self.server_port.map(server));
+        failsafe.outbound.extend(self.way);
         for ports in [&mut failsafe.inbound, &mut failsafe.outbound] {
             ports.sort_unstable();
             ports.dedup();

@@ -14,7 +14,7 @@ use clap::Parser;
 use crate::boot::BootGate;
 use crate::identity::{JoinToken, TokenError};
 use crate::log_events::LogRate;
-use crate::place;
+use crate::{place, way};
 pub use dns::DnsArgs;
 pub use log::LogArgs;
 
@@ -87,7 +87,7 @@ pub struct RawConfig {
 
 #[derive(Clone, Debug)]
 pub enum Config {
-    Teardown { pin_dir: PathBuf, netns: Option<PathBuf> },
+    Teardown { pin_dir: PathBuf, netns: Option<PathBuf>, state_dir: PathBuf },
     BootGate(BootGate),
     Run(Box<RunConfig>),
 }
@@ -140,13 +140,13 @@ pub enum ConfigError {
 impl Config {
     pub fn check(raw: RawConfig) -> Result<Self, ConfigError> {
         if raw.teardown {
-            return Ok(Self::Teardown { pin_dir: raw.pin_dir, netns: raw.netns });
+            let (pin_dir, netns, state_dir) = (raw.pin_dir, raw.netns, raw.state_dir);
+            return Ok(Self::Teardown { pin_dir, netns, state_dir });
         }
         if raw.boot_gate {
-            let server = raw.server.as_deref().unwrap_or_default();
-            let server_port = server.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            let way = raw.server.as_deref().and_then(way::to_server);
             let (state_dir, netns) = (raw.state_dir, raw.netns);
-            return Ok(Self::BootGate(BootGate { state_dir, netns, server_port }));
+            return Ok(Self::BootGate(BootGate { state_dir, netns, way }));
         }
         let node = raw.node.ok_or(ConfigError::Missing { flag: "node" })?;
         if !is_node_name(&node) {

@@ -12,6 +12,7 @@
 //! * A program is never replaced by an older one, and a refused one leaves the last good one in place.
 //! * Nothing here knows a policy or an API object; the server is trusted only by its certificate.
 
+pub mod alone;
 pub mod boot;
 pub mod config;
 pub mod enforcer;
@@ -29,5 +30,6 @@ pub mod run;
 pub mod saved;
 pub mod session;
 pub mod tls;
+pub mod way;
 
 pub use run::run;

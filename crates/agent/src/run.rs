@@ -14,6 +14,7 @@ use bulkhead_wire::Surroundings;
 use rustls::crypto::ring;
 use tokio::sync::watch;
 
+use crate::alone::{self, Alone};
 use crate::config::{Config, RunConfig};
 use crate::enforcer::Enforcer;
 use crate::files::make_private_folder;
@@ -24,6 +25,7 @@ use crate::keeper::{Program, Realized, keep};
 use crate::local::Desk;
 use crate::log_events::LogEvents;
 use crate::session::{Held, Session};
+use crate::way::WayOpen;
 use crate::{local, rpc, saved, tls};
 
 const JOIN_RETRY: Duration = Duration::from_secs(1);
@@ -35,7 +37,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let config = match config {
         Config::Run(config) => config,
         Config::BootGate(gate) => return gate.close(),
-        Config::Teardown { pin_dir, netns } => {
+        Config::Teardown { pin_dir, netns, state_dir } => {
+            if alone::is_held(&state_dir) {
+                anyhow::bail!(
+                    "an agent runs with --state-dir {}, and would put everything back: stop it first",
+                    state_dir.display()
+                );
+            }
             Node::teardown(&pin_dir, netns.as_deref())?;
             gate::open(netns.as_deref())?;
             tracing::info!(pin_dir = %pin_dir.display(), "nothing is enforced here any more");
@@ -44,6 +52,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     make_private_folder(&config.state_dir)
         .with_context(|| format!("`{}` cannot be made", config.state_dir.display()))?;
+    let _alone = Alone::wait(&config.state_dir).await;
     let usual = NodeOptions::new(config.node.clone(), config.pin_dir.clone());
     let (handle, records) = Node::start(NodeOptions {
         netns: config.netns.clone(),
@@ -61,7 +70,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let desk = Desk::open(config.node.clone(), handle.clone(), &config.state_dir, surroundings);
     let desk = Arc::new(desk.await?);
     let listener = local::listen(&config.socket)?;
-    let enforcer: Arc<dyn Enforcer> = Arc::new(handle);
+    let enforcer: Arc<dyn Enforcer> = Arc::new(WayOpen::new(Arc::new(handle), &config.server));
     let mut log_events = LogEvents::new(config.log_rate);
     let outcome = tokio::select! {
         outcome = hold(&config, enforcer, Arc::clone(&flows), around) => outcome,

@@ -1,12 +1,16 @@
 use std::sync::Arc;
 
-use bulkhead_types::{EndpointId, HostInterface};
+use bulkhead_types::{EndpointId, HostInterface, Protocol};
 use bulkhead_wire::{HostProgram, NodeProgram};
 
 use super::*;
 
 fn mk_gate(state_dir: &Path) -> BootGate {
-    BootGate { state_dir: state_dir.to_owned(), netns: None, server_port: Some(6444) }
+    BootGate {
+        state_dir: state_dir.to_owned(),
+        netns: None,
+        way: crate::way::to_server("server:6444"),
+    }
 }
 
 fn tcp(port: u16) -> FailsafePort {
