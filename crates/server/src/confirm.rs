@@ -12,7 +12,7 @@
 
 use bulkhead_apimachinery::status::Status;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub const WITHIN: &str = "bulkhead.dev/confirm-within";
 pub const BY: &str = "bulkhead.dev/confirm-by";
@@ -23,12 +23,53 @@ pub const ROLLED_BACK: &str = "bulkhead.dev/rolled-back";
 pub const SECONDS_MIN: i64 = 5;
 pub const SECONDS_MAX: i64 = 86_400;
 
+/// What belongs to every object and is no content, or is nobody's to take back.
+const NO_CONTENT: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
+
 /// What a pending change becomes when its time is over.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Before {
     /// There was nothing.
     Nothing,
-    Spec(Value),
+    Was(Content),
+}
+
+/// What a change may change: `spec` or whatever the kind has in its place, and the labels, by which
+/// policies find who they are for. Labels that were kept by an older server are not known (`None`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content {
+    fields: Map<String, Value>,
+    labels: Option<Map<String, Value>>,
+}
+
+impl Content {
+    fn of(object: &Value) -> Self {
+        let is_content = |name: &str| !NO_CONTENT.contains(&name);
+        let fields = object.as_object().into_iter().flatten();
+        let fields = fields.filter(|(name, _)| is_content(name));
+        Self {
+            fields: fields.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            labels: Some(labels(object)),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        let mut all = self.fields.clone();
+        all.insert("labels".to_owned(), self.labels.clone().unwrap_or_default().into());
+        Value::Object(all).to_string()
+    }
+
+    fn from_kept(mut fields: Map<String, Value>) -> Self {
+        let labels = fields.remove("labels");
+        let labels = labels.map(|labels| labels.as_object().cloned().unwrap_or_default());
+        fields.retain(|_, value| !value.is_null());
+        Self { fields, labels }
+    }
+}
+
+fn labels(object: &Value) -> Map<String, Value> {
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    labels.cloned().unwrap_or_default()
 }
 
 fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
@@ -49,11 +90,11 @@ pub fn arrange(live: Option<&Value>, object: &mut Value, now: Timestamp) -> Resu
         return Ok(());
     };
     let within = duration(wish.as_str().unwrap_or_default())?;
-    let is_same = live.is_some_and(|live| live.get("spec") == object.get("spec"));
+    let is_same = live.is_some_and(|live| Content::of(live) == Content::of(object));
     let before = match (pending, live) {
         (Some(before), _) => before.to_owned(),
         (None, _) if is_same => return Ok(()),
-        (None, Some(live)) => json!({"spec": live.get("spec")}).to_string(),
+        (None, Some(live)) => Content::of(live).to_text(),
         (None, None) => Value::Null.to_string(),
     };
     let by = now.checked_add(within).map_err(Status::internal)?;
@@ -113,16 +154,22 @@ pub fn before(object: &Value) -> Option<Before> {
     let text = annotation(object, UNCONFIRMED)?;
     Some(match serde_json::from_str::<Value>(text).ok()? {
         Value::Null => Before::Nothing,
-        kept => Before::Spec(kept.get("spec").cloned().unwrap_or_default()),
+        Value::Object(kept) => Before::Was(Content::from_kept(kept)),
+        _ => return None,
     })
 }
 
 /// The object as it was before the pending change.
-pub fn take_back(object: &mut Value, spec: &Value, now: Timestamp) {
+pub fn take_back(object: &mut Value, was: &Content, now: Timestamp) {
     if let Some(fields) = object.as_object_mut() {
-        match spec {
-            Value::Null => fields.remove("spec"),
-            spec => fields.insert("spec".to_owned(), spec.clone()),
+        fields.retain(|name, _| NO_CONTENT.contains(&name.as_str()));
+        fields.extend(was.fields.clone());
+    }
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    if let (Some(metadata), Some(labels)) = (metadata, &was.labels) {
+        match labels.is_empty() {
+            true => metadata.remove("labels"),
+            false => metadata.insert("labels".to_owned(), labels.clone().into()),
         };
     }
     if let Some(all) = annotations(object) {

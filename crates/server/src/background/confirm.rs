@@ -90,8 +90,8 @@ async fn take_back(
         Some(Before::Nothing) => {
             objects.delete(place, &DeleteOptions::default()).await?;
         }
-        Some(Before::Spec(spec)) => {
-            objects.edit(place, |object| confirm::take_back(object, &spec, now)).await?;
+        Some(Before::Was(content)) => {
+            objects.edit(place, |object| confirm::take_back(object, &content, now)).await?;
         }
     }
     tracing::warn!(?key, "a change was not confirmed in time and is taken back");
