@@ -181,6 +181,10 @@ fn how_it_is(facts: &NodeFacts) -> String {
     if *log_events_suppressed > 0 {
         text.push_str(", log events over the rate were left out");
     }
+    if let Some(problems) = listed(facts.problems()) {
+        text.push_str("; ");
+        text.push_str(&problems);
+    }
     text
 }
 

@@ -156,6 +156,25 @@ fn a_node_is_ready_refusing_or_lost() {
 }
 
 #[test]
+fn a_node_says_what_was_found_wrong_on_it() {
+    let moment = mk_moment();
+    let mut facts = mk_node(&moment, 5);
+    facts.status.n_attached = 2;
+    let message = |facts: &NodeFacts| {
+        let mut status = json!({});
+        write_node(&mut status, "Ready", facts, &moment);
+        status["conditions"][0]["message"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(message(&facts), "2 endpoints are enforced");
+    facts.status.drift = vec!["drift 1: the link 2-in was detached; put back".to_owned()];
+    let told = "2 endpoints are enforced; drift 1: the link 2-in was detached; put back";
+    assert_eq!(message(&facts), told);
+    facts.status.drift = (0..9).map(|n| format!("interface `veth{n}` passes nothing")).collect();
+    let told = message(&facts);
+    assert!(told.contains("`veth4` passes nothing and 4 more"), "{told}");
+}
+
+#[test]
 fn a_staged_policy_is_not_enforced_and_says_so() {
     let moment = mk_moment();
     let staged = Placement { standing: Standing::Staged, ..mk_placement(&[]) };
