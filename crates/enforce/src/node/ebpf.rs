@@ -115,6 +115,15 @@ impl Ebpf {
         })
     }
 
+    /// The workloads' interfaces that this back end judges, or will once another one is gone: what is known
+    /// of them must be in the tables before.
+    fn standing(&self, topology: &Topology) -> BTreeSet<u32> {
+        match &self.prefixes {
+            Some(_) => topology.interfaces.keys().copied().collect(),
+            None => self.attached.clone(),
+        }
+    }
+
     /// What leads back to the tables. New flows may have been judged without what was missing, so all
     /// are judged again.
     fn put_back(&mut self, ops: Vec<KernelOp>) -> Result<(), EnforceError> {
@@ -207,7 +216,7 @@ impl Backend for Ebpf {
             self.whole = None;
         }
         self.mend_tables()?;
-        let ground = ground(program, topology, &self.attached);
+        let ground = ground(program, topology, &self.standing(topology));
         let denied = self.deny_set(program, &ground);
         let is_dropped = self.watch_drivers(&denied, &ground, topology);
         let program = denied.rest.as_ref().filter(|_| is_dropped).unwrap_or(program);

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use bulkhead_enforce::{BackendChoice, BackendKind, Node, NodeHandle, NodeOptions};
 use bulkhead_types::{Decision, Direction, HostInterface, HostStage};
-use bulkhead_wire::ClassId;
+use bulkhead_wire::{ClassId, Judges};
 
-use crate::netns_hosts::{add_host, early};
+use crate::netns_hosts::{add_host, at, early};
 use crate::netns_node::{connect, enforce, listen, mk_program, talk};
+use crate::netns_services::{Proxy, translate};
 use crate::programs::Maker;
 use crate::world::{StopOnDrop, World, inside, sh, wait_for};
 
@@ -114,6 +115,33 @@ fn a_switch_of_back_ends_under_traffic_leaks_nothing_and_leaves_nothing() {
     });
     let got = denied.recv_from(&mut [0; 16]);
     assert!(got.is_err(), "a denied packet went through: {got:?}");
+}
+
+#[test]
+fn a_service_leads_to_its_back_end_after_every_switch_of_back_ends() {
+    let world = World::new(2);
+    let [client, server] = [0, 1].map(|n: usize| &world.pods[n]);
+    translate(&world, Proxy::Nftables, ("10.96.0.1", 80), (server.v4, 8080));
+    // The client may reach the server's own address and nothing else, the Service's neither.
+    let program = |revision| {
+        let (mut maker, class) = (Maker::new(revision), ClassId(7));
+        maker.class(&format!("{}/32", server.v4), class);
+        let (all, none) = (maker.allow(), maker.deny());
+        let free = maker.judge(&all, &[]);
+        let egress = maker.judge(&none, &[(class, &all)]);
+        maker.endpoint("client", &client.addresses(), Judges { ingress: free, egress });
+        maker.endpoint("server", &server.addresses(), Judges { ingress: free, egress: free });
+        maker.program
+    };
+    let _listener = listen(&server.netns, server.v4_port(8080));
+    let mut backends = [BackendChoice::Ebpf, BackendChoice::Nftables].into_iter().cycle();
+    for revision in 1..5 {
+        let backend = backends.next().unwrap();
+        let (handle, _records) = world.start_on(backend);
+        enforce(&handle, program(revision));
+        connect(&client.netns, at("10.96.0.1", 80))
+            .unwrap_or_else(|error| panic!("program {revision}, on {backend:?}: {error}"));
+    }
 }
 
 #[test]
