@@ -144,7 +144,9 @@ impl Config {
             return Ok(Self::Teardown { pin_dir, netns, state_dir });
         }
         if raw.boot_gate {
-            let way = raw.server.as_deref().and_then(way::to_server);
+            let way =
+                raw.server.map(|value| way::to_server(&value).ok_or(ConfigError::Server { value }));
+            let way = way.transpose()?;
             let (state_dir, netns) = (raw.state_dir, raw.netns);
             return Ok(Self::BootGate(BootGate { state_dir, netns, way }));
         }

@@ -1,11 +1,10 @@
 //! The way to the server stays open: no rule about this host may cut its agent off from who could take
 //! the rule back.
 //!
-//! The server does not know by which address and port a node comes to it, so the agent adds that to the
+//! The server does not know by which port a node comes to it, so the agent adds it to the
 //! fail-safe ports of every host endpoint that it enforces. What it holds, saves and tells the server is
 //! the program as it came.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bulkhead_enforce::EnforceReport;
@@ -15,13 +14,11 @@ use tokio::sync::watch;
 
 use crate::enforcer::{Enforced, Enforcer};
 
-/// The fail-safe port of `HOST:PORT`; to any address where the host is a name, because what a name means
-/// may change. `None` where it is no host and port.
+/// The fail-safe port of `HOST:PORT`, to any address: a name may come to mean another one, and what goes to
+/// the address of a Service is judged by the one behind it. `None` where there is no port.
 pub fn to_server(server: &str) -> Option<FailsafePort> {
-    let (host, port) = server.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let net = host.parse::<IpAddr>().ok().map(|address| address.to_canonical().into());
-    Some(FailsafePort { protocol: Protocol::TCP, port: port.parse().ok()?, net })
+    let (_, port) = server.rsplit_once(':')?;
+    Some(FailsafePort { protocol: Protocol::TCP, port: port.parse().ok()?, net: None })
 }
 
 /// Enforces every program with the way left open.

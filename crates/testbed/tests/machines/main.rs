@@ -10,6 +10,8 @@ mod guest;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod lockout;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod node;
