@@ -111,7 +111,8 @@ pub struct FlowIcmp {
 }
 
 /// What decided. Exactly one shape: `policy` with `direction` and `index`; `tier` alone (the tier's
-/// default action); `profile` (no tier decided); nothing (no program could say, so it was denied).
+/// default action); `profile` (no tier decided); `other`; nothing (no program could say, so it was
+/// denied).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FlowRule {
@@ -126,6 +127,26 @@ pub struct FlowRule {
     pub index: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<FlowDecider>,
+}
+
+/// What decides where neither policy, tier nor profile has a say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FlowDecider {
+    /// A host endpoint that no tier and no profile opens.
+    NoProfile,
+    /// A fail-safe port of a host.
+    Failsafe,
+    /// A stage of a host endpoint that has no say.
+    StageDefault,
+    /// `defaultEndpointToHostAction`.
+    WorkloadToHost,
+    /// A host reaches its own workloads.
+    HostToWorkload,
+    /// A workload sent under an address or a link address that is not its own.
+    NotItsOwn,
 }
 
 /// `kind` is `KubernetesNetworkPolicy`, `NetworkPolicy` or `GlobalNetworkPolicy`.

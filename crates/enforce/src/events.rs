@@ -133,11 +133,17 @@ impl Names {
             record.verdict = Verdict { decision: Decision::Deny, rule, logged };
             return Some(record);
         }
-        let owner = if event.kind == abi::EVENT_DROPPED {
-            self.by_interface.get(&event.ifindex)?
-        } else {
-            self.endpoints.get(&event.key.endpoint)?
-        };
+        if event.kind == abi::EVENT_DROPPED {
+            let owner = self.by_interface.get(&event.ifindex)?;
+            let mut record = self.make(kind, owner, &event.key, &event.flow, clock);
+            let is_spoofed =
+                matches!(event.reason, abi::REASON_NOT_ITS_ADDRESS | abi::REASON_NOT_ITS_MAC);
+            if is_spoofed && event.from_workload != 0 {
+                record.verdict = Verdict::deny(RuleRef::NotItsOwn);
+            }
+            return Some(record);
+        }
+        let owner = self.endpoints.get(&event.key.endpoint)?;
         Some(self.make(kind, owner, &event.key, &event.flow, clock))
     }
 

@@ -55,6 +55,9 @@ fn decided(verdict: &Verdict) -> String {
             format!("{decided} by defaultEndpointToHostAction: a workload speaks to its own host")
         }
         RuleRef::HostToWorkload => format!("{decided}: a host speaks to its own workload"),
+        RuleRef::NotItsOwn => {
+            format!("{decided}: sent under an address that is not the workload's")
+        }
         RuleRef::Unknown => {
             format!("{decided}: no endpoint with this address is known here")
         }

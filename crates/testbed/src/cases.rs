@@ -388,5 +388,6 @@ fn words(rule: &RuleRef) -> Option<String> {
         RuleRef::StageDefault => None,
         RuleRef::WorkloadToHost => Some("workload to host".to_owned()),
         RuleRef::HostToWorkload => Some("host to workload".to_owned()),
+        RuleRef::NotItsOwn => Some("not its own".to_owned()),
     }
 }

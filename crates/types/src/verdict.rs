@@ -123,6 +123,8 @@ pub enum RuleRef {
     WorkloadToHost,
     /// A host's traffic to its own workloads is always allowed.
     HostToWorkload,
+    /// A workload sent under an address or a link address that is not its own. Always a deny.
+    NotItsOwn,
     /// Fail-closed: there is no program or class that could say. Never treated as a policy's word.
     Unknown,
 }

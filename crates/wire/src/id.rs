@@ -82,6 +82,7 @@ impl RuleId {
             RuleRef::StageDefault => "stage".to_owned(),
             RuleRef::WorkloadToHost => "workload to host".to_owned(),
             RuleRef::HostToWorkload => "host to workload".to_owned(),
+            RuleRef::NotItsOwn => "not its own".to_owned(),
             RuleRef::Unknown => "unknown".to_owned(),
         };
         Self(content_hash([text.as_bytes()]))

@@ -381,7 +381,7 @@ pub enum RuleSource {
     Host(i32),
 }
 
-/// What decides about hosts where no rule does.
+/// What decides about hosts, and about who sends, where no rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub enum HostRule {
@@ -391,6 +391,7 @@ pub enum HostRule {
     StageDefault = 3,
     WorkloadToHost = 4,
     HostToWorkload = 5,
+    NotItsOwn = 6,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

@@ -87,6 +87,7 @@ fn rule() -> impl Strategy<Value = RuleRef> {
         Just(RuleRef::StageDefault),
         Just(RuleRef::WorkloadToHost),
         Just(RuleRef::HostToWorkload),
+        Just(RuleRef::NotItsOwn),
     ]
 }
 

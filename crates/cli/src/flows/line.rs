@@ -1,7 +1,7 @@
 //! One flow as one line: when, verdict, who to whom, and what decided.
 
-use bulkhead_api::flow::{Flow, FlowEnd, FlowEvent, FlowPolicy, FlowRule};
-use bulkhead_types::{Decision, Direction};
+use bulkhead_api::flow::{Flow, FlowDecider, FlowEnd, FlowEvent, FlowPolicy, FlowRule};
+use bulkhead_types::{Decision, Direction, EndpointKind};
 
 use crate::output::Paint;
 
@@ -38,7 +38,7 @@ pub fn text(flow: &Flow, paint: Paint) -> String {
     format!(
         "{}  {verdict} {direction}  {:>END_WIDTH$} -> {:<END_WIDTH$}  {protocol:<6}  {}{logged}{}",
         paint.faint(clock(&flow.time)),
-        end(&flow.src),
+        src(flow),
         end(&flow.dst),
         rule(&flow.rule),
         paint.faint(&counts),
@@ -60,8 +60,20 @@ fn clock(time: &str) -> &str {
     clock.get(..12).unwrap_or(clock)
 }
 
+/// With the address where that is not the workload's own.
+fn src(flow: &Flow) -> String {
+    match (&flow.src.endpoint, flow.rule.other) {
+        (Some(endpoint), Some(FlowDecider::NotItsOwn)) => {
+            let port = flow.src.port.map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}/{}({}){port}", endpoint.namespace, endpoint.name, flow.src.address)
+        }
+        _ => end(&flow.src),
+    }
+}
+
 fn end(end: &FlowEnd) -> String {
     let who = match &end.endpoint {
+        Some(endpoint) if endpoint.kind == EndpointKind::Host => format!("host/{}", endpoint.name),
         Some(endpoint) => format!("{}/{}", endpoint.namespace, endpoint.name),
         None if !end.names.is_empty() => format!("{}({})", end.names.join(","), end.address),
         None if end.address.is_ipv6() => format!("[{}]", end.address),
@@ -98,6 +110,17 @@ fn rule(rule: &FlowRule) -> String {
         }
         (None, Some(tier), _) => format!("{tier}  end of tier"),
         (None, None, Some(profile)) => format!("no policy applies (profile {profile})"),
-        (None, None, None) => "no program for this endpoint".to_owned(),
+        (None, None, None) => rule.other.map_or("no program for this endpoint", other).to_owned(),
+    }
+}
+
+fn other(decider: FlowDecider) -> &'static str {
+    match decider {
+        FlowDecider::NoProfile => "no policy and no profile of the host endpoint decides",
+        FlowDecider::Failsafe => "fail-safe port",
+        FlowDecider::StageDefault => "no policy of this stage decides",
+        FlowDecider::WorkloadToHost => "defaultEndpointToHostAction",
+        FlowDecider::HostToWorkload => "a host reaches its own workloads",
+        FlowDecider::NotItsOwn => "sent under an address or link address that is not its own",
     }
 }

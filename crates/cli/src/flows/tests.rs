@@ -49,6 +49,21 @@ fn a_tier_default_a_profile_and_nobody_are_told_apart() {
     assert!(rule(r#"{"tier":"platform"}"#).ends_with("ICMPv6 128.0  platform  end of tier"));
     assert!(rule(r#"{"profile":"kns.shop"}"#).ends_with("no policy applies (profile kns.shop)"));
     assert!(rule("{}").contains("[2001:db8::1]"));
+    assert!(rule("{}").ends_with("no program for this endpoint"));
+    assert!(rule(r#"{"other":"failsafe"}"#).ends_with("fail-safe port"));
+    assert!(rule(r#"{"other":"workloadToHost"}"#).ends_with("defaultEndpointToHostAction"));
+    let spoofed = rule(r#"{"other":"notItsOwn"}"#);
+    assert!(spoofed.contains("shop/web(10.65.0.7):40312") && spoofed.ends_with("not its own"));
+}
+
+#[test]
+fn a_host_endpoint_is_called_as_in_why() {
+    let flow = mk_flow(
+        r#""event":"denied","direction":"ingress","verdict":"deny","protocol":"TCP",
+        "dst":{"address":"192.0.2.1","port":80,"kind":"Host","namespace":"","name":"n1-eth0"},
+        "rule":{"other":"noProfile"}"#,
+    );
+    assert!(line::text(&flow, Paint::off()).contains("-> host/n1-eth0:80 "));
 }
 
 #[test]

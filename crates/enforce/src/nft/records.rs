@@ -109,7 +109,8 @@ impl Records {
         let packet = if from_opener { told.seen.packet } else { turned(told.seen.packet) };
         let names = names_of(known, direction, &packet);
         let verdict = match by {
-            ToldBy::Stranger => Verdict::deny(RuleRef::Unknown),
+            ToldBy::Stranger if from_opener => Verdict::deny(RuleRef::NotItsOwn),
+            ToldBy::Stranger => Verdict::unknown(),
             ToldBy::Setting => Verdict::deny(RuleRef::WorkloadToHost),
             ToldBy::Workload => self.program.decide_named(&owner.id, direction, &packet, &names),
             ToldBy::Host(stage) => self.program.decide_host(&owner.id, stage, direction, &packet),

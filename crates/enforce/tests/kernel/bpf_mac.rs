@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bulkhead_enforce_abi::{REASON_NOT_ITS_ADDRESS, REASON_NOT_ITS_MAC};
-use bulkhead_types::{Direction, Protocol};
+use bulkhead_types::{Direction, Protocol, RuleRef, Verdict};
 use bulkhead_wire::Judges;
 
 use crate::bench::Bench;
@@ -54,14 +54,20 @@ fn only_the_own_link_address_may_send() {
         (OWN.into(), "192.0.2.7".parse().unwrap()),
         ("fd65::1".parse().unwrap(), "2001:db8::7".parse().unwrap()),
     ];
+    let mut told = Vec::new();
     for (own, remote) in ends {
         assert!(bench.passes_bytes(Direction::Egress, &mk_frame(own, remote, OWN_MAC)));
         let before = bench.n_dropped(REASON_NOT_ITS_MAC);
         assert!(!bench.passes_bytes(Direction::Egress, &mk_frame(own, remote, OTHER_MAC)));
         assert_eq!(bench.n_dropped(REASON_NOT_ITS_MAC), before + 1);
+        told.extend(bench.told());
         // what comes from outside carries a router's
         assert!(bench.passes_bytes(Direction::Ingress, &mk_frame(remote, own, OTHER_MAC)));
     }
+    // Once in a while, of both.
+    let spoofed = told.iter().find(|(reason, _)| *reason == REASON_NOT_ITS_MAC);
+    let Some((_, Some(record))) = spoofed else { panic!("nobody is told: {told:?}") };
+    assert_eq!(record.verdict, Verdict::deny(RuleRef::NotItsOwn));
 }
 
 #[test]

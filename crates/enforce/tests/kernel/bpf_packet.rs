@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bulkhead_enforce_abi::{
     REASON_LINK_NOISE, REASON_MALFORMED, REASON_NO_PROGRAM, REASON_NOT_IP, REASON_NOT_ITS_ADDRESS,
 };
-use bulkhead_types::{Direction, Protocol};
+use bulkhead_types::{Direction, Protocol, RuleRef, Verdict};
 use bulkhead_wire::{FlowEvent, Judges};
 
 use crate::bench::Bench;
@@ -147,7 +147,7 @@ fn spoofed_sources_are_named_after_the_interface() {
     let [(reason, Some(record))] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(*reason, REASON_NOT_ITS_ADDRESS);
     assert_eq!((record.event, record.reporter.name.as_str()), (FlowEvent::Denied, "pod"));
-    assert_eq!(record.verdict, bulkhead_types::Verdict::unknown());
+    assert_eq!(record.verdict, Verdict::deny(RuleRef::NotItsOwn));
     // The next one like it is counted, not told.
     assert!(!bench.passes(Direction::Egress, &spoofed));
     assert_eq!(bench.told().len(), 0);

@@ -1,7 +1,7 @@
 //! A kept flow as its readers see it.
 
 use bulkhead_api::flow::{
-    Flow, FlowCount, FlowEnd, FlowEndpoint, FlowEvent, FlowIcmp, FlowPolicy, FlowRule,
+    Flow, FlowCount, FlowDecider, FlowEnd, FlowEndpoint, FlowEvent, FlowIcmp, FlowPolicy, FlowRule,
 };
 use bulkhead_types::{EndpointId, Labels, Protocol, RuleRef};
 use bulkhead_wire::{FlowEvent as WireEvent, Peer};
@@ -72,7 +72,7 @@ fn rule(rule: &RuleRef) -> FlowRule {
             }),
             direction: Some(*direction),
             index: Some(*index),
-            profile: None,
+            ..FlowRule::default()
         },
         RuleRef::TierDefault { tier } => {
             FlowRule { tier: Some(tier.clone()), ..FlowRule::default() }
@@ -80,13 +80,18 @@ fn rule(rule: &RuleRef) -> FlowRule {
         RuleRef::Profile { name } => {
             FlowRule { profile: Some(name.clone()), ..FlowRule::default() }
         }
-        RuleRef::NoProfile
-        | RuleRef::Failsafe
-        | RuleRef::StageDefault
-        | RuleRef::WorkloadToHost
-        | RuleRef::HostToWorkload
-        | RuleRef::Unknown => FlowRule::default(),
+        RuleRef::NoProfile => other(FlowDecider::NoProfile),
+        RuleRef::Failsafe => other(FlowDecider::Failsafe),
+        RuleRef::StageDefault => other(FlowDecider::StageDefault),
+        RuleRef::WorkloadToHost => other(FlowDecider::WorkloadToHost),
+        RuleRef::HostToWorkload => other(FlowDecider::HostToWorkload),
+        RuleRef::NotItsOwn => other(FlowDecider::NotItsOwn),
+        RuleRef::Unknown => FlowRule::default(),
     }
+}
+
+fn other(decider: FlowDecider) -> FlowRule {
+    FlowRule { other: Some(decider), ..FlowRule::default() }
 }
 
 /// RFC 3339 in UTC with microseconds.

@@ -59,6 +59,7 @@ pub(super) fn rule_message(rule: &RuleRef) -> m::RuleRef {
         RuleRef::StageDefault => m::RuleSource::Host(m::HostRule::StageDefault.into()),
         RuleRef::WorkloadToHost => m::RuleSource::Host(m::HostRule::WorkloadToHost.into()),
         RuleRef::HostToWorkload => m::RuleSource::Host(m::HostRule::HostToWorkload.into()),
+        RuleRef::NotItsOwn => m::RuleSource::Host(m::HostRule::NotItsOwn.into()),
     };
     m::RuleRef { source: Some(source) }
 }
@@ -82,6 +83,7 @@ fn host_rule(value: i32) -> Result<RuleRef, MessageError> {
         Ok(m::HostRule::StageDefault) => RuleRef::StageDefault,
         Ok(m::HostRule::WorkloadToHost) => RuleRef::WorkloadToHost,
         Ok(m::HostRule::HostToWorkload) => RuleRef::HostToWorkload,
+        Ok(m::HostRule::NotItsOwn) => RuleRef::NotItsOwn,
         _ => return Err(MessageError::new("host", Problem::UnknownValue { value })),
     })
 }
