@@ -11,10 +11,14 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Whom `…/upstream` and our own log do not hear, we say ourselves, once and with the reason; the client of
+/// Kubernetes says of every attempt that it failed.
+const LOG: &str = "info,kube_client=off";
+
 fn main() -> anyhow::Result<()> {
     let config = Config::check(RawConfig::parse())?;
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| LOG.into()))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();

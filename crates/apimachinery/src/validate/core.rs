@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bulkhead_types::Mac;
 use serde_json::Value;
 
 use super::{address, names, ports, read, selector};
@@ -194,5 +195,11 @@ pub(super) fn workload(object: &Value, errors: &mut Vec<FieldError>) {
                 "must be the name of a network interface: 1 to 15 characters, no `/` or space";
             errors.push(FieldError::invalid("spec.interface", name, rule));
         }
+    }
+    if let Some(mac) = spec.get("mac")
+        && mac.as_str().unwrap_or_default().parse::<Mac>().is_err()
+    {
+        let rule = "must be the link address of one interface, such as 02:00:5e:10:00:01";
+        errors.push(FieldError::invalid("spec.mac", mac, rule));
     }
 }

@@ -209,6 +209,7 @@ fn workloads_have_addresses_and_ports() {
     let workload = |spec: Value| broken("bulkhead.dev/v1", "Workload", spec).join("; ");
     let good = json!({
         "nodeName": "n1", "addresses": ["10.0.0.1", "fd00::1"], "interface": "tap0",
+        "mac": "52:54:00:12:34:56",
         "ports": [{"port": 80, "name": "http"}, {"port": 53, "protocol": "UDP"}],
     });
     assert_eq!(workload(good), "");
@@ -218,6 +219,10 @@ fn workloads_have_addresses_and_ports() {
     assert!(workload(json!({"ports": [{"port": 0}]})).contains("spec.ports[0].port"));
     assert!(workload(json!({"ports": [{}]})).contains("spec.ports[0].port: Required value"));
     assert!(workload(json!({"interface": "a/b"})).contains("1 to 15 characters"));
+    // One that is not understood would let the workload use any.
+    for wrong in ["zz", "52:54:0:12:34:56", "52:54:00:12:34", "ff:ff:ff:ff:ff:ff"] {
+        assert!(workload(json!({ "mac": wrong })).contains("spec.mac: Invalid value"), "{wrong}");
+    }
 }
 
 #[test]
