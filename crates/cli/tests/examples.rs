@@ -38,3 +38,26 @@ fn replicas_are_one_workload_and_unlike_pods_are_told_apart() {
 fn the_shop_is_closed_where_it_says_so() {
     check("shop");
 }
+
+/// Every block of YAML in a guide that is an object, as somebody copies it.
+#[test]
+fn what_guides_show_is_what_check_takes() {
+    let guides = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide");
+    let scratch = tempfile::tempdir().unwrap();
+    let mut n_checked = 0;
+    for entry in guides.read_dir().unwrap() {
+        let guide = entry.unwrap().path();
+        let text = std::fs::read_to_string(&guide).unwrap();
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for block in blocks.filter(|block| block.starts_with("apiVersion:")) {
+            let file = scratch.path().join("shown.yaml");
+            std::fs::write(&file, block).unwrap();
+            let mut check = Command::new(env!("CARGO_BIN_EXE_bulkhead"));
+            let output = check.args(["check", "-f"]).arg(&file).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{}:\n{block}\n{said}", guide.display());
+            n_checked += 1;
+        }
+    }
+    assert!(n_checked > 5, "{n_checked} blocks only: how guides are written has changed");
+}
