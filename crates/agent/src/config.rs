@@ -166,10 +166,7 @@ impl Config {
         }
         let text = match (raw.token, raw.token_file) {
             (Some(text), _) => Some(text),
-            (None, Some(path)) => Some(
-                std::fs::read_to_string(&path)
-                    .map_err(|source| ConfigError::TokenFile { path, source })?,
-            ),
+            (None, Some(path)) => read_token(path)?,
             (None, None) => None,
         };
         let authority = raw.ca_file.map(|path| {
@@ -203,6 +200,19 @@ impl Config {
 
 const SOCKET_FILE: &str = "agent.sock";
 
+/// A token is good for one use, so its file may be gone when the node has joined.
+fn read_token(path: PathBuf) -> Result<Option<String>, ConfigError> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let path = path.display();
+            tracing::warn!("`{path}`, given as --token-file, is not there: no token to join with");
+            Ok(None)
+        }
+        Err(source) => Err(ConfigError::TokenFile { path, source }),
+    }
+}
+
 fn is_node_name(name: &str) -> bool {
     let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 253
@@ -210,3 +220,6 @@ fn is_node_name(name: &str) -> bool {
         && name.ends_with(is_edge)
         && name.chars().all(|c| is_edge(c) || c == '-' || c == '.')
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
 //! Agents enforce with the capabilities that the files under `deploy/` give them, and no others.
-#![expect(clippy::unwrap_used, reason = "tests fail by panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panic")]
 
 #[path = "common/pair.rs"]
 mod pair;
