@@ -258,6 +258,16 @@ pub enum Decision {
 pub enum NodeCommand {
     /// Make a one-time token with which an agent joins as the node NAME.
     Token(Token),
+    /// Show how far each node has come, and what was found wrong on it; exit status 1 if anything was.
+    List(NodeList),
+}
+
+#[derive(Debug, Arguments)]
+pub struct NodeList {
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    #[command(flatten)]
+    pub server: Server,
 }
 
 #[derive(Debug, Arguments)]

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Blast(command) => blast::run(command),
         Command::Flows(command) => flows::run(command),
         Command::Node { command: NodeCommand::Token(command) } => node::token(command),
+        Command::Node { command: NodeCommand::List(command) } => node::list(command),
     };
     match done {
         Ok(code) => code,
