@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use bulkhead_enforce::dns::DnsOptions;
-use bulkhead_enforce::{BackendKind, Node, NodeHandle, NodeOptions};
+use bulkhead_enforce::{BackendKind, MapSizes, Node, NodeHandle, NodeOptions};
 use bulkhead_types::{Decision, Direction, EndpointId, Names, Packet, Protocol};
 use bulkhead_wire::{ClassId, FlowEvent, FlowRecord, Judges, NameSetId, NodeProgram, RowId, Tag};
 use tokio::sync::mpsc;
@@ -56,17 +56,22 @@ struct Scene {
     world: World,
     folder: tempfile::TempDir,
     ttl_min_s: u32,
+    sizes: MapSizes,
 }
 
 impl Scene {
     fn new(n_pods: usize, ttl_min_s: u32) -> Self {
+        Self::sized(n_pods, ttl_min_s, MapSizes::SMALL)
+    }
+
+    fn sized(n_pods: usize, ttl_min_s: u32, sizes: MapSizes) -> Self {
         let world = World::new(n_pods);
         let mut outside = Outside::of(&world);
         outside.accept(80);
         outside.accept(81);
         let folder = tempfile::tempdir().unwrap();
         let (handle, records) = (None, None);
-        let mut scene = Self { world, outside, handle, records, folder, ttl_min_s };
+        let mut scene = Self { world, outside, handle, records, folder, ttl_min_s, sizes };
         scene.start(1);
         scene
     }
@@ -78,7 +83,7 @@ impl Scene {
             journal: Some(self.folder.path().join("names")),
             ..DnsOptions::default()
         };
-        NodeOptions { dns, ..self.world.options() }
+        NodeOptions { dns, sizes: self.sizes, ..self.world.options() }
     }
 
     fn start(&mut self, revision: u64) {
@@ -308,6 +313,23 @@ fn a_resolver_behind_translated_addresses_is_trusted_by_the_one_that_workloads_a
     assert!(!scene.reaches(address4(72), 80));
     scene.ask(SERVICE, "n72.by.test", A).unwrap();
     assert!(scene.reaches(address4(72), 80));
+}
+
+#[test]
+fn an_answer_that_does_not_fit_is_kept_back_and_others_go_on() {
+    let scene = Scene::sized(1, 60, MapSizes { names: 16, ..MapSizes::SMALL });
+    scene.ask(TRUSTED, "n80.by.test", A).unwrap();
+    // Thirty addresses that a rule looks at.
+    scene.inside(|| Client::impatient(TRUSTED).ask("wide100.by.test", A)).unwrap_err();
+    let report = scene.handle.as_ref().unwrap().report();
+    wait_for("a word about it", || {
+        let warnings = &report.borrow().warnings;
+        warnings.iter().any(|warning| warning.contains("1 DNS answers were kept")).then_some(())
+    });
+    // Thirty that no rule looks at, and one more.
+    scene.ask(TRUSTED, "wide1000.else.test", A).unwrap();
+    scene.ask(TRUSTED, "n81.by.test", A).unwrap();
+    assert!(scene.reaches(address4(80), 80) && scene.reaches(address4(81), 80));
 }
 
 #[test]
