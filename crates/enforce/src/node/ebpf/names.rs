@@ -191,6 +191,15 @@ impl Hearing for Ebpf {
                 tightens |= is_tighter(self.row(judge, class, old), self.row(judge, class, new));
             }
         }
+        // Half of an answer would take the room of the next ones.
+        let come = set.iter().filter(|(key, _)| !self.tables.names.contains_key(key)).count();
+        let gone = unset.iter().filter(|key| self.tables.names.contains_key(key)).count();
+        let needed = (self.tables.names.len() + come - gone) as u64;
+        let available = u64::from(self.kernel.sizes().names);
+        if come > gone && needed > available {
+            let revision = program.revision;
+            return Err(EnforceError::Capacity { map: "names", needed, available, revision });
+        }
         self.forget_pending(&set, &unset);
         let is_write = !set.is_empty() || !unset.is_empty();
         if !set.is_empty() {
