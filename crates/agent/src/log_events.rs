@@ -117,7 +117,7 @@ fn write(rule: &RuleRef, record: &FlowRecord) {
 }
 
 fn name(peer: Option<&Peer>) -> Option<DisplayValue<&EndpointId>> {
-    peer.map(|peer| display(&peer.id))
+    peer.map(|peer| display(&*peer.id))
 }
 
 fn word(event: FlowEvent) -> &'static str {

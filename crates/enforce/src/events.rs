@@ -27,9 +27,9 @@ pub use sweep::{Finding, Sweep, is_closed};
 /// Names of rules and endpoints outlive them, so that the last words of a flow that they judged can
 /// still be understood. After a restart only the names of the current program are known; the others
 /// read as `RuleRef::Unknown` until the flow is judged again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Names {
-    node: String,
+    node: Arc<str>,
     rules: BTreeMap<u32, Arc<RuleRef>>,
     /// Those of them that stand behind Log rules, with these.
     logged: BTreeMap<u32, Vec<Arc<RuleRef>>>,
@@ -38,11 +38,22 @@ pub struct Names {
     by_content: NodeProgram,
     by_interface: HashMap<u32, Arc<Peer>>,
     by_address: HashMap<IpAddr, Arc<Peer>>,
+    /// By leaf, as far as they were asked for: records are many, and verdicts few.
+    verdicts: HashMap<u32, Arc<Verdict>>,
 }
 
 impl Names {
     pub fn new(node: &str) -> Self {
-        Self { node: node.to_owned(), ..Self::default() }
+        Self {
+            node: node.into(),
+            rules: BTreeMap::new(),
+            logged: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            by_content: NodeProgram::default(),
+            by_interface: HashMap::new(),
+            by_address: HashMap::new(),
+            verdicts: HashMap::new(),
+        }
     }
 
     /// Learns the names of a program that is enforced as `tables` say.
@@ -63,17 +74,19 @@ impl Names {
                 self.logged.insert(slot, names.cloned().collect());
             }
         }
+        self.verdicts.clear();
         let (rules, logged) = (Arc::clone(&program.rules), Arc::clone(&program.logged));
         self.by_content = NodeProgram { rules, logged, ..NodeProgram::default() };
         self.by_interface.clear();
         self.by_address.clear();
         for (id, endpoint) in program.endpoints.iter() {
-            let owner = Arc::new(Peer { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
+            let (id, labels) = (Arc::new(id.clone()), Arc::clone(&endpoint.labels));
+            let owner = Arc::new(Peer { id: Arc::clone(&id), labels });
             for address in endpoint.addresses.keys() {
                 self.by_address.insert(*address, Arc::clone(&owner));
             }
-            for place in bindings.get(id).into_iter().flat_map(|bound| bound.values()) {
-                let content = endpoint_content(id, place.ifindex);
+            for place in bindings.get(&*id).into_iter().flat_map(|bound| bound.values()) {
+                let content = endpoint_content(&id, place.ifindex);
                 if let Some(slot) = tables.slots.of(SlotKind::Endpoint, content) {
                     self.endpoints.insert(slot, Arc::clone(&owner));
                 }
@@ -102,7 +115,7 @@ impl Names {
         for (ifindex, id) in standing {
             let Some(host) = program.hosts.get(id) else { continue };
             let labels = Arc::new(host.labels.clone());
-            let owner = Arc::new(Peer { id: id.clone(), labels });
+            let owner = Arc::new(Peer { id: Arc::new(id.clone()), labels });
             for stage in HostStage::ALL {
                 if let Some(slot) = tables.slots.of(SlotKind::Endpoint, stage_content(id, stage)) {
                     self.endpoints.insert(slot, Arc::clone(&owner));
@@ -116,7 +129,7 @@ impl Names {
     }
 
     /// `None` where nobody's interface is concerned, or the event says nothing new.
-    pub fn record(&self, event: &Event, clock: &Clock) -> Option<FlowRecord> {
+    pub fn record(&mut self, event: &Event, clock: &Clock) -> Option<FlowRecord> {
         let kind = match event.kind {
             abi::EVENT_NEW => FlowEvent::New,
             abi::EVENT_DENIED | abi::EVENT_DROPPED => FlowEvent::Denied,
@@ -125,30 +138,30 @@ impl Names {
             _ => return None,
         };
         if event.reason == abi::REASON_DENY_SET {
-            let owner = self.by_interface.get(&event.ifindex)?;
+            let owner = Arc::clone(self.by_interface.get(&event.ifindex)?);
             let id = bulkhead_wire::RuleId(event.flow.judged);
-            let mut record = self.make(kind, owner, &event.key, &event.flow, clock);
+            let mut record = self.make(kind, &owner, &event.key, &event.flow, clock);
             let named = self.by_content.rule_of(id);
             let (rule, logged) = named.unwrap_or((RuleRef::Unknown, Vec::new()));
-            record.verdict = Verdict { decision: Decision::Deny, rule, logged };
+            record.verdict = Arc::new(Verdict { decision: Decision::Deny, rule, logged });
             return Some(record);
         }
         if event.kind == abi::EVENT_DROPPED {
-            let owner = self.by_interface.get(&event.ifindex)?;
-            let mut record = self.make(kind, owner, &event.key, &event.flow, clock);
+            let owner = Arc::clone(self.by_interface.get(&event.ifindex)?);
+            let mut record = self.make(kind, &owner, &event.key, &event.flow, clock);
             let is_spoofed =
                 matches!(event.reason, abi::REASON_NOT_ITS_ADDRESS | abi::REASON_NOT_ITS_MAC);
             if is_spoofed && event.from_workload != 0 {
-                record.verdict = Verdict::deny(RuleRef::NotItsOwn);
+                record.verdict = Arc::new(Verdict::deny(RuleRef::NotItsOwn));
             }
             return Some(record);
         }
-        let owner = self.endpoints.get(&event.key.endpoint)?;
-        Some(self.make(kind, owner, &event.key, &event.flow, clock))
+        let owner = Arc::clone(self.endpoints.get(&event.key.endpoint)?);
+        Some(self.make(kind, &owner, &event.key, &event.flow, clock))
     }
 
     pub fn flow_record(
-        &self,
+        &mut self,
         kind: FlowEvent,
         key: &FlowKey,
         flow: &Flow,
@@ -156,11 +169,12 @@ impl Names {
     ) -> Option<FlowRecord> {
         // Where nobody had a word there is nothing to tell.
         let owner = self.endpoints.get(&key.endpoint).filter(|_| !flow.is_unsaid())?;
-        Some(self.make(kind, owner, key, flow, clock))
+        let owner = Arc::clone(owner);
+        Some(self.make(kind, &owner, key, flow, clock))
     }
 
     fn make(
-        &self,
+        &mut self,
         event: FlowEvent,
         owner: &Peer,
         key: &FlowKey,
@@ -168,23 +182,18 @@ impl Names {
         clock: &Clock,
     ) -> FlowRecord {
         let packet = first_packet(key, flow);
-        let leaf = flow.leaf();
-        let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
-        let rule = self.rule(leaf & RULE_MASK);
-        let logged = self.logged.get(&(leaf & RULE_MASK));
-        let logged = logged.into_iter().flatten().map(|rule| RuleRef::clone(rule)).collect();
         let direction =
             if flow.opener == OPENER_LOCAL { Direction::Egress } else { Direction::Ingress };
         FlowRecord {
-            node: self.node.clone(),
+            node: Arc::clone(&self.node),
             event,
-            reporter: owner.id.clone(),
+            reporter: Arc::clone(&owner.id),
             direction,
             packet,
             src: self.peer(packet.src),
             dst: self.peer(packet.dst),
             names: Default::default(),
-            verdict: Verdict { decision, rule, logged },
+            verdict: self.verdict(flow.leaf()),
             revision: Revision(flow.revision),
             packets_forward: flow.n_packets(0),
             bytes_forward: flow.n_bytes(0),
@@ -193,6 +202,21 @@ impl Names {
             started_ns: clock.unix_ns(flow.started_ns),
             seen_ns: clock.unix_ns(flow.seen_ns),
         }
+    }
+
+    fn verdict(&mut self, leaf: u32) -> Arc<Verdict> {
+        if let Some(verdict) = self.verdicts.get(&leaf) {
+            return Arc::clone(verdict);
+        }
+        let slot = leaf & RULE_MASK;
+        let decision = if leaf & LEAF_ALLOW != 0 { Decision::Allow } else { Decision::Deny };
+        let logged = self.logged.get(&slot).into_iter().flatten();
+        let logged = logged.map(|rule| RuleRef::clone(rule)).collect();
+        let verdict = Arc::new(Verdict { decision, rule: self.rule(slot), logged });
+        if self.verdicts.len() < RETIRED_MAX {
+            self.verdicts.insert(leaf, Arc::clone(&verdict));
+        }
+        verdict
     }
 
     fn rule(&self, slot: u32) -> RuleRef {

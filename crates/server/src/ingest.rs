@@ -33,9 +33,9 @@ impl Ingest {
     /// Takes a batch whole or not at all; one that was taken before is only confirmed.
     pub fn take(&self, node: &str, batch: FlowBatch) -> Result<FlowReceipt, IngestError> {
         let receipt = FlowReceipt { sequence: batch.sequence };
-        let other = batch.records.iter().position(|record| record.node != node);
+        let other = batch.records.iter().position(|record| *record.node != *node);
         if let Some((index, record)) = other.and_then(|i| Some((i, batch.records.get(i)?))) {
-            let named = record.node.clone();
+            let named = record.node.to_string();
             return Err(IngestError::OtherNode { index, named, node: node.to_owned() });
         }
         // Held to the end: two copies of one batch must not pass side by side.
@@ -77,7 +77,7 @@ impl Ingest {
         said: Option<Arc<Peer>>,
         address: IpAddr,
         local: IpAddr,
-        reporter: &EndpointId,
+        reporter: &Arc<EndpointId>,
     ) -> Option<Arc<Peer>> {
         let found = self.directory.find(address).map(|resident| Arc::clone(&resident.peer));
         if address != local {
@@ -85,10 +85,12 @@ impl Ingest {
         }
         match (found, said) {
             // Shared, so that the log does not hold a copy of the labels for every flow.
-            (Some(found), None) if found.id == *reporter => Some(found),
+            (Some(found), None) if &found.id == reporter => Some(found),
             (Some(found), Some(said)) if found == said => Some(found),
             (_, Some(said)) => Some(said),
-            (_, None) => Some(Arc::new(Peer { id: reporter.clone(), labels: Default::default() })),
+            (_, None) => {
+                Some(Arc::new(Peer { id: Arc::clone(reporter), labels: Default::default() }))
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum FlowEvent {
 /// Who stands behind an address. Unknown addresses have no `Peer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    pub id: EndpointId,
+    pub id: Arc<EndpointId>,
     pub labels: Arc<Labels>,
 }
 
@@ -33,9 +33,9 @@ pub struct Peer {
 /// twice, once by each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowRecord {
-    pub node: String,
+    pub node: Arc<str>,
     pub event: FlowEvent,
-    pub reporter: EndpointId,
+    pub reporter: Arc<EndpointId>,
     pub direction: Direction,
     pub packet: Packet,
     /// Filled by the node for its own endpoints, by the server for every other known address.
@@ -44,7 +44,7 @@ pub struct FlowRecord {
     /// Under which the reporter has looked the destination up, where it opened the flow.
     pub names: Names,
     /// With the Log rules that the flow's first packet has matched.
-    pub verdict: Verdict,
+    pub verdict: Arc<Verdict>,
     /// The program revision that judged.
     pub revision: Revision,
     /// Since the flow began; forward is from the opener.

@@ -267,7 +267,9 @@ fn record() -> impl Strategy<Value = FlowRecord> {
     ];
     let peer = || {
         let peer = (endpoint_id(), labels());
-        option::of(peer.prop_map(|(id, labels)| Arc::new(Peer { id, labels: labels.into() })))
+        option::of(
+            peer.prop_map(|(id, labels)| Arc::new(Peer { id: id.into(), labels: labels.into() })),
+        )
     };
     let packet = (address(), address(), any::<u8>(), any::<u16>(), any::<u16>(), any::<[u8; 2]>())
         .prop_map(|(src, dst, protocol, src_port, dst_port, [icmp_type, icmp_code])| Packet {
@@ -288,15 +290,15 @@ fn record() -> impl Strategy<Value = FlowRecord> {
     )
         .prop_map(|((node, event, reporter, direction), (packet, src, dst, verdict), n)| {
             FlowRecord {
-                node,
+                node: node.into(),
                 event,
-                reporter,
+                reporter: reporter.into(),
                 direction,
                 packet,
                 src,
                 dst,
                 names: bulkhead_types::Names::new(["a.org", "b.org"]),
-                verdict,
+                verdict: verdict.into(),
                 revision: Revision(n[0]),
                 packets_forward: n[1],
                 bytes_forward: n[2],

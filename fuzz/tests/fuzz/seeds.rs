@@ -118,17 +118,17 @@ fn records(node: &str, program: &NodeProgram) -> Vec<FlowRecord> {
         icmp_code: 0,
     };
     let labels = Labels::from([("a".to_owned(), "b".to_owned())]);
-    let peer = Peer { id: id.clone(), labels: labels.into() };
+    let peer = Peer { id: id.clone().into(), labels: labels.into() };
     let record = |rule: &RuleRef| FlowRecord {
-        node: node.to_owned(),
+        node: node.into(),
         event: FlowEvent::New,
-        reporter: id.clone(),
+        reporter: id.clone().into(),
         direction: Direction::Ingress,
         packet,
         src: None,
         dst: Some(peer.clone().into()),
         names: bulkhead_types::Names::new(["a.org"]),
-        verdict: Verdict { logged: vec![rule.clone()], ..Verdict::deny(rule.clone()) },
+        verdict: Verdict { logged: vec![rule.clone()], ..Verdict::deny(rule.clone()) }.into(),
         revision: Revision(3),
         packets_forward: 1,
         bytes_forward: 60,

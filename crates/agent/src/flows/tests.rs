@@ -7,7 +7,7 @@ fn mk_record(n: u64) -> FlowRecord {
     FlowRecord {
         node: "n1".into(),
         event: FlowEvent::New,
-        reporter: EndpointId::pod("shop", "web"),
+        reporter: EndpointId::pod("shop", "web").into(),
         direction: Direction::Egress,
         packet: Packet {
             src: [10, 0, 0, 1].into(),
@@ -21,7 +21,7 @@ fn mk_record(n: u64) -> FlowRecord {
         src: None,
         dst: None,
         names: bulkhead_types::Names::default(),
-        verdict: Verdict::allow(RuleRef::Unknown),
+        verdict: Verdict::allow(RuleRef::Unknown).into(),
         revision: Revision(1),
         packets_forward: 1,
         bytes_forward: 60,

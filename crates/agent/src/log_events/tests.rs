@@ -18,7 +18,7 @@ fn mk_record(event: FlowEvent, n_logged: u32) -> FlowRecord {
     FlowRecord {
         node: "n1".into(),
         event,
-        reporter: EndpointId::pod("shop", "db"),
+        reporter: EndpointId::pod("shop", "db").into(),
         direction: Direction::Ingress,
         packet: Packet {
             src: [10, 0, 0, 1].into(),
@@ -30,13 +30,16 @@ fn mk_record(event: FlowEvent, n_logged: u32) -> FlowRecord {
             icmp_code: 0,
         },
         src: None,
-        dst: Some(Peer { id: EndpointId::pod("shop", "db"), labels: Default::default() }.into()),
+        dst: Some(
+            Peer { id: EndpointId::pod("shop", "db").into(), labels: Default::default() }.into(),
+        ),
         names: bulkhead_types::Names::default(),
         verdict: Verdict {
             decision: Decision::Deny,
             rule: rule(n_logged),
             logged: (0..n_logged).map(rule).collect(),
-        },
+        }
+        .into(),
         revision: Revision(1),
         packets_forward: 1,
         bytes_forward: 60,

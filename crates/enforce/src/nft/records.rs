@@ -42,13 +42,13 @@ pub type KnownNames<'a> = &'a dyn Fn(IpAddr, IpAddr) -> Names;
 
 #[derive(Debug)]
 pub struct Records {
-    node: String,
+    node: Arc<str>,
     program: Arc<NodeProgram>,
     by_address: HashMap<IpAddr, Arc<Peer>>,
     by_interface: HashMap<u32, Arc<Peer>>,
     /// Host endpoints by the interface that they stand at.
     hosts: HashMap<u32, Arc<Peer>>,
-    attempts: HashMap<(EndpointId, Direction, Packet), Attempt>,
+    attempts: HashMap<(Arc<EndpointId>, Direction, Packet), Attempt>,
     shown: HashMap<u32, Shown>,
     update_ns: u64,
     updated_ns: u64,
@@ -57,7 +57,7 @@ pub struct Records {
 impl Records {
     pub fn new(node: &str, update_ms: u64) -> Self {
         Self {
-            node: node.to_owned(),
+            node: node.into(),
             program: Arc::default(),
             by_address: HashMap::new(),
             by_interface: HashMap::new(),
@@ -79,7 +79,7 @@ impl Records {
             .iter()
             .filter_map(|(ifindex, id)| {
                 let labels = Arc::new(program.hosts.get(id)?.labels.clone());
-                Some((*ifindex, Arc::new(Peer { id: id.clone(), labels })))
+                Some((*ifindex, Arc::new(Peer { id: Arc::new(id.clone()), labels })))
             })
             .collect();
         self.program = Arc::clone(program);
@@ -87,7 +87,8 @@ impl Records {
         self.by_interface.clear();
         for (id, bound) in bindings {
             let Some(endpoint) = program.endpoints.get(id) else { continue };
-            let owner = Arc::new(Peer { id: id.clone(), labels: Arc::clone(&endpoint.labels) });
+            let (id, labels) = (Arc::new(id.clone()), Arc::clone(&endpoint.labels));
+            let owner = Arc::new(Peer { id, labels });
             for (address, place) in bound {
                 self.by_address.insert(*address, Arc::clone(&owner));
                 self.by_interface.insert(place.ifindex, Arc::clone(&owner));
@@ -120,13 +121,13 @@ impl Records {
             return false;
         }
         let now_ns = unix_now_ns();
-        let key = (owner.id.clone(), direction, packet);
+        let key = (Arc::clone(&owner.id), direction, packet);
         if let Some(attempt) = self.attempts.get_mut(&key) {
             attempt.record.packets_forward += 1;
             attempt.record.bytes_forward += told.seen.bytes;
             attempt.record.seen_ns = now_ns;
             attempt.is_untold = true;
-            if attempt.record.verdict == verdict {
+            if *attempt.record.verdict == verdict {
                 return true;
             }
         }
@@ -241,15 +242,15 @@ impl Records {
         verdict: Verdict,
     ) -> FlowRecord {
         FlowRecord {
-            node: self.node.clone(),
+            node: Arc::clone(&self.node),
             event,
-            reporter: owner.id.clone(),
+            reporter: Arc::clone(&owner.id),
             direction,
             packet,
             src: self.peer(packet.src),
             dst: self.peer(packet.dst),
             names,
-            verdict,
+            verdict: Arc::new(verdict),
             revision: Revision(self.program.revision.0),
             packets_forward: 0,
             bytes_forward: 0,

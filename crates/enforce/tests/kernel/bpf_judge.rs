@@ -31,8 +31,8 @@ fn kernel_agrees_with_decide() {
             let context = format!("seed {seed}, {id} {direction}, {packet:?}");
             assert_eq!(passed, expected.decision == Decision::Allow, "{context}: {expected:?}");
             let [record] = told.as_slice() else { panic!("{context}: told {told:?}") };
-            assert_eq!(record.verdict, expected, "{context}");
-            assert_eq!((&record.reporter, record.direction), (&id, direction), "{context}");
+            assert_eq!(*record.verdict, expected, "{context}");
+            assert_eq!((&*record.reporter, record.direction), (&id, direction), "{context}");
             assert_eq!(record.packet, packet, "{context}");
             assert_eq!(record.revision.0, seed + 1, "{context}");
             let event = if passed { FlowEvent::New } else { FlowEvent::Denied };

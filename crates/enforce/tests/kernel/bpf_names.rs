@@ -42,7 +42,7 @@ fn the_kernel_judges_what_was_looked_up_as_decide_named_does() {
             assert_eq!(passed, expected.decision == Decision::Allow, "{context}: {expected:?}");
             let told = bench.records();
             let [record] = told.as_slice() else { panic!("{context}: told {told:?}") };
-            assert_eq!(record.verdict, expected, "{context}");
+            assert_eq!(*record.verdict, expected, "{context}");
             match expected == program.decide(&id, direction, &packet) {
                 true => n_other += 1,
                 false => n_by_name += 1,

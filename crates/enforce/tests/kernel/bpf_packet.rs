@@ -147,7 +147,7 @@ fn spoofed_sources_are_named_after_the_interface() {
     let [(reason, Some(record))] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!(*reason, REASON_NOT_ITS_ADDRESS);
     assert_eq!((record.event, record.reporter.name.as_str()), (FlowEvent::Denied, "pod"));
-    assert_eq!(record.verdict, Verdict::deny(RuleRef::NotItsOwn));
+    assert_eq!(*record.verdict, Verdict::deny(RuleRef::NotItsOwn));
     // The next one like it is counted, not told.
     assert!(!bench.passes(Direction::Egress, &spoofed));
     assert_eq!(bench.told().len(), 0);

@@ -79,7 +79,7 @@ fn three_engines_agree() {
                         assert_eq!(slow, compiled, "{context}");
                         assert_eq!(passed, compiled.decision == Decision::Allow, "{context}");
                         let [record] = records.as_slice() else { panic!("{context} {records:?}") };
-                        assert_eq!(record.verdict, compiled, "{context}");
+                        assert_eq!(*record.verdict, compiled, "{context}");
                         bench.forget_flows();
                         n_cases_done += 1;
                         n_allowed += usize::from(passed);

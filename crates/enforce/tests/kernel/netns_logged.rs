@@ -29,7 +29,7 @@ fn mk_logged(maker: &mut Maker) -> Row {
 }
 
 /// The verdict of the first record of this kind by the end that receives.
-fn await_verdict(records: &mut mpsc::Receiver<FlowRecord>, event: FlowEvent) -> Verdict {
+fn await_verdict(records: &mut mpsc::Receiver<FlowRecord>, event: FlowEvent) -> Arc<Verdict> {
     wait_for("the record", || {
         while let Ok(record) = records.try_recv() {
             if record.event == event && record.direction == Direction::Ingress {
@@ -51,14 +51,14 @@ fn an_allowed_and_a_denied_flow_name_the_rules_that_logged_them_on_both_back_end
         let _client = connect(&world.pods[0].netns, target).unwrap();
         let allowed = await_verdict(&mut records, FlowEvent::New);
         let logged = vec![mk_rule("first"), mk_rule("second")];
-        assert_eq!(allowed, Verdict { logged, ..Verdict::allow(mk_rule("web")) }, "{backend:?}");
+        assert_eq!(*allowed, Verdict { logged, ..Verdict::allow(mk_rule("web")) }, "{backend:?}");
 
         let client =
             inside(&world.pods[0].netns, || UdpSocket::bind(world.pods[0].v4_port(4_000)).unwrap());
         client.send_to(b"no", world.pods[1].v4_port(81)).unwrap();
         let denied = await_verdict(&mut records, FlowEvent::Denied);
         let logged = vec![mk_rule("first")];
-        assert_eq!(denied, Verdict { logged, ..Verdict::deny(mk_rule("deny")) }, "{backend:?}");
+        assert_eq!(*denied, Verdict { logged, ..Verdict::deny(mk_rule("deny")) }, "{backend:?}");
     }
 }
 
@@ -93,7 +93,7 @@ fn a_stage_that_only_logs_has_no_say_and_tells_the_flow() {
     wait_for("the flow that was logged", || {
         while let Ok(record) = records.try_recv() {
             if record.event == FlowEvent::New && record.verdict.rule == RuleRef::StageDefault {
-                early.push((record.packet.dst_port, record.verdict.logged));
+                early.push((record.packet.dst_port, record.verdict.logged.clone()));
             }
         }
         (!early.is_empty()).then_some(())

@@ -61,7 +61,7 @@ impl Directory {
     /// Who has the address now.
     pub fn holder(&self, address: IpAddr) -> Option<EndpointId> {
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        entries.now.get(&address).map(|resident| resident.peer.id.clone())
+        entries.now.get(&address).map(|resident| EndpointId::clone(&resident.peer.id))
     }
 
     /// Who has the address, or had it last.
@@ -107,8 +107,8 @@ fn resident(object: &Object) -> Option<Resident> {
     };
     let key = object.key();
     let labels = object.metadata().labels.clone().unwrap_or_default();
-    let peer =
-        Peer { id: id(key.namespace, key.name), labels: Arc::new(labels.into_iter().collect()) };
+    let id = Arc::new(id(key.namespace, key.name));
+    let peer = Peer { id, labels: Arc::new(labels.into_iter().collect()) };
     Some(Resident { peer: Arc::new(peer), node, addresses: addressing::addresses(object) })
 }
 

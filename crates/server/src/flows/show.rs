@@ -25,7 +25,7 @@ pub fn flow(kept: &KeptFlow) -> Flow {
     Flow {
         time: time(record.seen_ns),
         started: time(record.started_ns),
-        node: record.node.clone(),
+        node: record.node.to_string(),
         event: event(record.event),
         direction: record.direction,
         reporter: endpoint(&record.reporter),

@@ -9,7 +9,7 @@ use super::*;
 pub fn mk_flow(n: u64) -> KeptFlow {
     let peer = |namespace: &str, name: &str| {
         Some(Arc::new(Peer {
-            id: EndpointId::pod(namespace, name),
+            id: EndpointId::pod(namespace, name).into(),
             labels: Arc::new([("app".to_owned(), name.to_owned())].into()),
         }))
     };
@@ -17,7 +17,7 @@ pub fn mk_flow(n: u64) -> KeptFlow {
         record: FlowRecord {
             node: "n1".into(),
             event: FlowEvent::Denied,
-            reporter: EndpointId::pod("data", "db"),
+            reporter: EndpointId::pod("data", "db").into(),
             direction: Direction::Ingress,
             packet: Packet {
                 src: [10, 0, 0, 1].into(),
@@ -31,7 +31,7 @@ pub fn mk_flow(n: u64) -> KeptFlow {
             src: None,
             dst: None,
             names: bulkhead_types::Names::default(),
-            verdict: Verdict::deny(RuleRef::TierDefault { tier: "default".into() }),
+            verdict: Verdict::deny(RuleRef::TierDefault { tier: "default".into() }).into(),
             revision: Revision(3),
             packets_forward: 1,
             bytes_forward: 60,
@@ -89,7 +89,7 @@ fn a_flow_is_shown_with_both_ends_and_the_rule() {
     assert_eq!(shown["rule"], serde_json::json!({"tier": "default"}));
     assert!(shown.get("logged").is_none());
     let mut flow = mk_flow(0);
-    flow.record.verdict.logged.push(RuleRef::Profile { name: "p".into() });
+    Arc::make_mut(&mut flow.record.verdict).logged.push(RuleRef::Profile { name: "p".into() });
     let shown = serde_json::to_value(show::flow(&flow)).expect("is JSON");
     assert_eq!(shown["logged"], serde_json::json!([{"profile": "p"}]));
 }

@@ -32,7 +32,7 @@ fn mk_record(node: &str, reporter: &str, direction: Direction) -> FlowRecord {
     FlowRecord {
         node: node.into(),
         event: FlowEvent::New,
-        reporter: EndpointId::pod("shop", reporter),
+        reporter: EndpointId::pod("shop", reporter).into(),
         direction,
         packet: Packet {
             src: WEB.parse().expect("an address"),
@@ -46,7 +46,7 @@ fn mk_record(node: &str, reporter: &str, direction: Direction) -> FlowRecord {
         src: None,
         dst: None,
         names: bulkhead_types::Names::default(),
-        verdict: Verdict::allow(RuleRef::Unknown),
+        verdict: Verdict::allow(RuleRef::Unknown).into(),
         revision: Revision(1),
         packets_forward: 1,
         bytes_forward: 60,

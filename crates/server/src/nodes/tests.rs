@@ -318,7 +318,7 @@ async fn flows_are_taken_from_their_node_only() {
     let member = world.member("n1").await;
     let report = async |credential: Option<&Credential>, node: &str| {
         let mut flow = crate::flows::tests::mk_flow(1).record;
-        flow.node = node.to_owned();
+        flow.node = node.into();
         let batch = FlowBatch { boot: 1, sequence: 9, records: vec![flow] };
         let mut grpc = tonic::client::Grpc::new(world.channel(credential).await);
         grpc.ready().await.expect("is ready");

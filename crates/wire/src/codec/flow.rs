@@ -20,7 +20,7 @@ impl Codec for FlowRecord {
 
     fn to_message(&self) -> m::FlowRecord {
         m::FlowRecord {
-            node: self.node.clone(),
+            node: self.node.to_string(),
             event: event_message(self.event),
             reporter: Some(endpoint_id_message(&self.reporter)),
             direction: direction_message(self.direction),
@@ -49,19 +49,19 @@ impl Codec for FlowRecord {
         let rule = required("rule", message.rule)
             .and_then(|one| rule(one).map_err(|error| error.within("rule")))?;
         Ok(Self {
-            node: text("node", message.node)?,
+            node: text("node", message.node)?.into(),
             event: event(message.event)?,
-            reporter,
+            reporter: Arc::new(reporter),
             direction: direction(message.direction)?,
             packet,
             src: peer("src", message.src)?,
             dst: peer("dst", message.dst)?,
             names: names(message.names)?,
-            verdict: Verdict {
+            verdict: Arc::new(Verdict {
                 decision: decision(message.decision)?,
                 rule,
                 logged: logged(message.logged)?,
-            },
+            }),
             revision: Revision(message.revision),
             packets_forward: message.packets_forward,
             bytes_forward: message.bytes_forward,
@@ -155,6 +155,7 @@ fn peer(field: &str, message: Option<m::Peer>) -> Result<Option<Arc<Peer>>, Mess
     let read = |message: m::Peer| {
         let id = required("id", message.id)
             .and_then(|id| endpoint_id(id).map_err(|error| error.within("id")))?;
+        let id = Arc::new(id);
         Ok(Arc::new(Peer { id, labels: Arc::new(labels("labels", message.labels)?) }))
     };
     read(message).map(Some).map_err(|error: MessageError| error.within(field))

@@ -53,7 +53,7 @@ fn mk_record() -> FlowRecord {
     FlowRecord {
         node: "n1".into(),
         event: FlowEvent::Denied,
-        reporter: EndpointId::pod("shop", "web"),
+        reporter: EndpointId::pod("shop", "web").into(),
         direction: bulkhead_types::Direction::Ingress,
         packet: Packet {
             src: [10, 0, 0, 1].into(),
@@ -70,7 +70,8 @@ fn mk_record() -> FlowRecord {
         verdict: Verdict {
             logged: vec![RuleRef::TierDefault { tier: "default".into() }],
             ..Verdict::deny(RuleRef::Unknown)
-        },
+        }
+        .into(),
         revision: Revision(4),
         packets_forward: 1,
         bytes_forward: 60,

@@ -1,4 +1,5 @@
 use bulkhead_types::{Direction, PolicyKind, PolicyRef, Protocol};
+use std::sync::Arc;
 
 use super::*;
 use crate::flows::tests::mk_flow;
@@ -41,7 +42,7 @@ fn every_filter_lets_through_what_it_names_and_nothing_else() {
 #[test]
 fn a_policy_is_found_by_its_name_with_or_without_namespace() {
     let mut flow = mk_flow(0);
-    flow.record.verdict.rule = RuleRef::Rule {
+    Arc::make_mut(&mut flow.record.verdict).rule = RuleRef::Rule {
         tier: "default".into(),
         policy: PolicyRef {
             kind: PolicyKind::NetworkPolicy,
@@ -64,7 +65,7 @@ fn what_was_logged_is_found_by_that_and_by_the_policy_that_logged() {
     let matches = |text: &str, flow: &KeptFlow| mk_query(text).expect("is a query").matches(flow);
     assert!(!matches("logged=true", &flow));
     assert!(matches("logged=false", &flow));
-    flow.record.verdict.logged.push(RuleRef::Rule {
+    Arc::make_mut(&mut flow.record.verdict).logged.push(RuleRef::Rule {
         tier: "default".into(),
         policy: PolicyRef {
             kind: PolicyKind::GlobalNetworkPolicy,
