@@ -48,7 +48,7 @@ impl Enforcer for WayOpen {
 
 fn with_way(mut program: Arc<NodeProgram>, way: FailsafePort) -> Arc<NodeProgram> {
     let hosts = &mut Arc::make_mut(&mut program).hosts;
-    for host in Arc::make_mut(hosts).values_mut() {
+    for host in hosts.values_mut() {
         if !host.failsafe_outbound.contains(&way) {
             Arc::make_mut(host).failsafe_outbound.push(way);
         }

@@ -143,7 +143,7 @@ fn mk_node(n_rules: u32, n_addresses: u32) -> (World, NodeHandle, NodeProgram) {
     for (pod, judges) in world.pods.iter().zip([open, judged]) {
         maker.endpoint(&pod.name, &pod.addresses(), judges);
     }
-    let classes = Arc::make_mut(&mut maker.program.classes);
+    let classes = &mut maker.program.classes;
     for n in 0..n_addresses {
         classes.insert(peer(n).into(), ClassId(u64::from(n % n_groups) + 1));
     }
@@ -176,7 +176,7 @@ fn add(
     let added = (0..ADDITIONS).map(|n| {
         program.revision.0 += 1;
         let class = ClassId(u64::from(n) + 1);
-        Arc::make_mut(&mut program.classes).insert(member(n), class);
+        program.classes.insert(member(n), class);
         let next = program.clone();
         let began = Instant::now();
         enforce(handle, next);

@@ -25,7 +25,6 @@ mod packets;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use bench::Bench;
 use bulkhead_enforce::MapSizes;
@@ -144,13 +143,12 @@ fn mk_worst() -> Bench {
     let row = Row { tcp: Spans::new(spans).unwrap(), ..Row::uniform(deny) };
     for n in 0..100_000 {
         let net = Ipv4Addr::from(u32::from_be_bytes([100, 64, 0, 0]) + n * 16);
-        Arc::make_mut(&mut program.classes)
-            .insert(ipnet::Ipv4Net::new(net, 28).unwrap().into(), ClassId(1));
+        program.classes.insert(ipnet::Ipv4Net::new(net, 28).unwrap().into(), ClassId(1));
     }
     let id = ProgramId(content_hash([&b"worst"[..]]));
     for (class, row) in [(ClassId::OUTSIDE, Row::uniform(deny)), (ClassId(1), row)] {
-        Arc::make_mut(&mut program.entries).insert((id, class), RowId::of(&row));
-        Arc::make_mut(&mut program.rows).insert(RowId::of(&row), row.into());
+        program.entries.insert((id, class), RowId::of(&row));
+        program.rows.insert(RowId::of(&row), row.into());
     }
     mk_judged(program, id)
 }
@@ -167,8 +165,8 @@ fn mk_bench(n_rules: u32) -> Bench {
     let id = ProgramId(content_hash([&n_rules.to_le_bytes()[..]]));
     let row_of = |row: Row, class: ClassId, program: &mut NodeProgram| {
         let row_id = RowId::of(&row);
-        Arc::make_mut(&mut program.rows).insert(row_id, row.into());
-        Arc::make_mut(&mut program.entries).insert((id, class), row_id);
+        program.rows.insert(row_id, row.into());
+        program.entries.insert((id, class), row_id);
     };
     row_of(Row::uniform(deny), ClassId::OUTSIDE, &mut program);
     for group in 0..n_groups(n_rules) {
@@ -187,13 +185,11 @@ fn mk_bench(n_rules: u32) -> Bench {
         let tcp = mk_spans(deny, &allowed);
         row_of(Row { tcp, ..Row::uniform(deny) }, class, &mut program);
         for number in 0..10 {
-            Arc::make_mut(&mut program.classes)
-                .insert(IpAddr::V4(peer(group, number)).into(), class);
+            program.classes.insert(IpAddr::V4(peer(group, number)).into(), class);
         }
         if group % 2 == 0 {
             let net = Ipv4Addr::from(u32::from_be_bytes([172, 16, 0, 0]) + group * 64);
-            Arc::make_mut(&mut program.classes)
-                .insert(ipnet::Ipv4Net::new(net, 26).unwrap().into(), class);
+            program.classes.insert(ipnet::Ipv4Net::new(net, 26).unwrap().into(), class);
         }
     }
     mk_judged(program, id)
@@ -210,7 +206,7 @@ fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
         interface: None,
         mac: None,
     };
-    Arc::make_mut(&mut program.endpoints).insert(endpoint.id.clone(), endpoint.into());
+    program.endpoints.insert(endpoint.id.clone(), endpoint.into());
     let mut bench = Bench::sized(MapSizes::DEFAULT);
     bench.enforce(&program);
     bench
@@ -218,7 +214,7 @@ fn mk_judged(mut program: NodeProgram, id: ProgramId) -> Bench {
 
 fn leaf(program: &mut NodeProgram, decision: Decision, rule: RuleRef) -> Leaf {
     let id = RuleId::of(&rule);
-    Arc::make_mut(&mut program.rules).insert(id, rule.into());
+    program.rules.insert(id, rule.into());
     Leaf { decision, rule: id }
 }
 

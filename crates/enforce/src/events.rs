@@ -75,7 +75,7 @@ impl Names {
             }
         }
         self.verdicts.clear();
-        let (rules, logged) = (Arc::clone(&program.rules), Arc::clone(&program.logged));
+        let (rules, logged) = (program.rules.clone(), program.logged.clone());
         self.by_content = NodeProgram { rules, logged, ..NodeProgram::default() };
         self.by_interface.clear();
         self.by_address.clear();

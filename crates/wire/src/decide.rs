@@ -92,6 +92,6 @@ impl NodeProgram {
 
     /// Longest prefix wins; uncovered addresses are `OUTSIDE`.
     pub fn class_of(&self, address: IpAddr) -> ClassId {
-        longest(&self.classes, address).unwrap_or(ClassId::OUTSIDE)
+        longest(|prefix| self.classes.get(prefix).copied(), address).unwrap_or(ClassId::OUTSIDE)
     }
 }

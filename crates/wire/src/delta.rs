@@ -1,6 +1,5 @@
 //! What changes between two programs of one node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Revision, RuleRef, ToHost};
@@ -12,6 +11,7 @@ use crate::id::{ClassId, ProgramId, RowId, RuleId};
 use crate::names::NameChange;
 use crate::program::{EndpointProgram, NodeProgram};
 use crate::row::Row;
+use crate::table::Table;
 
 /// INVARIANT(delta-disjoint): no key is both set and unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +30,6 @@ pub struct ProgramDelta {
     /// `None`: as before.
     pub to_host: Option<ToHost>,
 }
-
-/// A table of a program. Shared, so that the first delta of a node is its tables, and a snapshot of
-/// them costs nothing; copied when it is written while somebody else still holds it.
-pub type Table<K, V> = Arc<BTreeMap<K, V>>;
 
 /// Keys to set (new or replaced) and keys to unset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,32 +59,25 @@ impl<K: Ord + Clone, V: Clone + PartialEq> Change<K, V> {
         self.set.is_empty() && self.unset.is_empty()
     }
 
-    pub fn between(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Self {
-        let set: BTreeMap<K, V> = new
-            .iter()
-            .filter(|(key, value)| old.get(*key) != Some(*value))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let unset = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
-        Self { set: Arc::new(set), unset }
+    pub fn between(old: &Table<K, V>, new: &Table<K, V>) -> Self {
+        let differences = old.differences(new);
+        let (set, unset): (Vec<_>, Vec<_>) =
+            differences.into_iter().partition(|(_, _, new)| new.is_some());
+        let set = set.into_iter().filter_map(|(key, _, new)| Some((key.clone(), new?.clone())));
+        Self { set: set.collect(), unset: unset.into_iter().map(|(key, ..)| key.clone()).collect() }
     }
 
-    pub fn apply(&self, table: &mut BTreeMap<K, V>) {
+    pub fn apply(&self, table: &mut Table<K, V>) {
+        if table.is_empty() {
+            // Not copied: the first delta of a node is its tables.
+            table.clone_from(&self.set);
+            return;
+        }
         for key in &self.unset {
             table.remove(key);
         }
-        for (key, value) in self.set.iter() {
+        for (key, value) in &self.set {
             table.insert(key.clone(), value.clone());
-        }
-    }
-}
-
-impl<K: Ord + Clone, V: Clone + PartialEq> Change<K, V> {
-    pub fn apply_shared(&self, table: &mut Table<K, V>) {
-        if table.is_empty() {
-            table.clone_from(&self.set);
-        } else if !self.is_empty() {
-            self.apply(Arc::make_mut(table));
         }
     }
 }
@@ -128,14 +117,14 @@ impl ProgramDelta {
         if program.revision != self.base {
             return Err(DeltaError::WrongBase { expected: self.base, found: program.revision });
         }
-        self.endpoints.apply_shared(&mut program.endpoints);
-        self.classes.apply_shared(&mut program.classes);
-        self.entries.apply_shared(&mut program.entries);
-        self.rows.apply_shared(&mut program.rows);
-        self.rules.apply_shared(&mut program.rules);
-        self.logged.apply_shared(&mut program.logged);
+        self.endpoints.apply(&mut program.endpoints);
+        self.classes.apply(&mut program.classes);
+        self.entries.apply(&mut program.entries);
+        self.rows.apply(&mut program.rows);
+        self.rules.apply(&mut program.rules);
+        self.logged.apply(&mut program.logged);
         self.names.apply(&mut program.names);
-        self.hosts.apply_shared(&mut program.hosts);
+        self.hosts.apply(&mut program.hosts);
         program.to_host = self.to_host.unwrap_or(program.to_host);
         program.revision = self.revision;
         Ok(())

@@ -109,17 +109,17 @@ impl NodeProgram {
             Direction::Ingress => (packet.dst, packet.src),
             Direction::Egress => (packet.src, packet.dst),
         };
-        longest(locals, local)
+        longest(|prefix| locals.get(prefix).copied(), local)
             .and_then(|program| self.judge(program, direction, remote, packet, &NO_NAMES))
             .unwrap_or_else(Verdict::unknown)
     }
 }
 
 /// The value of the longest prefix over the address.
-pub(crate) fn longest<V: Copy>(table: &BTreeMap<IpNet, V>, address: IpAddr) -> Option<V> {
+pub(crate) fn longest<V>(table: impl Fn(&IpNet) -> Option<V>, address: IpAddr) -> Option<V> {
     let longest = IpNet::from(address).prefix_len();
     (0..=longest)
         .rev()
         .filter_map(|length| IpNet::new(address, length).ok())
-        .find_map(|prefix| table.get(&prefix.trunc()).copied())
+        .find_map(|prefix| table(&prefix.trunc()))
 }

@@ -20,6 +20,7 @@ pub mod names;
 pub mod program;
 pub mod row;
 pub mod session;
+pub mod table;
 
 pub use codec::{Codec, DecodeError, MessageError};
 pub use delta::{DeltaError, ProgramDelta};
@@ -34,6 +35,7 @@ pub use session::{
     Ack, FlowBatch, FlowReceipt, FromNode, Hello, JoinRequest, JoinResponse, Nack, NodeStatus,
     Surroundings, ToNode, Welcome,
 };
+pub use table::Table;
 
 /// The version of the node protocol. Raised when a peer of the old version could misread a message;
 /// a server refuses nodes of another version by name.

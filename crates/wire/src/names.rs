@@ -4,7 +4,7 @@
 //! it sees; for each set of these that names can bring about it has rows of its own. Which address
 //! has which names only the node knows: it saw the answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bulkhead_types::Names;
 use bulkhead_types::names::patterns_over;
@@ -12,17 +12,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::delta::Change;
 use crate::id::{ClassId, NameSetId, ProgramId, RowId, Tag, content_hash};
+use crate::table::Table;
 
 /// INVARIANT(names-closed): programs and rows that are named here are defined in the node's program,
 /// and a program's set has an entry for [`ClassId::OUTSIDE`] if it has any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameTables {
     /// A name, or `*.` and a name for every name below: the groups that list exactly this.
-    pub patterns: BTreeMap<String, BTreeSet<Tag>>,
+    pub patterns: Table<String, BTreeSet<Tag>>,
     /// Programs to which names make a difference.
-    pub programs: BTreeMap<ProgramId, Sight>,
+    pub programs: Table<ProgramId, Sight>,
     /// A class that a program cannot tell from the outside under these names has no entry of its own.
-    pub entries: BTreeMap<(ProgramId, ClassId, NameSetId), RowId>,
+    pub entries: Table<(ProgramId, ClassId, NameSetId), RowId>,
 }
 
 /// What a program sees of names.

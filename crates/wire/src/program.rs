@@ -9,12 +9,12 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
-use crate::delta::Table;
 use crate::host::{HostProgram, Stages};
 use crate::id::{ClassId, ProgramId, RowId, RuleId};
 use crate::judged::JudgedAddresses;
 use crate::names::NameTables;
 use crate::row::Row;
+use crate::table::Table;
 
 /// An endpoint of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,13 +81,13 @@ impl NodeProgram {
             hearsay.remove(&program);
         }
         let mut plain = self.clone();
-        for endpoint in Arc::make_mut(&mut plain.endpoints).values_mut() {
+        for endpoint in plain.endpoints.values_mut() {
             Arc::make_mut(endpoint).staged = JudgedAddresses::default();
         }
-        for host in Arc::make_mut(&mut plain.hosts).values_mut() {
+        for host in plain.hosts.values_mut() {
             Arc::make_mut(host).staged.clear();
         }
-        Arc::make_mut(&mut plain.entries).retain(|(program, _), _| !hearsay.contains(program));
+        plain.entries.retain(|(program, _), _| !hearsay.contains(program));
         plain.names.programs.retain(|program, _| !hearsay.contains(program));
         plain.names.entries.retain(|(program, ..), _| !hearsay.contains(program));
         Some(plain.swept())
@@ -97,11 +97,11 @@ impl NodeProgram {
     fn swept(mut self) -> Self {
         let used = self.entries.values().chain(self.names.entries.values());
         let rows: BTreeSet<RowId> = used.copied().collect();
-        Arc::make_mut(&mut self.rows).retain(|row, _| rows.contains(row));
+        self.rows.retain(|row, _| rows.contains(row));
         let rules = self.rules_of(&rows);
-        Arc::make_mut(&mut self.rules).retain(|rule, _| rules.contains(rule));
+        self.rules.retain(|rule, _| rules.contains(rule));
         if !self.logged.is_empty() {
-            Arc::make_mut(&mut self.logged).retain(|rule, _| rules.contains(rule));
+            self.logged.retain(|rule, _| rules.contains(rule));
         }
         self
     }

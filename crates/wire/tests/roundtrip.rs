@@ -225,14 +225,14 @@ fn program() -> impl Strategy<Value = NodeProgram> {
             )| {
                 NodeProgram {
                     revision,
-                    endpoints: Arc::new(endpoints),
-                    classes: Arc::new(classes),
-                    entries: Arc::new(entries),
-                    rows: Arc::new(rows),
-                    rules: Arc::new(rules),
-                    logged: Arc::new(logged),
+                    endpoints: endpoints.into(),
+                    classes: classes.into(),
+                    entries: entries.into(),
+                    rows: rows.into(),
+                    rules: rules.into(),
+                    logged: logged.into(),
                     names,
-                    hosts: Arc::new(hosts),
+                    hosts: hosts.into(),
                     to_host,
                 }
             },
@@ -254,7 +254,11 @@ fn names() -> impl Strategy<Value = NameTables> {
         btree_map(program(), sight, 0..3),
         btree_map(key, any::<u64>().prop_map(RowId), 0..4),
     )
-        .prop_map(|(patterns, programs, entries)| NameTables { patterns, programs, entries })
+        .prop_map(|(patterns, programs, entries)| NameTables {
+            patterns: patterns.into(),
+            programs: programs.into(),
+            entries: entries.into(),
+        })
 }
 
 fn record() -> impl Strategy<Value = FlowRecord> {

@@ -1,7 +1,6 @@
 //! What the node is held to.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use bulkhead_types::{Decision, EndpointId, Labels, Revision, RuleRef, ToHost};
 use bulkhead_wire::id::content_hash;
@@ -25,14 +24,14 @@ pub fn mk_program() -> NodeProgram {
         NodeProgram { revision: Revision(1), to_host: ToHost::Return, ..NodeProgram::default() };
     let deny = leaf(&mut program, Decision::Deny, "deny");
     let allow = leaf(&mut program, Decision::Allow, "allow");
-    let classes = Arc::make_mut(&mut program.classes);
+    let classes = &mut program.classes;
     for n in 0..ADDRESSES {
         let remote = Ipv4Addr::from(u32::from_be_bytes([10, 128, 0, 0]) + n);
         classes.insert(IpAddr::V4(remote).into(), ClassId(u64::from(n % CLASSES) + 1));
     }
     let ids: Vec<ProgramId> =
         (0..PROGRAMS).map(|n| mk_judge(&mut program, n, deny, allow)).collect();
-    let endpoints = Arc::make_mut(&mut program.endpoints);
+    let endpoints = &mut program.endpoints;
     for n in 0..WORKLOADS {
         let id = EndpointId::pod("bench", format!("workload-{n}"));
         let judge = ids[(n % PROGRAMS) as usize];
@@ -53,15 +52,15 @@ pub fn mk_program() -> NodeProgram {
 fn leaf(program: &mut NodeProgram, decision: Decision, name: &str) -> Leaf {
     let rule = RuleRef::TierDefault { tier: name.to_owned() };
     let id = RuleId::of(&rule);
-    Arc::make_mut(&mut program.rules).insert(id, rule.into());
+    program.rules.insert(id, rule.into());
     Leaf { decision, rule: id }
 }
 
 /// Opens the port to everybody, and another one to each class.
 fn mk_judge(program: &mut NodeProgram, number: u32, deny: Leaf, allow: Leaf) -> ProgramId {
     let id = ProgramId(content_hash([&number.to_le_bytes()[..]]));
-    let (rows, entries) = (Arc::make_mut(&mut program.rows), &mut program.entries);
-    let entries = Arc::make_mut(entries);
+    let (rows, entries) = (&mut program.rows, &mut program.entries);
+
     for class in 0..=CLASSES {
         let port = 10_000 + (class * PROGRAMS + number) as u16;
         let open = |from: u16, leaf| Span { start: from, outcome: Outcome::Leaf(leaf) };

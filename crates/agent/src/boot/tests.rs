@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use bulkhead_types::{EndpointId, HostInterface, Protocol};
 use bulkhead_wire::{HostProgram, NodeProgram};
 
@@ -40,7 +38,7 @@ fn the_last_program_says_which_ports_are_failsafe() {
         failsafe_outbound: Vec::new(),
     };
     let mut program = NodeProgram::default();
-    Arc::make_mut(&mut program.hosts).insert(id, host.into());
+    program.hosts.insert(id, host.into());
     saved::save(folder.path(), &program).unwrap();
     let failsafe = mk_gate(folder.path()).failsafe();
     assert_eq!((failsafe.inbound, failsafe.outbound), (vec![tcp(2222)], vec![tcp(6444)]));

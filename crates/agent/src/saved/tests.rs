@@ -7,8 +7,7 @@ use super::*;
 
 fn mk_program(revision: u64) -> NodeProgram {
     let mut program = NodeProgram { revision: Revision(revision), ..NodeProgram::default() };
-    Arc::make_mut(&mut program.rules)
-        .insert(RuleId(1), RuleRef::Profile { name: "kns.shop".into() }.into());
+    program.rules.insert(RuleId(1), RuleRef::Profile { name: "kns.shop".into() }.into());
     program
 }
 

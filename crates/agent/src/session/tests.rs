@@ -7,8 +7,7 @@ use super::*;
 
 fn mk_program(revision: u64, n_rules: u64) -> NodeProgram {
     let mut program = NodeProgram { revision: Revision(revision), ..NodeProgram::default() };
-    Arc::make_mut(&mut program.rules)
-        .extend((0..n_rules).map(|n| (RuleId(n), RuleRef::Unknown.into())));
+    program.rules.extend((0..n_rules).map(|n| (RuleId(n), RuleRef::Unknown.into())));
     program
 }
 

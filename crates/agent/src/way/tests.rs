@@ -34,7 +34,7 @@ fn mk_locked() -> Arc<NodeProgram> {
         failsafe_outbound: Vec::new(),
     };
     let mut program = NodeProgram::default();
-    Arc::make_mut(&mut program.hosts).insert(id, host.into());
+    program.hosts.insert(id, host.into());
     program.into()
 }
 

@@ -103,8 +103,7 @@ fn without(program: &NodeProgram, judge: ProgramId) -> NodeProgram {
             .any(|wider| program.classes.get(&wider.trunc()).is_some_and(is_told))
     };
     let mut rest = program.clone();
-    Arc::make_mut(&mut rest.classes)
-        .retain(|prefix, class| is_told(class) || lies_within_told(prefix));
+    rest.classes.retain(|prefix, class| is_told(class) || lies_within_told(prefix));
     rest
 }
 

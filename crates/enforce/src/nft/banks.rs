@@ -211,7 +211,7 @@ impl Banks {
     fn host_elements(&mut self, program: &NodeProgram, places: &Places) -> Arc<HostElements> {
         let bank = self.bank(self.active);
         let has_same = bank.program.as_ref().is_some_and(|old| {
-            Arc::ptr_eq(&old.hosts, &program.hosts) && bank.places.hosts == places.hosts
+            old.hosts.is_same(&program.hosts) && bank.places.hosts == places.hosts
         });
         if has_same {
             return Arc::clone(&bank.hosts);

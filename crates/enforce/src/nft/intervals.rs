@@ -1,9 +1,9 @@
 //! Prefixes that lie within one another, made flat: the kernel's interval maps know no longest prefix.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bulkhead_wire::ClassId;
+use bulkhead_wire::{ClassId, Table};
 use ipnet::IpNet;
 
 use super::objects::Element;
@@ -102,8 +102,8 @@ fn elements(flat: &[Edge], before: Option<u32>, is_ipv4: bool) -> Vec<Element> {
 /// Elements that go and come where the tables differ in nothing but these prefixes, given in order.
 /// Costs what lies within them.
 pub fn difference(
-    old: &BTreeMap<IpNet, ClassId>,
-    new: &BTreeMap<IpNet, ClassId>,
+    old: &Table<IpNet, ClassId>,
+    new: &Table<IpNet, ClassId>,
     moved: &[IpNet],
     number: &impl Fn(ClassId) -> u32,
 ) -> (Vec<Element>, Vec<Element>) {
@@ -123,7 +123,7 @@ pub fn difference(
 
 /// The elements from the first address of a prefix to the one behind it.
 fn within(
-    table: &BTreeMap<IpNet, ClassId>,
+    table: &Table<IpNet, ClassId>,
     net: &IpNet,
     number: &impl Fn(ClassId) -> u32,
 ) -> Vec<Element> {
@@ -134,7 +134,7 @@ fn within(
         covering.map(number)
     };
     let is_prefix = |(inner, _): &(&IpNet, &ClassId)| inner.prefix_len() < inner.max_prefix_len();
-    let inside = table.range(*net..).take_while(|(inner, _)| net.contains(*inner));
+    let inside = table.starting_at(net).take_while(|(inner, _)| net.contains(*inner));
     let ground = covering(table, *net);
     let nets = ground.iter().map(|class| (net, class)).chain(inside.filter(is_prefix));
     let mut flat = edges(nets, is_ipv4, number);
@@ -157,7 +157,7 @@ fn host(address: u128, is_ipv4: bool) -> IpNet {
 }
 
 /// The class of the longest prefix, no exact address, that the net lies within.
-fn covering(table: &BTreeMap<IpNet, ClassId>, net: IpNet) -> Option<ClassId> {
+fn covering(table: &Table<IpNet, ClassId>, net: IpNet) -> Option<ClassId> {
     let longest = net.prefix_len().min(net.max_prefix_len() - 1);
     let wider = (0..=longest).rev().filter_map(|length| IpNet::new(net.addr(), length).ok());
     wider.map(|wider| wider.trunc()).find_map(|wider| table.get(&wider)).copied()

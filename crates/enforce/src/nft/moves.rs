@@ -1,12 +1,10 @@
 //! What is not the same in a bank and in the program that it is to hold.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bulkhead_types::{EndpointId, Mac};
-use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId};
+use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId, Table};
 use ipnet::IpNet;
 
 use crate::ebpf::Bindings;
@@ -21,7 +19,7 @@ pub struct Local {
 }
 
 /// By interface and address.
-pub type Locals = BTreeMap<(u32, IpAddr), Local>;
+pub type Locals = Table<(u32, IpAddr), Local>;
 
 /// Where programs stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,24 +40,21 @@ pub struct Moves {
 }
 
 impl Moves {
-    /// `was`: the program that is there, with its places. Tables that both programs share are not
+    /// `was`: the program that is there, with its places. What both programs share is not
     /// looked at.
     pub fn between(was: (&NodeProgram, &Places), program: &NodeProgram, locals: &Locals) -> Self {
         let (old, places) = was;
-        let mut moves = Self { locals: moved(&places.locals, locals), ..Self::default() };
-        if !Arc::ptr_eq(&old.classes, &program.classes) {
-            moves.classes = moved(&old.classes, &program.classes);
+        Self {
+            classes: moved(&old.classes, &program.classes),
+            entries: moved(&old.entries, &program.entries),
+            locals: moved(&places.locals, locals),
         }
-        if !Arc::ptr_eq(&old.entries, &program.entries) {
-            moves.entries = moved(&old.entries, &program.entries);
-        }
-        moves
     }
 }
 
 /// The judged addresses where their interface is known.
 pub fn locals(program: &NodeProgram, bindings: &Bindings) -> Locals {
-    let mut locals = Locals::new();
+    let mut locals = Locals::default();
     for (id, bound) in bindings {
         let Some(endpoint) = program.endpoints.get(id) else { continue };
         for (address, place) in bound {
@@ -73,39 +68,7 @@ pub fn locals(program: &NodeProgram, bindings: &Bindings) -> Locals {
     locals
 }
 
-/// Every key whose value is not the same in both.
-fn moved<K: Ord + Copy, V: PartialEq + Copy>(
-    old: &BTreeMap<K, V>,
-    new: &BTreeMap<K, V>,
-) -> Moved<K, V> {
-    let mut moved = Vec::new();
-    let (mut olds, mut news) = (old.iter(), new.iter());
-    let (mut before, mut after) = (olds.next(), news.next());
-    loop {
-        let order = match (before, after) {
-            (None, None) => return moved,
-            // Nearly all of nearly all tables.
-            (Some(same), Some(other)) if same == other => {
-                (before, after) = (olds.next(), news.next());
-                continue;
-            }
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((a, _)), Some((b, _))) => a.cmp(b),
-        };
-        let was = before.filter(|_| order.is_le());
-        let is = after.filter(|_| order.is_ge());
-        if let Some((key, _)) = was.or(is) {
-            moved.push((*key, was.map(|(_, v)| *v), is.map(|(_, v)| *v)));
-        }
-        if was.is_some() {
-            before = olds.next();
-        }
-        if is.is_some() {
-            after = news.next();
-        }
-    }
+fn moved<K: Ord + Copy, V: PartialEq + Copy>(old: &Table<K, V>, new: &Table<K, V>) -> Moved<K, V> {
+    let differences = old.differences(new).into_iter();
+    differences.map(|(key, was, is)| (*key, was.copied(), is.copied())).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -117,7 +117,7 @@ impl Nft {
             resets: options.resets.then(raw).transpose()?,
             learner: Learner::open(&options.dns),
             hear: Hear::open(&table_name(&options.pin_dir), &options.dns.resolvers)?,
-            locals: Locals::new(),
+            locals: Locals::default(),
             lookers_at: LookersAt::new(),
             near: HashMap::new(),
         };

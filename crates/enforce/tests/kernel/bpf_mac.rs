@@ -23,7 +23,7 @@ fn mk_bench(mac: Option<[u8; 6]>) -> Bench {
     let judges = Judges { ingress: maker.judge(&allow, &[]), egress: maker.judge(&allow, &[]) };
     let v6: IpAddr = "fd65::1".parse().unwrap();
     let id = maker.endpoint("pod", &[OWN.into(), v6], judges);
-    let endpoints = Arc::make_mut(&mut maker.program.endpoints);
+    let endpoints = &mut maker.program.endpoints;
     Arc::make_mut(endpoints.get_mut(&id).unwrap()).mac = mac.map(|mac| mac.try_into().unwrap());
     let mut bench = Bench::new();
     bench.enforce(&maker.program);
@@ -67,7 +67,7 @@ fn only_the_own_link_address_may_send() {
     // Once in a while, of both.
     let spoofed = told.iter().find(|(reason, _)| *reason == REASON_NOT_ITS_MAC);
     let Some((_, Some(record))) = spoofed else { panic!("nobody is told: {told:?}") };
-    assert_eq!(record.verdict, Verdict::deny(RuleRef::NotItsOwn));
+    assert_eq!(*record.verdict, Verdict::deny(RuleRef::NotItsOwn));
 }
 
 #[test]

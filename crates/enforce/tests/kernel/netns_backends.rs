@@ -177,7 +177,7 @@ fn nft_can_list_what_is_enforced() {
     let (handle, _records) = Node::start(options).unwrap();
     let mut program = mk_program(&world, 1, |maker| (maker.allow_ports(&[80]), maker.allow()));
     for (n, prefix) in ["10.1.0.0/16", "10.1.2.0/24", "fd01::/16"].into_iter().enumerate() {
-        Arc::make_mut(&mut program.classes).insert(prefix.parse().unwrap(), ClassId(5 + n as u64));
+        program.classes.insert(prefix.parse().unwrap(), ClassId(5 + n as u64));
     }
     let mut maker = Maker { program };
     let row = early(&mut maker, Decision::Deny, &[(81, 99)]);
@@ -335,7 +335,7 @@ fn who_has_a_link_address_sends_by_no_other_on_nftables() {
     let mut program = mk_program(&world, 2, |maker| (maker.allow_ports(&[80]), maker.allow()));
     let netns = &world.pods[0].netns;
     sh(&format!("ip -n {netns} link set eth0 address 02:00:00:00:00:01"));
-    for endpoint in Arc::make_mut(&mut program.endpoints).values_mut() {
+    for endpoint in program.endpoints.values_mut() {
         if endpoint.id.name == "pod0" {
             Arc::make_mut(endpoint).mac = Some([2, 0, 0, 0, 0, 1].try_into().unwrap());
         }

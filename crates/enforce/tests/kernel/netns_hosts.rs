@@ -61,7 +61,7 @@ pub type Said<'a> = (HostStage, Direction, Row);
 /// The stage says nothing but to these ranges of ports of TCP and UDP, about which it decides.
 pub fn early(maker: &mut Maker, decision: Decision, ranges: &[(u16, u16)]) -> Row {
     let id = RuleId::of(&RuleRef::StageDefault);
-    Arc::make_mut(&mut maker.program.rules).insert(id, RuleRef::StageDefault.into());
+    maker.program.rules.insert(id, RuleRef::StageDefault.into());
     let silence = bulkhead_wire::row::Leaf { decision: Decision::Allow, rule: id };
     // An early stage has the last word only by a rule that somebody wrote.
     let said = maker.leaf(decision, "early");
@@ -94,7 +94,7 @@ pub fn add_host(maker: &mut Maker, interface: HostInterface, said: Vec<Said<'_>>
         failsafe_inbound: vec![ssh],
         failsafe_outbound: vec![],
     };
-    Arc::make_mut(&mut maker.program.hosts).insert(id, host.into());
+    maker.program.hosts.insert(id, host.into());
 }
 
 /// Everything is allowed to the pods of the world; the host says `said`.
@@ -320,7 +320,7 @@ fn add_deny_set(maker: &mut Maker, nets: &[(String, u64)]) {
     }
     let program = maker.judge(&silent, &[(bulkhead_wire::ClassId(66), &denied)]);
     add_host(maker, host, vec![]);
-    for host in Arc::make_mut(&mut maker.program.hosts).values_mut() {
+    for host in maker.program.hosts.values_mut() {
         let everywhere = ["0.0.0.0/0", "::/0"].map(|net| (net.parse().unwrap(), program));
         let stages = &mut Arc::make_mut(host).stages;
         stages.insert((HostStage::Untracked, IN), everywhere.into());

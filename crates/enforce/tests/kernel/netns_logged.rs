@@ -68,7 +68,7 @@ fn a_stage_that_only_logs_has_no_say_and_tells_the_flow() {
     let (handle, mut records) = world.start_on(BackendChoice::Ebpf);
     let mut maker = Maker { program: mk_allow_all(&world, 1) };
     let id = RuleId::of(&RuleRef::StageDefault);
-    Arc::make_mut(&mut maker.program.rules).insert(id, RuleRef::StageDefault.into());
+    maker.program.rules.insert(id, RuleRef::StageDefault.into());
     let silence = bulkhead_wire::row::Leaf { decision: Decision::Allow, rule: id };
     let logged = maker.behind(silence, &["watch"]);
     let spans = [(0, silence), (80, logged), (81, silence)].map(|(start, leaf)| {

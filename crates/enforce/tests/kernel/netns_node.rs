@@ -252,7 +252,7 @@ fn a_program_that_does_not_fit_leaves_the_last_good_one() {
     for n in 0..5_000u16 {
         let [a, b] = n.to_be_bytes();
         let address = std::net::IpAddr::from([10, 9, a, b]);
-        Arc::make_mut(&mut too_big.classes).insert(address.into(), bulkhead_wire::ClassId(9));
+        too_big.classes.insert(address.into(), bulkhead_wire::ClassId(9));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(handle.enforce(Arc::new(too_big))).unwrap_err();
@@ -275,7 +275,7 @@ fn a_pod_that_comes_later_is_found_by_its_route() {
     let mut waiting = program.endpoints.values().next().unwrap().as_ref().clone();
     let judges = *waiting.addresses.values().next().unwrap();
     waiting.addresses = [("10.65.9.9".parse().unwrap(), judges)].into();
-    Arc::make_mut(&mut program.endpoints).insert(elsewhere.clone(), waiting.into());
+    program.endpoints.insert(elsewhere.clone(), waiting.into());
     let report = enforce(&handle, program);
     assert_eq!(report.waiting, [elsewhere]);
     wait_for("both pods", || (handle.report().borrow().attached.len() == 2).then_some(()));

@@ -1,7 +1,6 @@
 //! Updates under real traffic: every packet is judged by the old program or the new one.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,8 +26,7 @@ fn mk_program(world: &World, revision: u64) -> NodeProgram {
     for (n, pod) in world.pods.iter().enumerate() {
         maker.endpoint(&pod.name, &pod.addresses(), if n == 1 { own } else { free });
         for address in pod.addresses().into_iter().filter(|_| n != 1) {
-            Arc::make_mut(&mut maker.program.classes)
-                .insert(address.into(), if n == 0 { friend } else { foe });
+            maker.program.classes.insert(address.into(), if n == 0 { friend } else { foe });
         }
     }
     maker.program

@@ -83,14 +83,13 @@ fn mk_change(rng: &mut SmallRng, old: &NodeProgram, revision: u64) -> NodeProgra
         new.classes = other.classes.clone();
     }
     if rng.random() {
-        Arc::make_mut(&mut new.entries).extend(other.entries.as_ref().clone());
-        Arc::make_mut(&mut new.rows).extend(other.rows.as_ref().clone());
-        Arc::make_mut(&mut new.rules).extend(other.rules.as_ref().clone());
+        new.entries.extend(other.entries.iter().map(|(key, value)| (key.clone(), value.clone())));
+        new.rows.extend(other.rows.iter().map(|(key, value)| (key.clone(), value.clone())));
+        new.rules.extend(other.rules.iter().map(|(key, value)| (key.clone(), value.clone())));
         let judges = other.endpoints.values().next().unwrap();
-        if let (Some(endpoint), Some(judges)) = (
-            Arc::make_mut(&mut new.endpoints).values_mut().next(),
-            judges.addresses.values().next(),
-        ) {
+        if let (Some(endpoint), Some(judges)) =
+            (new.endpoints.values_mut().next(), judges.addresses.values().next())
+        {
             Arc::make_mut(endpoint).addresses.values_mut().for_each(|own| *own = *judges);
         }
     }
@@ -210,7 +209,7 @@ fn what_does_not_fit_plans_nothing_and_names_the_map() {
     for n in 0..u32::from(u16::MAX) {
         let octets = n.to_be_bytes();
         let address = std::net::IpAddr::from([10, 1, octets[2], octets[3]]);
-        Arc::make_mut(&mut maker.program.classes).insert(address.into(), bulkhead_wire::ClassId(5));
+        maker.program.classes.insert(address.into(), bulkhead_wire::ClassId(5));
     }
     let error =
         plan(&Tables::default(), &maker.program, &bind_all(&maker.program), &MapSizes::SMALL);

@@ -30,7 +30,7 @@ impl Maker {
     pub fn leaf(&mut self, decision: Decision, rule: &str) -> Leaf {
         let rule = mk_rule(rule);
         let id = RuleId::of(&rule);
-        Arc::make_mut(&mut self.program.rules).insert(id, rule.into());
+        self.program.rules.insert(id, rule.into());
         Leaf { decision, rule: id }
     }
 
@@ -40,8 +40,8 @@ impl Maker {
             logged.iter().map(|rule| self.leaf(Decision::Allow, rule).rule).collect();
         let id = RuleId::behind(leaf.rule, &logged);
         let decider = Arc::clone(self.program.rules.get(&leaf.rule).unwrap());
-        Arc::make_mut(&mut self.program.rules).insert(id, decider);
-        Arc::make_mut(&mut self.program.logged).insert(id, logged.into());
+        self.program.rules.insert(id, decider);
+        self.program.logged.insert(id, logged.into());
         Leaf { rule: id, ..leaf }
     }
 
@@ -73,32 +73,37 @@ impl Maker {
             .chain(classes.iter().copied())
             .map(|(class, row)| {
                 let id = RowId::of(row);
-                Arc::make_mut(&mut self.program.rows).insert(id, row.clone().into());
+                self.program.rows.insert(id, row.clone().into());
                 (class, id)
             })
             .collect();
         let text = format!("{answers:?}");
         let program = ProgramId(content_hash([text.as_bytes()]));
         for (class, row) in answers {
-            Arc::make_mut(&mut self.program.entries).insert((program, class), row);
+            self.program.entries.insert((program, class), row);
         }
         program
     }
 
     pub fn class(&mut self, prefix: &str, class: ClassId) {
-        Arc::make_mut(&mut self.program.classes).insert(prefix.parse().unwrap(), class);
+        self.program.classes.insert(prefix.parse().unwrap(), class);
     }
 
     pub fn pattern(&mut self, pattern: &str, tag: Tag) {
-        self.program.names.patterns.entry(pattern.to_owned()).or_default().insert(tag);
+        let patterns = &mut self.program.names.patterns;
+        let mut tags = patterns.get(&pattern.to_owned()).cloned().unwrap_or_default();
+        tags.insert(tag);
+        patterns.insert(pattern.to_owned(), tags);
     }
 
     /// What the judge says of addresses whose names bring these tags.
     pub fn by_name(&mut self, judge: ProgramId, tags: &[Tag], row: &Row) {
         let id = RowId::of(row);
-        Arc::make_mut(&mut self.program.rows).insert(id, row.clone().into());
-        let sight = self.program.names.programs.entry(judge).or_default();
+        self.program.rows.insert(id, row.clone().into());
+        let programs = &mut self.program.names.programs;
+        let mut sight = programs.get(&judge).cloned().unwrap_or_default();
         sight.tags.extend(tags);
+        programs.insert(judge, sight);
         let set = NameSetId::of(&tags.iter().copied().collect());
         self.program.names.entries.insert((judge, ClassId::OUTSIDE, set), id);
     }
@@ -113,7 +118,7 @@ impl Maker {
             interface: None,
             mac: None,
         };
-        Arc::make_mut(&mut self.program.endpoints).insert(id.clone(), endpoint.into());
+        self.program.endpoints.insert(id.clone(), endpoint.into());
         id
     }
 }

@@ -89,7 +89,7 @@ pub fn mk_program(rng: &mut SmallRng, revision: u64) -> NodeProgram {
     let classes: Vec<ClassId> = (0..rng.random_range(0..6)).map(|n| ClassId(n + 100)).collect();
     for _ in 0..rng.random_range(0..12) {
         if let Some(class) = classes.choose(rng) {
-            Arc::make_mut(&mut maker.program.classes).insert(mk_prefix(rng), *class);
+            maker.program.classes.insert(mk_prefix(rng), *class);
         }
     }
     let mut judges = Vec::new();
@@ -114,9 +114,7 @@ pub fn mk_program(rng: &mut SmallRng, revision: u64) -> NodeProgram {
             Judges { ingress: *judges.choose(rng).unwrap(), egress: *judges.choose(rng).unwrap() };
         let id = maker.endpoint(&format!("pod{n}"), &addresses, pick);
         for judged in
-            Arc::make_mut(Arc::make_mut(&mut maker.program.endpoints).get_mut(&id).unwrap())
-                .addresses
-                .values_mut()
+            Arc::make_mut(maker.program.endpoints.get_mut(&id).unwrap()).addresses.values_mut()
         {
             if rng.random_bool(0.3) {
                 judged.ingress = *judges.choose(rng).unwrap();
@@ -155,7 +153,7 @@ pub fn mk_names(rng: &mut SmallRng, program: NodeProgram) -> NodeProgram {
                 if *class == ClassId::OUTSIDE || rng.random() {
                     let row = mk_row(rng, &mut maker);
                     let id = RowId::of(&row);
-                    Arc::make_mut(&mut maker.program.rows).insert(id, row.into());
+                    maker.program.rows.insert(id, row.into());
                     let key = (judge, *class, NameSetId::of(&set));
                     maker.program.names.entries.insert(key, id);
                 }

@@ -1,9 +1,9 @@
 //! Remembers what a table held before a round of edits.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use bulkhead_wire::delta::{Change, Table};
+use bulkhead_wire::Table;
+use bulkhead_wire::delta::Change;
 
 /// First old value of each key touched; `None`: it was absent. Before the first delta there is
 /// nothing to remember: everything is new.
@@ -22,16 +22,16 @@ impl<K, V> Default for Edits<K, V> {
 impl<K: Ord + Clone, V: Clone + PartialEq> Edits<K, V> {
     pub fn set(&mut self, table: &mut Table<K, V>, key: K, value: V) {
         if !self.is_told {
-            Arc::make_mut(table).insert(key, value);
+            table.insert(key, value);
             return;
         }
-        let old = Arc::make_mut(table).insert(key.clone(), value);
+        let old = table.insert(key.clone(), value);
         self.old.entry(key).or_insert(old);
     }
 
     pub fn unset(&mut self, table: &mut Table<K, V>, key: &K) {
         if table.contains_key(key)
-            && let Some(old) = Arc::make_mut(table).remove(key)
+            && let Some(old) = table.remove(key)
             && self.is_told
         {
             self.old.entry(key.clone()).or_insert(Some(old));
@@ -41,7 +41,7 @@ impl<K: Ord + Clone, V: Clone + PartialEq> Edits<K, V> {
     /// What really changed since the last time; forgets it.
     pub fn take(&mut self, table: &Table<K, V>) -> Change<K, V> {
         if !std::mem::replace(&mut self.is_told, true) {
-            return Change { set: Arc::clone(table), unset: Vec::new() };
+            return Change { set: table.clone(), unset: Vec::new() };
         }
         let (mut set, mut unset) = (BTreeMap::new(), Vec::new());
         for (key, old) in std::mem::take(&mut self.old) {
@@ -53,6 +53,6 @@ impl<K: Ord + Clone, V: Clone + PartialEq> Edits<K, V> {
                 _ => {}
             }
         }
-        Change { set: Arc::new(set), unset }
+        Change { set: set.into(), unset }
     }
 }

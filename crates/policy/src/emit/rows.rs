@@ -51,7 +51,10 @@ impl NodeState {
     pub(super) fn drop_program(&mut self, program: ProgramId) {
         let first = (program, ClassId(0));
         let last = (program, ClassId(u64::MAX));
-        let keys: Vec<_> = self.tables.entries.range(first..=last).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = {
+            let entries = self.tables.entries.starting_at(&first);
+            entries.map(|(key, _)| *key).take_while(|key| *key <= last).collect()
+        };
         for key in keys {
             self.unset_entry(&key);
         }

@@ -20,9 +20,9 @@ pub fn tables_message(tables: &NameTables) -> Option<m::NameTables> {
 pub fn tables(message: Option<m::NameTables>) -> Result<NameTables, MessageError> {
     let Some(message) = message else { return Ok(NameTables::default()) };
     Ok(NameTables {
-        patterns: patterns("patterns", message.patterns)?,
-        programs: programs("programs", message.programs)?,
-        entries: entries("entries", message.entries)?,
+        patterns: patterns("patterns", message.patterns)?.into(),
+        programs: programs("programs", message.programs)?.into(),
+        entries: entries("entries", message.entries)?.into(),
     })
 }
 

@@ -160,7 +160,7 @@ pub(super) fn change<K: Ord + Clone, V>(
         }
         keys.push(key);
     }
-    Ok(Change { set: Arc::new(set), unset: keys })
+    Ok(Change { set: set.into(), unset: keys })
 }
 
 /// Reads a table: each key once, each fault with its index.

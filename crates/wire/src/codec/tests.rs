@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use bulkhead_types::{EndpointId, Packet, Protocol, Revision, RuleRef, Verdict};
 use prost::Message;
 
@@ -189,6 +187,6 @@ fn the_digest_is_of_the_content_only() {
     let later = NodeProgram { revision: Revision(9), ..NodeProgram::default() };
     assert_eq!(program.digest(), later.digest());
     let mut other = later;
-    Arc::make_mut(&mut other.rules).insert(crate::RuleId(1), RuleRef::Unknown.into());
+    other.rules.insert(crate::RuleId(1), RuleRef::Unknown.into());
     assert_ne!(program.digest(), other.digest());
 }

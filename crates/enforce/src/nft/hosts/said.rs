@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bulkhead_types::{Decision, RuleRef};
-use bulkhead_wire::delta::Table;
 use bulkhead_wire::id::content_hash;
 use bulkhead_wire::row::{Leaf, Outcome, Row, Span, Spans};
-use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId, RuleId};
+use bulkhead_wire::{ClassId, NodeProgram, ProgramId, RowId, RuleId, Table};
 
 /// Adds them to programs; remembers the last ones, because most changes are about something else.
 #[derive(Debug, Default)]
@@ -24,11 +23,11 @@ struct Tables {
 
 impl Tables {
     fn of(program: &NodeProgram) -> Self {
-        Self { entries: Arc::clone(&program.entries), rows: Arc::clone(&program.rows) }
+        Self { entries: program.entries.clone(), rows: program.rows.clone() }
     }
 
     fn are(&self, program: &NodeProgram) -> bool {
-        Arc::ptr_eq(&self.entries, &program.entries) && Arc::ptr_eq(&self.rows, &program.rows)
+        self.entries.is_same(&program.entries) && self.rows.is_same(&program.rows)
     }
 }
 
@@ -57,7 +56,7 @@ impl Said {
 fn add(twin: &mut NodeProgram, program: &NodeProgram, ids: &BTreeSet<ProgramId>) {
     let is_silent =
         |rule: &RuleId| program.rules.get(rule).is_some_and(|rule| **rule == RuleRef::StageDefault);
-    let (entries, rows) = (Arc::make_mut(&mut twin.entries), Arc::make_mut(&mut twin.rows));
+    let (entries, rows) = (&mut twin.entries, &mut twin.rows);
     for ((id, class), row) in program.entries.iter().filter(|((id, _), _)| ids.contains(id)) {
         let Some(old) = program.rows.get(row) else { continue };
         let new = row_said(old, &is_silent);

@@ -69,7 +69,7 @@ fn a_difference_is_what_two_flat_tables_do_not_share() {
         let keys = old.keys().chain(new.keys()).collect::<BTreeSet<_>>();
         let is_moved = |net: &&&IpNet| net.prefix_len() < 32 && old.get(net) != new.get(net);
         let moved: Vec<IpNet> = keys.iter().filter(is_moved).map(|net| **net).collect();
-        let (gone, come) = difference(&old, &new, &moved, &number);
+        let (gone, come) = difference(&old.clone().into(), &new.clone().into(), &moved, &number);
         let (was, is) = (flat(&old), flat(&new));
         assert_eq!(gone, was.difference(&is).cloned().collect::<Vec<_>>(), "{old:?} to {new:?}");
         assert_eq!(come, is.difference(&was).cloned().collect::<Vec<_>>(), "{old:?} to {new:?}");

@@ -31,7 +31,7 @@ fn mk_program(pods: &[(&str, &str)]) -> NodeProgram {
             interface: None,
             mac: None,
         };
-        Arc::make_mut(&mut program.endpoints).insert(id, endpoint.into());
+        program.endpoints.insert(id, endpoint.into());
     }
     program
 }

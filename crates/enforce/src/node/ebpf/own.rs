@@ -35,9 +35,9 @@ impl Ebpf {
     pub(super) fn deny_set(&mut self, program: &Arc<NodeProgram>, ground: &Ground) -> DenySet {
         let standing: BTreeSet<EndpointId> = ground.hosts.values().cloned().collect();
         let is_same = |(before, then, _): &(Arc<NodeProgram>, BTreeSet<EndpointId>, DenySet)| {
-            Arc::ptr_eq(&before.classes, &program.classes)
-                && Arc::ptr_eq(&before.entries, &program.entries)
-                && Arc::ptr_eq(&before.hosts, &program.hosts)
+            before.classes.is_same(&program.classes)
+                && before.entries.is_same(&program.entries)
+                && before.hosts.is_same(&program.hosts)
                 && *then == standing
         };
         let is_known = self.denied.as_ref().is_some_and(is_same);
@@ -45,7 +45,7 @@ impl Ebpf {
             Some((_, _, mut set)) => {
                 // The rest of it may have moved.
                 if let Some(rest) = &mut set.rest {
-                    let classes = Arc::clone(&rest.classes);
+                    let classes = rest.classes.clone();
                     *rest = Arc::new(NodeProgram { classes, ..NodeProgram::clone(program) });
                 }
                 set

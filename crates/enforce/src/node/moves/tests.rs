@@ -18,7 +18,7 @@ fn mk_program(name: &str) -> NodeProgram {
         interface: None,
         mac: None,
     };
-    Arc::make_mut(&mut program.endpoints).insert(id, endpoint.into());
+    program.endpoints.insert(id, endpoint.into());
     program
 }
 

@@ -10,8 +10,7 @@ const LIFE: u64 = 7;
 /// What an engine makes: revision `n` has the rules 1 to `n`.
 fn mk_program(revision: u64) -> NodeProgram {
     let mut program = NodeProgram { revision: Revision(revision), ..NodeProgram::default() };
-    Arc::make_mut(&mut program.rules)
-        .extend((1..=revision).map(|n| (RuleId(n), RuleRef::Unknown.into())));
+    program.rules.extend((1..=revision).map(|n| (RuleId(n), RuleRef::Unknown.into())));
     program
 }
 
