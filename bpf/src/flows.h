@@ -218,20 +218,22 @@ INLINE void flow_seen(struct flow *flow, __u64 now)
 		flow->seen_ns = now;
 }
 
-/* What a packet of the flow leaves in its state; `tcp_flags` is 0 for other protocols. */
+/* What a packet of the flow leaves in its state; `tcp_flags` is 0 for other protocols. Bits are moved
+ * rather than asked for: FIN to the one of its sender, an opener's ACK of a reply to CONFIRMED. */
 INLINE void flow_advance(struct flow *flow, int from_opener, __u8 tcp_flags)
 {
-	__u32 bits = from_opener ? 0 : STATE_REPLIED;
+	__u32 flags = tcp_flags, is_answer = !from_opener;
+	__u32 replied = flow->state & STATE_REPLIED;
+	__u32 bits = is_answer * STATE_REPLIED | (flags & TCP_FIN) << is_answer | (flags & TCP_RST);
 
-	if (tcp_flags & TCP_FIN)
-		bits |= from_opener ? STATE_OPENER_FIN : STATE_REPLIER_FIN;
-	if (tcp_flags & TCP_RST)
-		bits |= STATE_RESET;
-	if (from_opener && tcp_flags & TCP_ACK && flow->state & STATE_REPLIED)
-		bits |= STATE_CONFIRMED;
-	if (bits)
-		flow_mark(flow, bits);
+	if (from_opener)
+		bits |= flags & TCP_ACK & replied << 1;
+	flow_mark(flow, bits);
 }
+_Static_assert(STATE_OPENER_FIN == TCP_FIN && STATE_REPLIER_FIN == TCP_FIN << 1 &&
+		       STATE_RESET == TCP_RST && STATE_CONFIRMED == TCP_ACK &&
+		       STATE_CONFIRMED == STATE_REPLIED << 1,
+	       "bits of the state are made from those of packets");
 
 INLINE void flow_count(struct flow *flow, const struct passage *passage)
 {

@@ -33,150 +33,169 @@ struct transport {
 ASSERT_SIZE(struct transport, 20);
 #define UDP_HEADER 8
 
-/* What a packet says at a glance. */
+/* The bytes of a frame that are looked at. */
+#define IP_AT sizeof(struct ethernet_header)
+#define TCP4_BYTES (IP_AT + sizeof(struct ipv4_header) + sizeof(struct transport))
+#define UDP4_BYTES (IP_AT + sizeof(struct ipv4_header) + UDP_HEADER)
+#define TCP6_BYTES (IP_AT + sizeof(struct ipv6_header) + sizeof(struct transport))
+#define UDP6_BYTES (IP_AT + sizeof(struct ipv6_header) + UDP_HEADER)
+
+/* What a packet says at a glance. Between the packets of a connection everything else runs on the same
+ * CPU, so what this costs is mostly fetching the code and guessing its branches: conditions are gathered
+ * and asked at once. */
 struct glance {
-	const struct transport *transport;
-	const struct endpoint *endpoint;
 	__u32 header; /* of network and transport */
 	__u32 total;
-	__u16 local_port;
-	__u16 remote_port;
-	__u8 protocol;
+	__u32 ports; /* as a key has them: the local one in the lower half, both in host order */
 	__u8 tcp_flags; /* 0 for UDP */
 };
 
-/* The part that TCP and UDP have in common with either family; `glance` has network header and total. */
-INLINE int glance_transport(struct glance *glance, const char *end, int from_workload)
+/* Of a whole TCP header. 0 where it begins a connection, or is malformed. */
+INLINE int glance_tcp(struct glance *glance, const struct transport *tcp)
 {
-	const struct transport *transport = glance->transport;
+	__u32 header = (tcp->offset >> 4) * 4;
 
-	if ((const char *)transport + UDP_HEADER > end)
-		return 0;
-	glance->local_port = HOST16(from_workload ? transport->src_port : transport->dst_port);
-	glance->remote_port = HOST16(from_workload ? transport->dst_port : transport->src_port);
-	glance->tcp_flags = 0;
-	if (glance->protocol == PROTOCOL_UDP) {
-		glance->header += UDP_HEADER;
-		return 1;
-	}
-	if (glance->protocol != PROTOCOL_TCP || (const char *)(transport + 1) > end ||
-	    (transport->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
-		return 0;
-	glance->tcp_flags = transport->flags;
-	__u32 header = (transport->offset >> 4) * 4;
+	glance->tcp_flags = tcp->flags;
 	glance->header += header;
-	return header >= sizeof(*transport);
+	return header >= sizeof(*tcp) && (tcp->flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
+}
+
+/* The two ports, turned to the workload's end. */
+INLINE __u32 turned_ports(const struct transport *transport, int from_workload)
+{
+	/* Read as one number, their order is that of a received packet. */
+	__u32 ports = HOST32(*(const __u32 *)&transport->src_port);
+
+	return from_workload ? ports >> 16 | ports << 16 : ports;
 }
 
 /* Whether the workload at this end is one of which nothing more needs to be asked. */
-INLINE int is_plain(const struct endpoint *endpoint, const struct ethernet_header *ethernet,
-		    const struct glance *glance, int from_workload)
+INLINE int is_plain(const struct endpoint *endpoint, const char *frame, const struct glance *glance,
+		    int from_workload)
 {
-	__u64 sender = 0;
-
 	if (!endpoint)
 		return 0;
-	if (endpoint->judges.lane & ENDPOINT_NAMES && glance->remote_port == DNS_PORT)
+	if (endpoint->judges.lane & ENDPOINT_NAMES && glance->ports >> 16 == DNS_PORT)
 		return 0;
-	if (!from_workload || !endpoint->mac)
-		return 1;
-	__builtin_memcpy(&sender, ethernet->src, sizeof(ethernet->src));
-	return endpoint->mac == sender;
+	/* The six bytes of the sender and two of what is behind them, as `mac` has them. */
+	__u64 sender = *(const __u64 *)(frame + 6) & 0xffffffffffffull;
+	return !from_workload || !endpoint->mac || endpoint->mac == sender;
 }
 
-INLINE struct flow *known_ipv4(struct __sk_buff *skb, const struct ipv4_header *ip,
+INLINE struct flow *known_ipv4(const struct __sk_buff *skb, const char *frame, const char *end,
 			       struct glance *glance, int from_workload)
 {
-	const char *end = (const char *)(long)skb->data_end;
+	const struct ipv4_header *ip = (const void *)(frame + IP_AT);
+	const struct transport *transport = (const void *)(ip + 1);
 
-	if ((const char *)(ip + 1) > end || ip->version_length != 0x45 ||
-	    ip->fragment & HOST16(0x3fff))
+	if ((ip->version_length ^ 0x45) | (ip->fragment & HOST16(0x3fff)))
 		return 0;
-	glance->transport = (const void *)(ip + 1);
 	glance->header = sizeof(*ip);
 	glance->total = HOST16(ip->total);
-	glance->protocol = ip->protocol;
-	if (!glance_transport(glance, end, from_workload))
-		return 0;
+	if (ip->protocol == PROTOCOL_TCP) {
+		if (frame + TCP4_BYTES > end || !glance_tcp(glance, transport))
+			return 0;
+	} else {
+		if (ip->protocol != PROTOCOL_UDP)
+			return 0;
+		glance->tcp_flags = 0;
+		glance->header += UDP_HEADER;
+	}
 	struct endpoint4_key at = {
 		.ifindex = skb->ifindex,
 		.local = from_workload ? ip->src : ip->dst,
 	};
+	const struct endpoint *endpoint = map_lookup(&endpoints4, &at);
+	glance->ports = turned_ports(transport, from_workload);
+	if (!is_plain(endpoint, frame, glance, from_workload))
+		return 0;
 	struct flow4_key key = {
+		.endpoint = endpoint->judges.slot,
 		.local = at.local,
 		.remote = from_workload ? ip->dst : ip->src,
-		.local_port = glance->local_port,
-		.remote_port = glance->remote_port,
-		.protocol = glance->protocol,
+		.protocol = ip->protocol,
 	};
-	const struct endpoint *endpoint = map_lookup(&endpoints4, &at);
-	if (!is_plain(endpoint, (const struct ethernet_header *)ip - 1, glance, from_workload))
-		return 0;
-	key.endpoint = endpoint->judges.slot;
+	__builtin_memcpy(&key.local_port, &glance->ports, sizeof(glance->ports));
 	return map_lookup(&flows4, &key);
 }
 
-INLINE struct flow *known_ipv6(struct __sk_buff *skb, const struct ipv6_header *ip,
+INLINE struct flow *known_ipv6(const struct __sk_buff *skb, const char *frame, const char *end,
 			       struct glance *glance, int from_workload)
 {
-	const char *end = (const char *)(long)skb->data_end;
+	const struct ipv6_header *ip = (const void *)(frame + IP_AT);
+	const struct transport *transport = (const void *)(ip + 1);
 
-	if ((const char *)(ip + 1) > end ||
+	if (frame + UDP6_BYTES > end ||
 	    (ip->version_flow & HOST32(0xf0000000)) != HOST32(0x60000000) || is_mapped(&ip->src) ||
 	    is_mapped(&ip->dst))
 		return 0;
-	glance->transport = (const void *)(ip + 1);
 	glance->header = sizeof(*ip);
 	glance->total = ip->payload ? sizeof(*ip) + HOST16(ip->payload) : 0;
-	glance->protocol = ip->next;
-	if (!glance_transport(glance, end, from_workload))
-		return 0;
+	if (ip->next == PROTOCOL_TCP) {
+		if (frame + TCP6_BYTES > end || !glance_tcp(glance, transport))
+			return 0;
+	} else {
+		if (ip->next != PROTOCOL_UDP)
+			return 0;
+		glance->tcp_flags = 0;
+		glance->header += UDP_HEADER;
+	}
 	struct endpoint_key at = {
 		.ifindex = skb->ifindex,
 		.local = from_workload ? ip->src : ip->dst,
 	};
+	const struct endpoint *endpoint = map_lookup(&endpoints6, &at);
+	glance->ports = turned_ports(transport, from_workload);
+	if (!is_plain(endpoint, frame, glance, from_workload))
+		return 0;
 	struct flow_key key = {
+		.endpoint = endpoint->judges.slot,
 		.local = at.local,
 		.remote = from_workload ? ip->dst : ip->src,
-		.local_port = glance->local_port,
-		.remote_port = glance->remote_port,
-		.protocol = glance->protocol,
+		.protocol = ip->next,
 	};
-	const struct endpoint *endpoint = map_lookup(&endpoints6, &at);
-	if (!is_plain(endpoint, (const struct ethernet_header *)ip - 1, glance, from_workload))
-		return 0;
-	key.endpoint = endpoint->judges.slot;
+	__builtin_memcpy(&key.local_port, &glance->ports, sizeof(glance->ports));
 	return map_lookup(&flows6, &key);
+}
+
+/* Whether the flow is allowed by what is enforced now, and was not idle. */
+INLINE int stands(const struct flow *flow, __u64 now)
+{
+	__u64 judged = *(volatile __u64 *)&flow->judged;
+	/* Epoch and decision stand side by side. Negative: stamped by a clock that is ahead of the tick. */
+	__u64 wanted = config_at(CONFIG_EPOCH) << 32 | LEAF_ALLOW;
+	__s64 idle_ns = now - flow->seen_ns;
+
+	return judged >> 31 == wanted >> 31 && idle_ns <= (__s64)KNOWN_IDLE_NS;
 }
 
 /* Whether the packet has passed: all is done. */
 INLINE int pass_known(struct __sk_buff *skb, int from_workload)
 {
-	const struct ethernet_header *ethernet = (const void *)(long)skb->data;
+	const char *frame = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
+	const struct ethernet_header *ethernet = (const void *)frame;
 	__u32 length = skb->len;
 	struct glance glance;
 	struct flow *flow;
 
-	if ((const char *)(ethernet + 1) > (const char *)(long)skb->data_end)
+	if (frame + UDP4_BYTES > end)
 		return 0;
 	if (ethernet->type == HOST16(ETHERTYPE_IPV4))
-		flow = known_ipv4(skb, (const void *)(ethernet + 1), &glance, from_workload);
+		flow = known_ipv4(skb, frame, end, &glance, from_workload);
 	else if (ethernet->type == HOST16(ETHERTYPE_IPV6))
-		flow = known_ipv6(skb, (const void *)(ethernet + 1), &glance, from_workload);
+		flow = known_ipv6(skb, frame, end, &glance, from_workload);
 	else
 		return 0;
-	if (!flow || glance.total < glance.header || sizeof(*ethernet) + glance.total > length)
+	__u64 now = tick_ns();
+	if (!flow || glance.total < glance.header || IP_AT + glance.total > length ||
+	    !stands(flow, now))
 		return 0;
-	__u64 judged = *(volatile __u64 *)&flow->judged, now = tick_ns();
 	int from_opener = flow->opener == (from_workload ? OPENER_LOCAL : OPENER_REMOTE);
-	if (judged >> 32 != config_at(CONFIG_EPOCH) || !(judged & LEAF_ALLOW) ||
-	    (now > flow->seen_ns && now - flow->seen_ns > KNOWN_IDLE_NS))
-		return 0;
 	__u32 segments = skb->gso_segs;
 	segments = segments > 1 ? segments : 1;
 	flow_seen(flow, now);
 	tally(flow, !from_opener, segments,
-	      length - sizeof(*ethernet) + (__u64)(segments - 1) * glance.header);
+	      length - IP_AT + (__u64)(segments - 1) * glance.header);
 	flow_advance(flow, from_opener, glance.tcp_flags);
 	if (from_workload)
 		skb->mark = (skb->mark & ~MARK_EARLY) | MARK_JUDGED;
