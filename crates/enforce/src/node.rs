@@ -37,7 +37,8 @@ use crate::limits::MapSizes;
 use given::{GivenInterface, NewInterface};
 
 /// Interface names that carry workloads unless the operator says otherwise.
-pub const INTERFACE_PREFIXES: [&str; 5] = ["cali", "lxc", "veth", "tap", "bhl"];
+pub const INTERFACE_PREFIXES: [&str; 8] =
+    ["cali", "lxc", "veth", "tap", "eni", "azv", "gke", "bhl"];
 
 const COMMANDS_MAX: usize = 16;
 

@@ -127,5 +127,7 @@ impl Kept {
     }
 }
 
+mod ways;
+
 #[cfg(test)]
 mod tests;

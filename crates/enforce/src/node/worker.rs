@@ -1,5 +1,6 @@
 //! The thread that owns the kernel side of one node.
 
+mod adopt;
 mod alarm;
 mod around;
 mod ears;
@@ -196,6 +197,7 @@ impl Worker {
             report.at_ns = unix_now_ns();
         });
         self.program = Some(program);
+        self.adopt();
         self.report();
         Ok(self.reports.borrow().clone())
     }

@@ -284,6 +284,37 @@ fn a_pod_that_comes_later_is_found_by_its_route() {
 }
 
 #[test]
+fn a_pod_on_an_interface_of_any_name_is_found_by_its_route() {
+    let mut world = World::new(1);
+    let mut options = world.options();
+    options.interface_prefixes = vec!["other".to_owned()];
+    let (handle, _records) = Node::start(options).unwrap();
+    let program = |world: &World, revision| {
+        mk_program(world, revision, |maker| (maker.allow_ports(&[80]), maker.allow()))
+    };
+    let report = enforce(&handle, program(&world, 1));
+    assert_eq!((report.attached.len(), report.waiting.len()), (1, 0), "there before its program");
+    world.add_pod();
+    // Its program comes before the route to it.
+    let (node, later) = (world.node(), &world.pods[1]);
+    let routes = [format!("route del {}/32", later.v4), format!("-6 route del {}/128", later.v6)];
+    for route in &routes {
+        sh(&format!("ip -n {node} {route} dev bhl1"));
+    }
+    let report = enforce(&handle, program(&world, 2));
+    assert_eq!((report.attached.len(), report.waiting.len()), (1, 1));
+    for route in &routes {
+        sh(&format!("ip -n {node} {} dev bhl1", route.replace("del", "add")));
+    }
+    wait_for("both pods", || (handle.report().borrow().attached.len() == 2).then_some(()));
+    for [client, server] in [[0, 1], [1, 0]].map(|both| both.map(|n: usize| &world.pods[n])) {
+        let _listeners = [80, 81].map(|port| listen(&server.netns, server.v4_port(port)));
+        connect(&client.netns, server.v4_port(80)).unwrap();
+        assert!(is_closed(&client.netns, server.v4_port(81)), "{}", server.name);
+    }
+}
+
+#[test]
 fn teardown_leaves_nothing() {
     let world = World::new(1);
     let (handle, records) = world.start();

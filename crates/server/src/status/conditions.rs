@@ -170,10 +170,14 @@ pub fn write_node(status: &mut Value, kind: &str, facts: &NodeFacts, moment: &Mo
 }
 
 fn how_it_is(facts: &NodeFacts) -> String {
-    let NodeStatus { n_attached, n_waiting, flows_lost, log_events_suppressed, .. } = &facts.status;
+    let NodeStatus { n_attached, n_waiting, waiting, flows_lost, log_events_suppressed, .. } =
+        &facts.status;
     let mut text = format!("{n_attached} endpoints are enforced");
     if *n_waiting > 0 {
         text.push_str(&format!(", {n_waiting} have no interface yet"));
+    }
+    if let Some(names) = listed(waiting.iter().map(ToString::to_string).collect()) {
+        text.push_str(&format!(" ({names})"));
     }
     if *flows_lost > 0 {
         text.push_str(&format!(", {flows_lost} flow records were lost"));

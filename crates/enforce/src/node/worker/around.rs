@@ -25,6 +25,7 @@ impl Worker {
     pub(super) fn hear(&mut self) {
         let heard = self.monitor.drain();
         self.try_to_look(heard);
+        self.adopt();
     }
 
     /// Something has moved in containers' namespaces.
@@ -36,7 +37,7 @@ impl Worker {
         self.try_to_look(heard);
     }
 
-    fn try_to_look(&mut self, heard: Heard) {
+    pub(super) fn try_to_look(&mut self, heard: Heard) {
         if let Err(error) = self.look_around(heard) {
             // What was told is used up; what does not fit will not fit before something moves.
             self.is_behind |= matches!(error, EnforceError::Kernel { .. });

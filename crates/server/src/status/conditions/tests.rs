@@ -166,6 +166,10 @@ fn a_node_says_what_was_found_wrong_on_it() {
         status["conditions"][0]["message"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!(message(&facts), "2 endpoints are enforced");
+    facts.status.n_waiting = 1;
+    facts.status.waiting = vec![bulkhead_types::EndpointId::pod("shop", "db")];
+    assert_eq!(message(&facts), "2 endpoints are enforced, 1 have no interface yet (shop/db)");
+    (facts.status.n_waiting, facts.status.waiting) = (0, Vec::new());
     facts.status.drift = vec!["drift 1: the link 2-in was detached; put back".to_owned()];
     let told = "2 endpoints are enforced; drift 1: the link 2-in was detached; put back";
     assert_eq!(message(&facts), told);
