@@ -1,4 +1,5 @@
-//! What a verdict of nftables costs by the number of rules, and what one more address costs. Needs root.
+//! What a verdict of nftables costs by the number of rules, and what one more address costs, there and on
+//! eBPF. Needs root.
 //!
 //! ```text
 //! cargo run --release -p bulkhead-enforce --example bench_nft
@@ -46,8 +47,9 @@ fn main() {
     let script = "add table inet t; add chain inet t f { type filter hook forward priority 0; }; \
                   add rule inet t f ct state new counter";
     sh(&format!("nsenter --net={} nft '{script}'", idle.netns().display()));
-    let (few, few_node, _) = mk_node(1, 1);
-    let (many, many_node, program) = mk_node(RULES_MANY, ADDRESSES);
+    let nft = BackendChoice::Nftables;
+    let (few, few_node, _) = mk_node(nft, 1, 1);
+    let (many, many_node, program) = mk_node(nft, RULES_MANY, ADDRESSES);
     let mut senders = [&idle, &few, &many].map(Sender::new);
     let mut samples = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
@@ -62,6 +64,9 @@ fn main() {
         let address = Ipv4Addr::from_bits(u32::from_be_bytes([172, 16, 0, 0]) + n * 256);
         Ipv4Net::new_assert(address, 24).into()
     });
+    drop((few_node, many_node));
+    let (_world, ebpf_node, program) = mk_node(BackendChoice::Ebpf, RULES_MANY, ADDRESSES);
+    let (ebpf_ms, _) = add(&ebpf_node, program, |n| peer(ADDRESSES + n).into());
     let verdict = |ns: f64| (ns - idle_ns).max(1.0);
     println!(
         "{}",
@@ -72,9 +77,9 @@ fn main() {
             "nft_add_one_ms": rounded(median(add_ms.clone())),
             "nft_add_one_worst_ms": rounded(add_ms.into_iter().fold(0.0, f64::max)),
             "nft_add_prefix_ms": rounded(median(prefix_ms)),
+            "ebpf_add_one_ms": rounded(median(ebpf_ms)),
         })
     );
-    drop((few_node, many_node));
 }
 
 fn rounded(value: f64) -> f64 {
@@ -124,7 +129,11 @@ fn port(index: u32) -> u16 {
 
 /// A node whose second pod has so many rules, each of which allows one group to one port, about so
 /// many addresses. The first pod is of the last group.
-fn mk_node(n_rules: u32, n_addresses: u32) -> (World, NodeHandle, NodeProgram) {
+fn mk_node(
+    backend: BackendChoice,
+    n_rules: u32,
+    n_addresses: u32,
+) -> (World, NodeHandle, NodeProgram) {
     let world = World::new(2);
     let mut maker = Maker::new(1);
     let (all, deny) = (maker.allow(), maker.deny());
@@ -150,7 +159,7 @@ fn mk_node(n_rules: u32, n_addresses: u32) -> (World, NodeHandle, NodeProgram) {
     let first = world.pods.first().unwrap();
     classes.insert(IpAddr::from(first.v4).into(), ClassId(u64::from(n_groups)));
     let mut options = world.options();
-    options.backend = BackendChoice::Nftables;
+    options.backend = backend;
     options.sizes = MapSizes::DEFAULT;
     let (handle, records) = Node::start(options).unwrap();
     std::mem::forget(records);

@@ -1,5 +1,7 @@
 //! A sorted table that clones share.
 
+mod walk;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use walk::Walk;
 
 /// Elements of one chunk, at most: a write copies a chunk, and the list of chunks.
 const CHUNK_MAX: usize = 256;
@@ -223,40 +226,6 @@ fn join<K: Clone, V: Clone>(chunks: &mut Vec<Chunk<K, V>>, at: usize) {
         if let Some(chunk) = chunks.get_mut(at) {
             Arc::make_mut(chunk).extend(next.iter().cloned());
         }
-    }
-}
-
-/// Where a comparison is.
-struct Walk<'a, K, V> {
-    chunks: slice::Iter<'a, Chunk<K, V>>,
-    chunk: Option<&'a Chunk<K, V>>,
-    at: usize,
-}
-
-impl<'a, K, V> Walk<'a, K, V> {
-    fn through(chunks: &'a [Chunk<K, V>]) -> Self {
-        let mut chunks = chunks.iter();
-        Self { chunk: chunks.next(), chunks, at: 0 }
-    }
-
-    fn here(&self) -> Option<(&'a K, &'a V)> {
-        self.chunk?.get(self.at).map(|(key, value)| (key, value))
-    }
-
-    fn step(&mut self) {
-        self.at += 1;
-        if self.chunk.is_some_and(|chunk| self.at >= chunk.len()) {
-            (self.chunk, self.at) = (self.chunks.next(), 0);
-        }
-    }
-
-    fn skips_what_is_shared(&mut self, other: &mut Self) -> bool {
-        let (Some(one), Some(two)) = (self.chunk, other.chunk) else { return false };
-        let is_shared = self.at == 0 && other.at == 0 && Arc::ptr_eq(one, two);
-        if is_shared {
-            (self.chunk, other.chunk) = (self.chunks.next(), other.chunks.next());
-        }
-        is_shared
     }
 }
 

@@ -124,19 +124,23 @@ pub fn plan(
     bindings: &Bindings,
     sizes: &MapSizes,
 ) -> Result<Vec<KernelOp>, EnforceError> {
-    plan_on(now, program, bindings, &Ground::default(), sizes, &Cache::default())
+    let (was, ground, cache) = (None, Ground::default(), Cache::default());
+    plan_on(now, was, program, bindings, &ground, sizes, &cache)
 }
 
-/// As [`plan`], where the node has more than its endpoints and these have looked names up.
+/// As [`plan`], where the node has more than its endpoints and these have looked names up. `was`: the
+/// program that a plan has led to, carried out to its end; then addresses and rules take time only as far
+/// as they are not the same.
 pub fn plan_on(
     now: &Tables,
+    was: Option<&NodeProgram>,
     program: &NodeProgram,
     bindings: &Bindings,
     ground: &Ground,
     sizes: &MapSizes,
     cache: &Cache,
 ) -> Result<Vec<KernelOp>, EnforceError> {
-    let mut slots = new_slots(now, program);
+    let mut slots = new_slots(now, was, program);
     let rows = rows::plan(now, program, &mut slots, sizes)?;
     let entries = programs::plan(now, program, &mut slots)?;
     let wanted = wanted_endpoints(program, bindings, ground, &mut slots)?;
@@ -147,7 +151,7 @@ pub fn plan_on(
         return Err(EnforceError::Capacity { map, needed, available, revision });
     }
     let judges_move = hosts.moves || judges_move(now, &wanted);
-    let classes = classes::moves(now, program, &slots)?;
+    let classes = classes::moves(now, was, program, &slots)?;
     let names = names::moves(now, program, bindings, &slots, cache);
     // What moves alone is old or new by nature; what moves together needs the other lane.
     let n_moving = [classes.any(), names.any(), judges_move].into_iter().filter(|any| *any).count();
@@ -161,7 +165,7 @@ pub fn plan_on(
 
     let mut parts = Parts { rows, entries, classes, names, hosts, endpoints, lane, is_flip };
     let mut ops = parts.update(now, program, &slots, rejudge);
-    let frees = parts.frees(program, &slots);
+    let frees = parts.frees(was, program, &slots);
     if !frees.is_empty() {
         ops.push(KernelOp::Grace);
         ops.extend(frees);
@@ -170,10 +174,14 @@ pub fn plan_on(
 }
 
 /// The known slots, and those of what programs are made of.
-fn new_slots(now: &Tables, program: &NodeProgram) -> NewSlots {
+fn new_slots(now: &Tables, was: Option<&NodeProgram>, program: &NodeProgram) -> NewSlots {
     let mut slots = NewSlots { slots: now.slots.clone(), added: Vec::new() };
-    for rule in program.rules.keys() {
-        slots.get_or_add(SlotKind::Rule, rule.0);
+    let nothing = NodeProgram::default();
+    let was = was.unwrap_or(&nothing);
+    for (rule, _, is) in was.rules.differences(&program.rules) {
+        if is.is_some() {
+            slots.get_or_add(SlotKind::Rule, rule.0);
+        }
     }
     let named = program.names.entries.keys();
     for (_, _, set) in named.clone() {
@@ -181,7 +189,8 @@ fn new_slots(now: &Tables, program: &NodeProgram) -> NewSlots {
     }
     let judged = program.entries.keys().map(|(_, class)| class);
     let judged = judged.chain(named.map(|(_, class, _)| class));
-    for class in program.classes.values().chain(judged) {
+    let members = was.classes.differences(&program.classes);
+    for class in members.iter().filter_map(|(_, _, is)| *is).chain(judged) {
         if *class != ClassId::OUTSIDE {
             slots.get_or_add(SlotKind::Class, class.0);
         }
@@ -271,21 +280,43 @@ impl EndpointChange {
     }
 }
 
+/// Classes with a slot that no address has. Where it is known which program had slots, only what has
+/// left a class, or does not ask for it any more, can have been the last.
+fn memberless(was: Option<&NodeProgram>, program: &NodeProgram, slots: &NewSlots) -> BTreeSet<u64> {
+    let mut memberless = BTreeSet::new();
+    match was {
+        Some(was) => {
+            let members = was.classes.differences(&program.classes).into_iter();
+            memberless.extend(members.filter_map(|(_, was, _)| was.map(|class| class.0)));
+            let entries = was.entries.differences(&program.entries).into_iter();
+            memberless.extend(entries.map(|((_, class), ..)| class.0));
+            let named = was.names.entries.differences(&program.names.entries).into_iter();
+            memberless.extend(named.map(|((_, class, _), ..)| class.0));
+        }
+        None => memberless.extend(slots.slots.all(SlotKind::Class).map(|(_, content)| content)),
+    }
+    for class in program.classes.values() {
+        if memberless.is_empty() {
+            break;
+        }
+        memberless.remove(&class.0);
+    }
+    memberless
+}
+
 /// Names that nothing uses once the plan is carried out.
 fn stale_slots(
+    was: Option<&NodeProgram>,
     program: &NodeProgram,
     slots: &NewSlots,
     live_endpoints: &BTreeSet<u32>,
     hosts: &hosts::HostChange,
 ) -> Vec<(SlotKind, u32)> {
     let programs: BTreeSet<u64> = program.entries.keys().map(|(id, _)| id.0).collect();
-    let classes: BTreeSet<u64> = program
-        .classes
-        .values()
-        .map(|class| class.0)
-        .chain(program.entries.keys().map(|(_, class)| class.0))
-        .chain(program.names.entries.keys().map(|(_, class, _)| class.0))
-        .collect();
+    let judged = program.entries.keys().map(|(_, class)| class.0);
+    let judged: BTreeSet<u64> =
+        judged.chain(program.names.entries.keys().map(|(_, class, _)| class.0)).collect();
+    let memberless = memberless(was, program, slots);
     let rows = program.entries.values().chain(program.names.entries.values());
     let rows: BTreeSet<u64> = rows.map(|row| row.0).collect();
     let sets: BTreeSet<u64> = program.names.entries.keys().map(|(_, _, set)| set.0).collect();
@@ -294,7 +325,7 @@ fn stale_slots(
         for (slot, content) in slots.slots.all(kind) {
             let used = match kind {
                 SlotKind::Program => programs.contains(&content),
-                SlotKind::Class => classes.contains(&content),
+                SlotKind::Class => judged.contains(&content) || !memberless.contains(&content),
                 SlotKind::Row => rows.contains(&content),
                 SlotKind::Rule => program.rules.contains_key(&bulkhead_wire::RuleId(content)),
                 SlotKind::Endpoint => live_endpoints.contains(&slot) || hosts.live.contains(&slot),

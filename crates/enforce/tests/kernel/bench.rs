@@ -69,6 +69,7 @@ impl Bench {
             .collect();
         let ops = plan_on(
             &self.tables,
+            None,
             program,
             &bindings,
             &Ground::default(),

@@ -3,7 +3,7 @@
 //! looks at, every endpoint flips to that lane with its programs, and then both lanes are made equal.
 
 use bulkhead_enforce_abi::{CLASS_OUTSIDE, ClassValue, ENDPOINT_LANE};
-use bulkhead_wire::NodeProgram;
+use bulkhead_wire::{ClassId, NodeProgram};
 use ipnet::IpNet;
 
 use super::{NewSlots, dangling};
@@ -44,36 +44,56 @@ pub fn is_torn(now: &Tables) -> bool {
         || now.names.values().any(|value| value.lane[0] != value.lane[1])
 }
 
+/// `was`: the program that `now` holds whole, if it holds one.
 pub fn moves(
     now: &Tables,
+    was: Option<&NodeProgram>,
     program: &NodeProgram,
     slots: &NewSlots,
 ) -> Result<ClassMoves, EnforceError> {
-    let mut settled = Vec::new();
-    for (prefix, class) in program.classes.iter() {
+    let mut moves = ClassMoves { settled: Vec::new(), unset: Vec::new(), added: Vec::new() };
+    match was {
+        Some(was) => {
+            for (prefix, _, class) in was.classes.differences(&program.classes) {
+                match class {
+                    Some(class) => moves.settle(now, program, slots, (prefix, class))?,
+                    None => moves.unset.push(*prefix),
+                }
+            }
+        }
+        None => {
+            for member in &program.classes {
+                moves.settle(now, program, slots, member)?;
+            }
+            let gone = now.classes.keys().filter(|prefix| !program.classes.contains_key(prefix));
+            moves.unset = gone.copied().collect();
+        }
+    }
+    Ok(moves)
+}
+
+impl ClassMoves {
+    fn settle(
+        &mut self,
+        now: &Tables,
+        program: &NodeProgram,
+        slots: &NewSlots,
+        (prefix, class): (&IpNet, &ClassId),
+    ) -> Result<(), EnforceError> {
         let class = slots
             .class(*class)
             .ok_or_else(|| dangling(program, format!("class {class} of `{prefix}`")))?;
         let value = ClassValue { lane: [class, class] };
-        if now.classes.get(prefix) != Some(&value) {
-            settled.push((*prefix, value));
+        let old = now.classes.get(prefix);
+        if old != Some(&value) {
+            self.settled.push((*prefix, value));
         }
+        if old.is_none() {
+            self.added.push(*prefix);
+        }
+        Ok(())
     }
-    let unset: Vec<IpNet> = now
-        .classes
-        .keys()
-        .filter(|prefix| !program.classes.contains_key(prefix))
-        .copied()
-        .collect();
-    let added = settled
-        .iter()
-        .map(|(prefix, _)| *prefix)
-        .filter(|prefix| !now.classes.contains_key(prefix))
-        .collect();
-    Ok(ClassMoves { settled, unset, added })
-}
 
-impl ClassMoves {
     /// Whether any address changes class.
     pub fn any(&self) -> bool {
         !self.settled.is_empty() || !self.unset.is_empty()
@@ -112,7 +132,7 @@ impl ClassMoves {
 }
 
 /// The class that the addresses of a prefix have once the prefix itself is gone.
-fn covering(program: &NodeProgram, prefix: IpNet) -> Option<bulkhead_wire::ClassId> {
+fn covering(program: &NodeProgram, prefix: IpNet) -> Option<ClassId> {
     (0..prefix.prefix_len())
         .rev()
         .filter_map(|length| IpNet::new(prefix.addr(), length).ok())
@@ -136,7 +156,9 @@ impl ClassChange {
                 (prefix.prefix_len() == prefix.max_prefix_len()) == is_exact
                     && prefix.addr().is_ipv4() == is_v4
             };
-            if !self.added.iter().any(|prefix| belongs(&prefix)) {
+            // Counted only where it might not fit.
+            let n_at_most = now.classes.len() + self.added.len();
+            if n_at_most <= size as usize || !self.added.iter().any(|prefix| belongs(&prefix)) {
                 continue;
             }
             let n_now = now.classes.keys().filter(belongs).count();

@@ -75,9 +75,14 @@ impl Parts {
     }
 
     /// What nothing uses any more.
-    pub(super) fn frees(self, program: &NodeProgram, slots: &NewSlots) -> Vec<KernelOp> {
+    pub(super) fn frees(
+        self,
+        was: Option<&NodeProgram>,
+        program: &NodeProgram,
+        slots: &NewSlots,
+    ) -> Vec<KernelOp> {
         let Self { rows, entries, classes, names, hosts, endpoints, .. } = self;
-        let stale = stale_slots(program, slots, &endpoints.live, &hosts);
+        let stale = stale_slots(was, program, slots, &endpoints.live, &hosts);
         let mut frees = Vec::new();
         push(&mut frees, classes.settle, KernelOp::SetClasses);
         push(&mut frees, names.settle, KernelOp::SetNames);

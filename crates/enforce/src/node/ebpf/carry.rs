@@ -20,15 +20,17 @@ impl Ebpf {
         let (sizes, cache) = (self.kernel.sizes(), &self.learner.cache);
         let whole = self.whole.take();
         let is_whole = whole
-            .is_some_and(|(known, hosts)| Arc::ptr_eq(&known, program) && hosts == ground.hosts);
+            .as_ref()
+            .is_some_and(|(known, hosts)| Arc::ptr_eq(known, program) && *hosts == ground.hosts);
         let moved = if is_whole {
             plan_places(&self.tables, program, bindings, ground, sizes, cache)?
         } else {
             None
         };
+        let was = whole.as_ref().map(|(known, _)| known.as_ref());
         match moved {
             Some(ops) => Ok(ops),
-            None => plan_on(&self.tables, program, bindings, ground, sizes, cache),
+            None => plan_on(&self.tables, was, program, bindings, ground, sizes, cache),
         }
     }
 
