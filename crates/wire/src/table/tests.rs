@@ -40,7 +40,7 @@ proptest! {
         prop_assert!(table.starting_at(&asked).eq(map.range(asked..)));
         prop_assert_eq!(table.starting_at(&asked).len(), map.range(asked..).count());
         prop_assert_eq!(&Table::from(map.clone()), &table);
-        let even = |key: &u16, _: &u8| key % 2 == 0;
+        let even = |key: &u16, _: &u8| key.is_multiple_of(2);
         table.retain(even);
         map.retain(|key, value| even(key, value));
         prop_assert!(is_sound(&table) && table.iter().eq(map.iter()));
