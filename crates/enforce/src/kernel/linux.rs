@@ -21,6 +21,7 @@ pub mod map;
 mod netfilter;
 mod pins;
 pub mod poll;
+mod prints;
 pub mod priority;
 pub mod raw;
 mod read;
@@ -29,6 +30,7 @@ mod takeover;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use aya::TestRun;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues, RingBuf};
@@ -66,7 +68,10 @@ pub struct Linux {
     sizes: MapSizes,
     ebpf: Ebpf,
     links: links::Links,
-    n_checks: u32,
+    /// The last link that was checked.
+    checked_to: Option<(u32, &'static str)>,
+    /// The time of the folder of links' pins at which all were there.
+    pins_listed_of: Option<SystemTime>,
     hurry: hurry::Hurry,
     hooks: Option<netfilter::Hooks>,
     earlier: takeover::Earlier,
@@ -137,7 +142,8 @@ impl Linux {
             sizes,
             ebpf,
             links: links::Links::new(),
-            n_checks: 0,
+            checked_to: None,
+            pins_listed_of: None,
             hurry: hurry::Hurry::open(),
             hooks: None,
             earlier: takeover::Earlier::find(pin_dir, &folder),

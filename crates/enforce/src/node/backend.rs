@@ -71,8 +71,9 @@ pub trait Backend {
     /// Becomes readable when there are events to drain.
     fn events(&self) -> BorrowedFd<'_>;
 
-    /// Turns what the kernel told into records. Called only once a program is enforced.
-    fn drain(&mut self, sink: &mut Sink);
+    /// Turns what the kernel told into records, and says whether there was anything. Called only once a
+    /// program is enforced.
+    fn drain(&mut self, sink: &mut Sink) -> bool;
 
     /// Becomes readable when resolvers have answered.
     fn answers(&self) -> BorrowedFd<'_>;

@@ -286,10 +286,10 @@ impl Backend for Ebpf {
         self.ring.as_fd()
     }
 
-    fn drain(&mut self, sink: &mut Sink) {
+    fn drain(&mut self, sink: &mut Sink) -> bool {
         let clock = Clock::now();
-        for _ in 0..DRAINED_MAX {
-            let Some(item) = self.ring.next() else { return };
+        for n_drained in 0..DRAINED_MAX {
+            let Some(item) = self.ring.next() else { return n_drained > 0 };
             if let Some(resets) = Event::from_bytes(&item).as_ref().and_then(resets) {
                 if let Some(resetter) = &self.resetter {
                     resetter.send(&resets);
@@ -303,6 +303,7 @@ impl Backend for Ebpf {
                 Some(self.learner.named(looker, self.names.record(&event, &clock)?))
             }));
         }
+        true
     }
 
     fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError> {

@@ -294,10 +294,12 @@ impl Backend for Nft {
         self.events.as_fd()
     }
 
-    fn drain(&mut self, sink: &mut Sink) {
+    fn drain(&mut self, sink: &mut Sink) -> bool {
         let (records, resets) = (&mut self.records, &self.resets);
         let known = known_names(&self.learner, &self.near);
+        let mut was_something = false;
         let is_complete = self.events.take(|message| {
+            was_something = true;
             if let Some(told) = log::read(&message) {
                 let is_denied = records.dropped(&told, &known, sink);
                 if let Some(raw) = resets.as_ref().filter(|_| is_denied) {
@@ -310,6 +312,7 @@ impl Backend for Nft {
             }
         });
         self.n_lost += u64::from(!is_complete);
+        was_something
     }
 
     fn sweep(&mut self, sink: &mut Sink) -> Result<u64, EnforceError> {

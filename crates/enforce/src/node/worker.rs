@@ -3,6 +3,7 @@
 mod adopt;
 mod alarm;
 mod around;
+mod drains;
 mod ears;
 mod hearing;
 mod telling;
@@ -91,7 +92,7 @@ async fn serve(
             Word::SweepDue => worker.sweep(),
             Word::LookDue => worker.look_after(),
             Word::Answered => ears.hear(&mut worker),
-            Word::Told => worker.backend.drain(&mut worker.sink),
+            Word::Told => ears.drain(&mut worker),
         }
     }
     worker.backend.settle();

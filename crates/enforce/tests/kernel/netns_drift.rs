@@ -30,17 +30,29 @@ fn dump(world: &World, map: &str) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// The key and the value of the first element of a map, as bpftool takes them.
+fn first(world: &World, map: &str) -> (String, String) {
+    let elements = dump(world, map);
+    let hex = |what: &str| {
+        let bytes = elements[0][what].as_array().expect("an element");
+        let bytes: Vec<&str> = bytes.iter().map(|byte| byte.as_str().unwrap()).collect();
+        bytes.join(" ").replace("0x", "")
+    };
+    (hex("key"), hex("value"))
+}
+
 /// Deletes the first element of a map.
 fn delete_one(world: &World, map: &str) {
-    let elements = dump(world, map);
-    let key = elements[0]["key"].as_array().expect("an element");
-    let key: Vec<&str> = key.iter().map(|byte| byte.as_str().unwrap()).collect();
-    let path = maps(world).join(map);
-    sh(&format!(
-        "bpftool map delete pinned {} key hex {}",
-        path.display(),
-        key.join(" ").replace("0x", "")
-    ));
+    let (path, (key, _)) = (maps(world).join(map), first(world, map));
+    sh(&format!("bpftool map delete pinned {} key hex {key}", path.display()));
+}
+
+/// Overwrites the first element of a map with zeros; returns what it was.
+fn empty_one(world: &World, map: &str) -> (String, String) {
+    let (path, (key, value)) = (maps(world).join(map), first(world, map));
+    let zeros = vec!["00"; value.split(' ').count()].join(" ");
+    sh(&format!("bpftool map update pinned {} key hex {key} value hex {zeros}", path.display()));
+    (key, value)
 }
 
 fn n_elements(world: &World, map: &str) -> usize {
@@ -87,6 +99,38 @@ fn removed_pins_come_back_and_nothing_opens_meanwhile() {
     sh(&format!("rm {0}/classes4 {0}/flows4", maps(&world).display()));
     told(&world, &handle, "the map `flows4` lost its pin");
     assert!(maps(&world).join("classes4").exists());
+}
+
+#[test]
+fn every_pin_that_is_removed_comes_back_also_after_a_quiet_time() {
+    let (world, handle) = mk_world();
+    let links = world.pin_dir().join("links");
+    let names: Vec<_> = links.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    for path in names {
+        std::fs::remove_file(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        told(&world, &handle, &format!("the link {name} lost its pin"));
+        assert!(path.exists());
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_overwritten_is_put_back_every_time() {
+    let (world, handle) = mk_world();
+    for time in 1..4 {
+        let before = empty_one(&world, "endpoints4");
+        let n_told = || {
+            let report = handle.report();
+            let drift = &report.borrow().drift;
+            drift
+                .iter()
+                .filter(|said| said.contains("1 elements of endpoints were changed"))
+                .count()
+        };
+        wait_for("drift", || (n_told() == time).then_some(()));
+        assert_eq!(first(&world, "endpoints4"), before);
+    }
+    told(&world, &handle, "1 elements of endpoints were changed");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A map in two: IPv4 has short keys, which are quicker to hash and to compare.
 
+use std::hash::Hasher;
 use std::path::Path;
 
 use bulkhead_enforce_abi::{Address, Endpoint4Key, EndpointKey, Flow4Key, FlowKey, Plain};
@@ -85,6 +86,12 @@ impl<K: Narrow, V: Plain> ByFamily<K, V> {
         let mut elements = Vec::new();
         self.for_each(|key, value| elements.push((key, value)))?;
         Ok(elements)
+    }
+
+    /// Takes in everything as it lies there.
+    pub fn print(&self, hasher: &mut impl Hasher) -> Result<(), EnforceError> {
+        self.v4.print(hasher)?;
+        self.v6.print(hasher)
     }
 
     pub fn for_each(&self, mut visit: impl FnMut(K, V)) -> Result<(), EnforceError> {

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::bpf_link::{self, Hook};
 use super::{FROM_DRIVER, FROM_WIRE, FROM_WORKLOAD, Linux, TO_WIRE, TO_WORKLOAD, kernel};
@@ -44,6 +46,12 @@ const ATTACH_AT_ONCE_MIN: usize = 4;
 
 /// More links than this are checked in two turns.
 const CHECKED_AT_ONCE_MAX: usize = 512;
+/// Checking one takes the kernel's network lock. Where others hold it for long, because they make
+/// interfaces, those must not wait for us in turn: the rest is checked later.
+const CHECKED_FOR: Duration = Duration::from_millis(5);
+
+/// Longer than any kernel's tick.
+const TICK_MAX: Duration = Duration::from_millis(50);
 
 /// A link that is to be.
 #[derive(Clone, Copy, Debug)]
@@ -171,36 +179,48 @@ impl Linux {
         Ok(())
     }
 
-    /// Looks at links, where there are very many at every other one in turns, and mends what can be mended
+    /// Looks at links, where there are very many at one half after the other, and mends what can be mended
     /// here: a link that lost its program's place is forgotten, so that the next
     /// [`Linux::attach_all`] makes a new one.
     pub fn check_links(&mut self) -> Result<Vec<(u32, &'static str, LinkDrift)>, EnforceError> {
         let failed = |error: io::Error| kernel("check the links", &error);
         let own = self.program_ids()?;
-        let pinned = self.pinned_links();
-        self.n_checks = self.n_checks.wrapping_add(1);
-        let (is_all, turn) = (self.links.len() <= CHECKED_AT_ONCE_MAX, self.n_checks % 2);
-        let is_due = |(ifindex, _): &(u32, &str)| is_all || ifindex % 2 == turn;
+        let unpinned = self.unpinned();
+        let n_due = match self.links.len() {
+            n if n > CHECKED_AT_ONCE_MAX => n.div_ceil(2),
+            n => n,
+        };
+        let (first, last) = ((Bound::Unbounded, Bound::Unbounded), self.checked_to);
+        let rest = last.map_or(first, |last| (Bound::Excluded(last), Bound::Unbounded));
+        let due = self.links.range(rest).chain(self.links.range(first)).take(n_due);
+        let began = Instant::now();
+        let mut checked_to = None;
         let mut found = Vec::new();
-        for (number, (side, _, program)) in SIDES.iter().enumerate() {
-            let program_id = own.get(number).copied().unwrap_or(0);
-            let of_side = self.links.iter().filter(|(place, _)| place.1 == *side);
-            for ((ifindex, _), link) in of_side.filter(|(place, _)| is_due(place)) {
-                let info = bpf_link::info(link.as_fd()).map_err(failed)?;
-                if info.ifindex == 0 {
-                    found.push((*ifindex, *side, LinkDrift::Detached));
-                    continue;
-                }
-                if info.program != program_id && !self.is_staged() {
-                    let program = self.program_fd(program).map_err(failed)?;
-                    bpf_link::replace(link.as_fd(), program).map_err(failed)?;
-                    found.push((*ifindex, *side, LinkDrift::Replaced));
-                }
-                if !pinned.contains(&(*ifindex, *side)) {
-                    super::pins::make_folder(&self.pin_dir.join("links"))?;
-                    bpf_link::pin(link.as_fd(), &self.link_pin(*ifindex, side)).map_err(failed)?;
-                    found.push((*ifindex, *side, LinkDrift::Unpinned));
-                }
+        for ((ifindex, side), link) in due {
+            if began.elapsed() > CHECKED_FOR {
+                break;
+            }
+            checked_to = Some((*ifindex, *side));
+            let number = SIDES.iter().position(|(name, ..)| name == side).unwrap_or(0);
+            let info = bpf_link::info(link.as_fd()).map_err(failed)?;
+            if info.ifindex == 0 {
+                found.push((*ifindex, *side, LinkDrift::Detached));
+                continue;
+            }
+            if Some(&info.program) != own.get(number) && !self.is_staged() {
+                let Some((.., program)) = SIDES.get(number) else { continue };
+                let program = self.program_fd(program).map_err(failed)?;
+                bpf_link::replace(link.as_fd(), program).map_err(failed)?;
+                found.push((*ifindex, *side, LinkDrift::Replaced));
+            }
+        }
+        self.checked_to = checked_to;
+        for (ifindex, side) in unpinned {
+            let Some(link) = self.links.get(&(ifindex, side)) else { continue };
+            if !found.contains(&(ifindex, side, LinkDrift::Detached)) {
+                super::pins::make_folder(&self.pin_dir.join("links"))?;
+                bpf_link::pin(link.as_fd(), &self.link_pin(ifindex, side)).map_err(failed)?;
+                found.push((ifindex, side, LinkDrift::Unpinned));
             }
         }
         for (ifindex, side, what) in &found {
@@ -211,6 +231,23 @@ impl Linux {
             }
         }
         Ok(found)
+    }
+
+    /// Links without a pin. The folder is listed only after something in it has changed.
+    fn unpinned(&mut self) -> Vec<(u32, &'static str)> {
+        let folder = self.pin_dir.join("links");
+        let now = SystemTime::now();
+        let changed = fs::metadata(&folder).and_then(|folder| folder.modified()).ok();
+        if changed.is_some() && changed == self.pins_listed_of {
+            return Vec::new();
+        }
+        let pinned = self.pinned_links();
+        let unpinned: Vec<_> =
+            self.links.keys().filter(|at| !pinned.contains(at)).copied().collect();
+        // What comes within the same tick of the kernel's clock leaves the time as it is.
+        let is_over = |at: &SystemTime| now.duration_since(*at).is_ok_and(|since| since > TICK_MAX);
+        self.pins_listed_of = changed.filter(|at| unpinned.is_empty() && is_over(at));
+        unpinned
     }
 
     /// What is pinned under the names of links.

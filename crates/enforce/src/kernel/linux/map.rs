@@ -1,5 +1,6 @@
 //! One pinned map with typed keys and values.
 
+use std::hash::Hasher;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -130,6 +131,28 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     pub fn for_each(&self, mut visit: impl FnMut(K, V)) -> Result<(), EnforceError> {
         let Shape { key: key_size, value: value_size } = Self::SHAPE;
+        self.for_each_batch(|keys, values| {
+            for (key, value) in keys.chunks_exact(key_size).zip(values.chunks_exact(value_size)) {
+                if let (Some(key), Some(value)) = (K::from_bytes(key), V::from_bytes(value)) {
+                    visit(key, value);
+                }
+            }
+        })
+    }
+
+    /// Takes in everything as it lies there.
+    pub fn print(&self, hasher: &mut impl Hasher) -> Result<(), EnforceError> {
+        self.for_each_batch(|keys, values| {
+            hasher.write(keys);
+            hasher.write(values);
+        })?;
+        // What ends in one map must not look like what begins in the next one.
+        hasher.write_u8(0xff);
+        Ok(())
+    }
+
+    fn for_each_batch(&self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), EnforceError> {
+        let Shape { key: key_size, value: value_size } = Self::SHAPE;
         let mut keys = vec![0u8; BATCH_MAX * key_size];
         let mut values = vec![0u8; BATCH_MAX * value_size];
         let mut cursor = Cursor::default();
@@ -137,12 +160,8 @@ impl<K: Plain, V: Plain> Map<K, V> {
             let (n, more) =
                 bpf::get_batch(self.fd(), Self::SHAPE, &mut cursor, &mut keys, &mut values)
                     .map_err(|error| self.error("list", &error))?;
-            let pairs = keys.chunks_exact(key_size).zip(values.chunks_exact(value_size));
-            for (key, value) in pairs.take(n) {
-                if let (Some(key), Some(value)) = (K::from_bytes(key), V::from_bytes(value)) {
-                    visit(key, value);
-                }
-            }
+            let (keys, values) = (keys.get(..n * key_size), values.get(..n * value_size));
+            visit(keys.unwrap_or_default(), values.unwrap_or_default());
             if !more {
                 return Ok(());
             }

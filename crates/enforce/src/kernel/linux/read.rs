@@ -114,25 +114,23 @@ impl Linux {
     }
 
     pub fn read_classes(&self) -> Result<Tables, EnforceError> {
-        let mut tables = Tables::default();
-        for (octets, value) in self.classes4.all()? {
-            tables.classes.insert(IpNet::from(Ipv4Net::from(Ipv4Addr::from(octets))), value);
-        }
-        for (address, value) in self.classes6.all()? {
-            tables.classes.insert(IpNet::from(Ipv6Net::from(Ipv6Addr::from(address.0))), value);
-        }
-        for (key, value) in self.prefixes4.all()? {
+        let mut classes = Vec::new();
+        self.classes4.for_each(|octets, value| {
+            classes.push((IpNet::from(Ipv4Net::from(Ipv4Addr::from(octets))), value));
+        })?;
+        self.classes6.for_each(|address, value| {
+            classes.push((IpNet::from(Ipv6Net::from(Ipv6Addr::from(address.0))), value));
+        })?;
+        self.prefixes4.for_each(|key, value| {
             let length = u8::try_from(key.length).unwrap_or(32);
-            if let Ok(net) = Ipv4Net::new(Ipv4Addr::from(key.octets), length) {
-                tables.classes.insert(IpNet::from(net), value);
-            }
-        }
-        for (key, value) in self.prefixes6.all()? {
+            let net = Ipv4Net::new(Ipv4Addr::from(key.octets), length);
+            classes.extend(net.ok().map(|net| (IpNet::from(net), value)));
+        })?;
+        self.prefixes6.for_each(|key, value| {
             let length = u8::try_from(key.length).unwrap_or(128);
-            if let Ok(net) = Ipv6Net::new(Ipv6Addr::from(key.address.0), length) {
-                tables.classes.insert(IpNet::from(net), value);
-            }
-        }
-        Ok(tables)
+            let net = Ipv6Net::new(Ipv6Addr::from(key.address.0), length);
+            classes.extend(net.ok().map(|net| (IpNet::from(net), value)));
+        })?;
+        Ok(Tables { classes: classes.into_iter().collect(), ..Tables::default() })
     }
 }

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::alarm::Alarm;
+use super::drains::Drains;
 use super::hearing::Hearing;
 use super::{Asked, Worker, failed};
 use crate::kernel::linux::poll::wait_for;
@@ -40,7 +41,7 @@ pub struct Ears {
     far_moved: AsyncFd<OwnedFd>,
     far_looks: FarLooks,
     told: AsyncFd<OwnedFd>,
-    drain: Interval,
+    drains: Drains,
     alarm: Alarm,
     hearing: Hearing,
     sweep: Interval,
@@ -56,7 +57,7 @@ impl Ears {
             far_monitor,
             far_looks: FarLooks::default(),
             told: ear(EVENTS, worker.backend.events())?,
-            drain: every(DRAIN_EVERY),
+            drains: Drains::new(Instant::now()),
             alarm: Alarm::of(worker.backend.as_ref())?,
             hearing: Hearing::of(worker.backend.as_ref())?,
             sweep: every(Duration::from_millis(worker.options.sweep_ms.max(10))),
@@ -87,7 +88,7 @@ impl Ears {
                     return Ok(Word::Settles);
                 }
                 _ = self.sweep.tick(), if can_name => return Ok(Word::SweepDue),
-                _ = self.drain.tick(), if can_name => return Ok(Word::Told),
+                () = sleep_until(self.drains.next), if can_name => return Ok(Word::Told),
                 _ = self.look.tick() => return Ok(Word::LookDue),
                 rang = self.alarm.rings() => return rang.map(|()| Word::LookDue),
                 ready = self.hearing.ready(), if can_name => {
@@ -102,12 +103,17 @@ impl Ears {
 
     /// Takes what resolvers have answered.
     pub fn hear(&mut self, worker: &mut Worker) {
-        self.hearing.hear(worker.backend.as_mut(), &mut worker.sink);
+        self.hearing.hear(worker.backend.as_mut());
+        self.drain(worker);
+    }
+
+    /// Takes what the kernel tells of packets and flows.
+    pub fn drain(&mut self, worker: &mut Worker) {
+        let was_something = worker.backend.drain(&mut worker.sink);
+        self.drains.done(was_something, Instant::now());
     }
 }
 
-/// The kernel wakes us only when many events have come together.
-const DRAIN_EVERY: Duration = Duration::from_millis(25);
 const RTNETLINK: &str = "rtnetlink";
 const EVENTS: &str = "the events";
 

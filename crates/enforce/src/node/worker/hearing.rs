@@ -10,7 +10,7 @@ use super::failed;
 use crate::kernel::linux::poll::wait_for;
 use crate::limits::dns::LISTENED_EVERY_MS;
 use crate::node::EnforceError;
-use crate::node::backend::{Backend, Sink};
+use crate::node::backend::Backend;
 
 pub struct Hearing {
     answers: AsyncFd<OwnedFd>,
@@ -41,9 +41,8 @@ impl Hearing {
     }
 
     /// A flood of answers must not hold up what else is told.
-    pub fn hear(&mut self, backend: &mut dyn Backend, sink: &mut Sink) {
+    pub fn hear(&mut self, backend: &mut dyn Backend) {
         backend.beat();
         self.has_more = backend.hear();
-        backend.drain(sink);
     }
 }
