@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bulkhead_enforce_abi as abi;
-use bulkhead_enforce_abi::{Event, Flow, FlowKey, LEAF_ALLOW, OPENER_LOCAL, RULE_MASK};
+use bulkhead_enforce_abi::{
+    EndpointKey, Event, Flow, FlowKey, LEAF_ALLOW, OPENER_LOCAL, RULE_MASK,
+};
 use bulkhead_types::{
     Decision, Direction, EndpointId, HostStage, Packet, Protocol, Revision, RuleRef, Verdict,
 };
-use bulkhead_wire::{FlowEvent, FlowRecord, NodeProgram, Peer};
+use bulkhead_wire::{EndpointProgram, FlowEvent, FlowRecord, NodeProgram, Peer, Table};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::ebpf::plan::endpoint_content;
 use crate::ebpf::plan::hosts::stage_content;
 use crate::limits::RETIRED_MAX;
-use crate::realized::{SlotKind, Tables, unmapped};
+use crate::realized::{SlotKind, Tables, mapped, unmapped};
 
 pub use sweep::{Finding, Sweep, is_closed};
 
@@ -36,6 +37,9 @@ pub struct Names {
     endpoints: BTreeMap<u32, Arc<Peer>>,
     /// Only what rules are called: the driver tells contents and no slots.
     by_content: NodeProgram,
+    /// The endpoints of the last program, and how they are told, in their order.
+    known: Table<EndpointId, Arc<EndpointProgram>>,
+    owners: Vec<Arc<Peer>>,
     by_interface: HashMap<u32, Arc<Peer>>,
     by_address: HashMap<IpAddr, Arc<Peer>>,
     /// By leaf, as far as they were asked for: records are many, and verdicts few.
@@ -50,6 +54,8 @@ impl Names {
             logged: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             by_content: NodeProgram::default(),
+            known: Table::default(),
+            owners: Vec::new(),
             by_interface: HashMap::new(),
             by_address: HashMap::new(),
             verdicts: HashMap::new(),
@@ -63,6 +69,44 @@ impl Names {
         tables: &Tables,
         bindings: &crate::ebpf::Bindings,
     ) {
+        self.learn_rules(program, tables);
+        if !self.known.is_same(&program.endpoints) {
+            self.known = program.endpoints.clone();
+            let owner = |id: &EndpointId, labels| Peer { id: Arc::new(id.clone()), labels }.into();
+            let endpoints = program.endpoints.iter();
+            self.owners = endpoints.map(|(id, one)| owner(id, Arc::clone(&one.labels))).collect();
+        }
+        self.by_interface.clear();
+        self.by_address.clear();
+        for ((id, endpoint), owner) in program.endpoints.iter().zip(&self.owners) {
+            for address in endpoint.addresses.keys() {
+                self.by_address.insert(*address, Arc::clone(owner));
+            }
+            for (address, place) in bindings.get(id).into_iter().flatten() {
+                let key = EndpointKey { ifindex: place.ifindex, local: mapped(*address) };
+                if let Some(bound) = tables.endpoints.get(&key) {
+                    self.endpoints.insert(bound.slot, Arc::clone(owner));
+                }
+                self.by_interface.insert(place.ifindex, Arc::clone(owner));
+            }
+        }
+        // Slots count up, so the first ones are the oldest.
+        while self.rules.len() > RETIRED_MAX.max(program.rules.len()) {
+            self.rules.pop_first();
+        }
+        while self.logged.len() > RETIRED_MAX.max(program.logged.len()) {
+            self.logged.pop_first();
+        }
+        while self.endpoints.len() > RETIRED_MAX.max(program.endpoints.len() * 2) {
+            self.endpoints.pop_first();
+        }
+    }
+
+    fn learn_rules(&mut self, program: &NodeProgram, tables: &Tables) {
+        let known = &self.by_content;
+        if known.rules.is_same(&program.rules) && known.logged.is_same(&program.logged) {
+            return;
+        }
         for (id, rule) in program.rules.iter() {
             if let Some(slot) = tables.slots.of(SlotKind::Rule, id.0) {
                 self.rules.insert(slot, Arc::clone(rule));
@@ -77,32 +121,6 @@ impl Names {
         self.verdicts.clear();
         let (rules, logged) = (program.rules.clone(), program.logged.clone());
         self.by_content = NodeProgram { rules, logged, ..NodeProgram::default() };
-        self.by_interface.clear();
-        self.by_address.clear();
-        for (id, endpoint) in program.endpoints.iter() {
-            let (id, labels) = (Arc::new(id.clone()), Arc::clone(&endpoint.labels));
-            let owner = Arc::new(Peer { id: Arc::clone(&id), labels });
-            for address in endpoint.addresses.keys() {
-                self.by_address.insert(*address, Arc::clone(&owner));
-            }
-            for place in bindings.get(&*id).into_iter().flat_map(|bound| bound.values()) {
-                let content = endpoint_content(&id, place.ifindex);
-                if let Some(slot) = tables.slots.of(SlotKind::Endpoint, content) {
-                    self.endpoints.insert(slot, Arc::clone(&owner));
-                }
-                self.by_interface.insert(place.ifindex, Arc::clone(&owner));
-            }
-        }
-        // Slots count up, so the first ones are the oldest.
-        while self.rules.len() > RETIRED_MAX.max(program.rules.len()) {
-            self.rules.pop_first();
-        }
-        while self.logged.len() > RETIRED_MAX.max(program.logged.len()) {
-            self.logged.pop_first();
-        }
-        while self.endpoints.len() > RETIRED_MAX.max(program.endpoints.len() * 2) {
-            self.endpoints.pop_first();
-        }
     }
 
     /// Learns which flows are those of host endpoints.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use bulkhead_enforce_abi::{
     Address, ClassValue, Endpoint, EndpointKey, EntryKey, FailsafeKey, Host, INTERFACE_JUDGED,
@@ -48,63 +49,77 @@ impl SlotKind {
     }
 }
 
-/// Content ids and the small numbers that stand for them in the kernel.
+/// Content ids and the small numbers that stand for them in the kernel. A copy shares the kinds that
+/// nothing is set in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slots {
-    by_content: HashMap<(SlotKind, u64), u32>,
-    content: BTreeMap<(SlotKind, u32), u64>,
+    kinds: BTreeMap<SlotKind, Arc<OfKind>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct OfKind {
+    by_content: HashMap<u64, u32>,
+    content: BTreeMap<u32, u64>,
     /// The first number that was never used. Rows use theirs again, the others do not, so that a
     /// number in an old flow never means something new.
-    next: BTreeMap<SlotKind, u32>,
+    next: u32,
 }
 
 impl Slots {
     /// The newest slot of `content`.
     pub fn of(&self, kind: SlotKind, content: u64) -> Option<u32> {
-        self.by_content.get(&(kind, content)).copied()
+        self.kinds.get(&kind)?.by_content.get(&content).copied()
     }
 
     /// What the slot stands for.
     pub fn content(&self, kind: SlotKind, slot: u32) -> Option<u64> {
-        self.content.get(&(kind, slot)).copied()
+        self.kinds.get(&kind)?.content.get(&slot).copied()
     }
 
     pub fn all(&self, kind: SlotKind) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.content
-            .range((kind, 0)..=(kind, u32::MAX))
-            .map(|((_, slot), content)| (*slot, *content))
+        let content = self.kinds.get(&kind).into_iter().flat_map(|of_kind| &of_kind.content);
+        content.map(|(slot, content)| (*slot, *content))
     }
 
     pub fn next(&self, kind: SlotKind) -> u32 {
-        self.next.get(&kind).copied().unwrap_or(0).max(1)
+        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.next).max(1)
     }
 
     pub fn len(&self) -> usize {
-        self.content.len()
+        self.kinds.values().map(|of_kind| of_kind.content.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.content.is_empty()
+        self.len() == 0
     }
 
     pub fn set(&mut self, kind: SlotKind, slot: u32, content: u64) {
-        self.content.insert((kind, slot), content);
-        let newest = self.by_content.entry((kind, content)).or_insert(slot);
+        let of_kind = self.of_kind(kind);
+        of_kind.content.insert(slot, content);
+        let newest = of_kind.by_content.entry(content).or_insert(slot);
         *newest = (*newest).max(slot);
-        self.set_next(kind, slot.saturating_add(1));
+        of_kind.next = of_kind.next.max(slot.saturating_add(1));
     }
 
     pub fn unset(&mut self, kind: SlotKind, slot: u32) {
-        if let Some(content) = self.content.remove(&(kind, slot))
-            && self.by_content.get(&(kind, content)) == Some(&slot)
+        if self.content(kind, slot).is_none() {
+            return;
+        }
+        let of_kind = self.of_kind(kind);
+        if let Some(content) = of_kind.content.remove(&slot)
+            && of_kind.by_content.get(&content) == Some(&slot)
         {
-            self.by_content.remove(&(kind, content));
+            of_kind.by_content.remove(&content);
         }
     }
 
     pub fn set_next(&mut self, kind: SlotKind, next: u32) {
-        let known = self.next.entry(kind).or_insert(1);
-        *known = (*known).max(next);
+        let known = &mut self.of_kind(kind).next;
+        *known = (*known).max(next).max(1);
+    }
+
+    fn of_kind(&mut self, kind: SlotKind) -> &mut OfKind {
+        Arc::make_mut(self.kinds.entry(kind).or_default())
     }
 }
 

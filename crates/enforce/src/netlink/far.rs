@@ -27,9 +27,7 @@ const CONTROL_BYTES: usize = 64;
 /// Notifications that are kept; beyond, everything is read again.
 const TOLD_MAX: usize = 1 << 16;
 /// Who read at once: each question waits for the kernel's network lock, and others do too.
-const READERS: usize = 4;
-/// Fewer ends than this are read by one.
-const READ_AT_ONCE_MIN: usize = 4;
+const READERS: usize = 8;
 
 /// The other end of one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,7 +208,7 @@ impl FarEnds {
         let read = |asker: &mut Asker, ends: &[(u32, FarEnd)]| -> Vec<_> {
             ends.iter().map(|(ifindex, at)| (*ifindex, *at, read(asker, *at))).collect()
         };
-        let n_each = ends.len().div_ceil(READERS).max(READ_AT_ONCE_MIN);
+        let n_each = ends.len().div_ceil(READERS).max(1);
         std::thread::scope(|scope| {
             let mut parts = ends.chunks(n_each).zip(&mut self.askers);
             let own = parts.next();

@@ -19,6 +19,8 @@ use crate::node::EnforceError;
 pub struct Kept {
     pub topology: Topology,
     prefixes: Vec<String>,
+    /// Those that were workloads' whatever their name when interfaces were last sorted out.
+    known: BTreeSet<u32>,
     facts: Facts,
     is_listed: bool,
 }
@@ -35,19 +37,31 @@ struct Facts {
 impl Kept {
     pub fn new(prefixes: Vec<String>) -> Self {
         let (topology, facts) = (Topology::default(), Facts::default());
-        Self { topology, prefixes, facts, is_listed: false }
+        Self { topology, prefixes, known: BTreeSet::new(), facts, is_listed: false }
     }
 
     /// Takes in what was told. Says whether anything has moved.
     pub fn hear(&mut self, heard: Heard, known: &BTreeSet<u32>) -> Result<bool, EnforceError> {
-        if heard.is_short || !self.is_listed || heard.listed.iter().any(|item| self.is_down(item)) {
+        if self.wants_list(&heard) {
             return self.list(known);
         }
-        let mut moved = false;
+        let mut links: BTreeSet<u32> = self.known.symmetric_difference(known).copied().collect();
+        let (mut addresses, mut moved) = (BTreeSet::new(), false);
         for item in heard.listed {
+            match &item {
+                Listed::Link(seen) => links.extend([seen.ifindex]),
+                Listed::HostRoute { address, .. } => addresses.extend([*address]),
+                Listed::Address { .. } => {}
+            }
             moved |= self.take(item);
         }
-        Ok(self.sort(known) | moved)
+        self.known.clone_from(known);
+        Ok(self.sort(&links, addresses) | moved)
+    }
+
+    /// Whether what was told is not enough, so that everything will be listed.
+    pub fn wants_list(&self, heard: &Heard) -> bool {
+        heard.is_short || !self.is_listed || heard.listed.iter().any(|item| self.is_down(item))
     }
 
     /// A link that is set down takes routes along.
@@ -68,7 +82,16 @@ impl Kept {
             self.take(item);
         }
         self.is_listed = true;
-        Ok(self.sort(known) | (before != self.topology.links))
+        self.known.clone_from(known);
+        Ok(self.sort_all(&before) | (before != self.topology.links))
+    }
+
+    /// As [`Kept::sort`], of everything that is there and that was there `before`.
+    fn sort_all(&mut self, before: &BTreeMap<u32, Link>) -> bool {
+        let Topology { links, routes, .. } = &self.topology;
+        let all = links.keys().chain(before.keys()).chain(&self.known).copied().collect();
+        let addresses = routes.keys().chain(self.facts.routes.keys()).copied().collect();
+        self.sort(&all, addresses)
     }
 
     /// Says whether a link or an address has moved; routes and interfaces are sorted out later.
@@ -101,30 +124,49 @@ impl Kept {
         }
     }
 
-    /// Which interfaces are workloads', with their other ends and the routes through them. Says whether
-    /// any of it has moved.
-    fn sort(&mut self, known: &BTreeSet<u32>) -> bool {
-        let is_workloads = |ifindex: &u32, name: &String| {
-            known.contains(ifindex) || self.prefixes.iter().any(|p| name.starts_with(p.as_str()))
+    /// Which of these links are workloads' interfaces, with their other ends, and the routes through them and
+    /// to these addresses. Says whether any of it has moved.
+    fn sort(&mut self, links: &BTreeSet<u32>, mut addresses: BTreeSet<IpAddr>) -> bool {
+        let (topology, facts) = (&mut self.topology, &self.facts);
+        let (mut moved, mut come_or_gone) = (false, BTreeSet::new());
+        for ifindex in links {
+            let is_workloads = |link: &&Link| {
+                let mut prefixes = self.prefixes.iter();
+                self.known.contains(ifindex) || prefixes.any(|p| link.name.starts_with(p.as_str()))
+            };
+            let name = topology.links.get(ifindex).filter(is_workloads).map(|link| &link.name);
+            let before = topology.interfaces.get(ifindex);
+            if before.is_some() != name.is_some() {
+                come_or_gone.insert(*ifindex);
+            }
+            moved |= before != name;
+            let far = facts.far.get(ifindex).filter(|_| name.is_some());
+            moved |= topology.far.get(ifindex) != far;
+            put(&mut topology.interfaces, ifindex, name.cloned());
+            put(&mut topology.far, ifindex, far.copied());
+        }
+        let is_concerned = |(_, through): &(&IpAddr, &BTreeSet<(u32, Reverse<u32>)>)| {
+            through.iter().any(|(_, Reverse(ifindex))| come_or_gone.contains(ifindex))
         };
-        let links = self.topology.links.iter().map(|(ifindex, link)| (ifindex, &link.name));
-        let interfaces: BTreeMap<u32, String> = links
-            .filter(|(ifindex, name)| is_workloads(ifindex, name))
-            .map(|(ifindex, name)| (*ifindex, name.clone()))
-            .collect();
-        let far = self.facts.far.iter().filter(|(ifindex, _)| interfaces.contains_key(ifindex));
-        let far: BTreeMap<u32, FarEnd> = far.map(|(ifindex, far)| (*ifindex, *far)).collect();
-        let routes = self.facts.routes.iter().filter_map(|(address, through)| {
-            let mut best = through.iter().map(|(_, Reverse(ifindex))| ifindex);
-            Some((*address, *best.find(|ifindex| interfaces.contains_key(ifindex))?))
-        });
-        let routes: BTreeMap<IpAddr, u32> = routes.collect();
-        let topology = &mut self.topology;
-        let moved =
-            interfaces != topology.interfaces || far != topology.far || routes != topology.routes;
-        (topology.interfaces, topology.far, topology.routes) = (interfaces, far, routes);
+        if !come_or_gone.is_empty() {
+            addresses.extend(facts.routes.iter().filter(is_concerned).map(|(address, _)| address));
+        }
+        for address in &addresses {
+            let through = facts.routes.get(address).into_iter().flatten();
+            let mut best = through.map(|(_, Reverse(ifindex))| *ifindex);
+            let route = best.find(|ifindex| topology.interfaces.contains_key(ifindex));
+            moved |= topology.routes.get(address).copied() != route;
+            put(&mut topology.routes, address, route);
+        }
         moved
     }
+}
+
+fn put<K: Ord + Copy, V>(map: &mut BTreeMap<K, V>, key: &K, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(*key, value),
+        None => map.remove(key),
+    };
 }
 
 mod ways;

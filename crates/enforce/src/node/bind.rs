@@ -5,7 +5,7 @@
 //! a container may be able to change that: such an interface is one endpoint's at a time, and stays so
 //! as long as both exist, whatever addresses the container gives itself later.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use bulkhead_types::{EndpointId, Mac};
@@ -84,9 +84,12 @@ fn bind_told<'a>(
     taken: &mut BTreeMap<u32, &'a EndpointId>,
 ) -> Vec<(&'a EndpointProgram, IpAddr)> {
     let given = &topology.given;
-    let given_by_address = by_address(given.iter().map(|(at, given)| (*at, &given.addresses)));
-    let by_name: BTreeMap<&str, u32> =
-        topology.interfaces.iter().map(|(ifindex, name)| (name.as_str(), *ifindex)).collect();
+    let told = given.iter().flat_map(|(at, given)| given.addresses.iter().map(|of| (*at, *of)));
+    let given_by_address = by_address(told);
+    let is_named = program.endpoints.values().any(|endpoint| endpoint.interface.is_some());
+    let names = topology.interfaces.iter().filter(|_| is_named);
+    let by_name: HashMap<&str, u32> =
+        names.map(|(ifindex, name)| (name.as_str(), *ifindex)).collect();
     let mut left = Vec::new();
     for (id, endpoint) in program.endpoints.iter() {
         let named = endpoint.interface.as_deref().map(|name| by_name.get(name).copied());
@@ -124,8 +127,10 @@ fn bind_seen(
     taken: &BTreeMap<u32, &EndpointId>,
     found: &mut Found,
 ) {
+    let wanted: HashSet<IpAddr> = left.iter().map(|(_, address)| *address).collect();
     let peers = topology.peers.iter().filter(|(ifindex, _)| attached.contains(ifindex));
-    let by_address = by_address(peers.map(|(ifindex, peer)| (*ifindex, &peer.addresses)));
+    let seen = peers.flat_map(|(ifindex, peer)| peer.addresses.iter().map(|at| (*ifindex, *at)));
+    let by_address = by_address(seen.filter(|(_, address)| wanted.contains(address)));
     let seen_at = |address| by_address.get(address).map(Vec::as_slice).unwrap_or_default();
     let mut held_by: HashMap<&EndpointId, Vec<u32>> = HashMap::new();
     for (ifindex, id) in held.iter().filter(|(ifindex, _)| attached.contains(ifindex)) {
@@ -156,14 +161,10 @@ fn bind_seen(
 }
 
 /// Interfaces by the addresses behind them.
-fn by_address<'a>(
-    known: impl Iterator<Item = (u32, &'a BTreeSet<IpAddr>)>,
-) -> HashMap<IpAddr, Vec<u32>> {
+fn by_address(known: impl Iterator<Item = (u32, IpAddr)>) -> HashMap<IpAddr, Vec<u32>> {
     let mut by_address: HashMap<IpAddr, Vec<u32>> = HashMap::new();
-    for (ifindex, addresses) in known {
-        for address in addresses {
-            by_address.entry(*address).or_default().push(ifindex);
-        }
+    for (ifindex, address) in known {
+        by_address.entry(address).or_default().push(ifindex);
     }
     by_address
 }

@@ -19,7 +19,7 @@ pub const MOVED_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub struct Moves {
-    last: BTreeMap<(EndpointId, IpAddr), u32>,
+    last: BTreeMap<EndpointId, BTreeMap<IpAddr, u32>>,
     /// Addresses that wait, with the interface that they turned up on and when.
     waiting: BTreeMap<(EndpointId, IpAddr), (u32, Instant)>,
 }
@@ -51,35 +51,47 @@ impl Moves {
             bind(program, &topology, attached, held)
         };
         let mut waiting = BTreeMap::new();
-        let mut last = BTreeMap::new();
-        for (id, endpoint) in program.endpoints.iter() {
-            let bound = found.bindings.get_mut(id);
-            let mut bound = bound.filter(|bound| !bound.is_empty());
-            for address in endpoint.addresses.keys() {
-                let place = (id.clone(), *address);
-                let before = self.last.get(&place).copied();
-                let new = bound.as_ref().and_then(|bound| bound.get(address)).map(|at| at.ifindex);
-                let is_given = new.is_some_and(|new| topology.given.contains_key(&new));
-                let is_named = endpoint.interface.is_some() || is_given;
-                match (new, before) {
-                    (Some(new), Some(old)) if new != old && !is_named => {
-                        let seen = self.waiting.get(&place).filter(|(at, _)| *at == new);
-                        let since = seen.map_or(now, |(_, since)| *since);
-                        if now.duration_since(since) < MOVED_AFTER {
-                            waiting.insert(place.clone(), (new, since));
-                            last.insert(place, old);
-                            bound.as_mut().map(|bound| bound.remove(address));
-                        } else {
-                            last.insert(place, new);
-                        }
-                    }
-                    (new, old) => last.extend(new.or(old).map(|ifindex| (place, ifindex))),
+        for (id, bound) in &mut found.bindings {
+            let Some(last) = self.last.get_mut(id) else {
+                let places = bound.iter().map(|(address, place)| (*address, place.ifindex));
+                self.last.insert(id.clone(), places.collect());
+                continue;
+            };
+            let endpoint = || program.endpoints.get(id);
+            let is_named = || endpoint().is_some_and(|endpoint| endpoint.interface.is_some());
+            bound.retain(|address, place| {
+                let new = place.ifindex;
+                let old = *last.entry(*address).or_insert(new);
+                if new == old || topology.given.contains_key(&new) || is_named() {
+                    last.insert(*address, new);
+                    return true;
                 }
-            }
+                let place = (id.clone(), *address);
+                let seen = self.waiting.get(&place).filter(|(at, _)| *at == new);
+                let since = seen.map_or(now, |(_, since)| *since);
+                if now.duration_since(since) < MOVED_AFTER {
+                    waiting.insert(place, (new, since));
+                    return false;
+                }
+                last.insert(*address, new);
+                true
+            });
         }
         found.bindings.retain(|_, bound| !bound.is_empty());
-        (self.last, self.waiting) = (last, waiting);
+        self.forget_strangers(program);
+        self.waiting = waiting;
         found
+    }
+
+    /// Endpoints and addresses that the program does not have any more. Both are in one order.
+    fn forget_strangers(&mut self, program: &NodeProgram) {
+        let mut known = program.endpoints.iter().peekable();
+        self.last.retain(|id, last| {
+            while known.next_if(|(other, _)| *other < id).is_some() {}
+            let endpoint = known.peek().filter(|(other, _)| *other == id);
+            last.retain(|at, _| endpoint.is_some_and(|(_, one)| one.addresses.contains_key(at)));
+            !last.is_empty()
+        });
     }
 
     /// What an earlier process had bound.
@@ -87,7 +99,7 @@ impl Moves {
         for (ifindex, id) in held {
             let endpoint = program.endpoints.get(id);
             for address in endpoint.iter().flat_map(|endpoint| endpoint.addresses.keys()) {
-                self.last.insert((id.clone(), *address), *ifindex);
+                self.last.entry(id.clone()).or_default().insert(*address, *ifindex);
             }
         }
     }
@@ -99,15 +111,16 @@ impl Moves {
         topology: &Topology,
         attached: &BTreeSet<u32>,
     ) -> Vec<(IpAddr, u32)> {
-        let is_lost = |((id, address), ifindex): &(&(EndpointId, IpAddr), &u32)| {
+        let last = self.last.iter().flat_map(|(id, last)| last.iter().map(move |at| (id, at)));
+        let is_lost = |(id, (address, ifindex)): &(&EndpointId, (&IpAddr, &u32))| {
             !topology.routes.contains_key(address)
                 && attached.contains(ifindex)
                 && program.endpoints.get(id).is_some_and(|endpoint| {
                     endpoint.interface.is_none() && endpoint.addresses.contains_key(address)
                 })
         };
-        let lost = self.last.iter().filter(is_lost);
-        lost.map(|((_, address), ifindex)| (*address, *ifindex)).collect()
+        let lost = last.filter(is_lost);
+        lost.map(|(_, (address, ifindex))| (*address, *ifindex)).collect()
     }
 }
 

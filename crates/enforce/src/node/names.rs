@@ -85,7 +85,9 @@ impl Learner {
 
     pub fn realized(&mut self, program: &Arc<NodeProgram>, bindings: &Bindings) {
         self.program = Arc::clone(program);
-        self.bindings.clone_from(bindings);
+        // Of names nobody is asked whose program has none.
+        let known = (!program.names.is_empty()).then(|| bindings.clone());
+        self.bindings = known.unwrap_or_default();
         self.lookers = lookers(program, bindings);
     }
 

@@ -39,10 +39,9 @@ fn driver_side() -> impl Iterator<Item = &'static Side> {
     SIDES.iter().skip(4)
 }
 
-/// Who attaches at once.
-const ATTACHERS: usize = 4;
-/// Fewer links than this are attached by one.
-const ATTACH_AT_ONCE_MIN: usize = 4;
+/// Who attaches at once: more than are likely to make interfaces at once, because the kernel's network lock
+/// goes from one who waits to the next.
+const ATTACHERS: usize = 16;
 
 /// More links than this are checked in two turns.
 const CHECKED_AT_ONCE_MAX: usize = 512;
@@ -142,7 +141,7 @@ impl Linux {
         let attach = |wanted: &[Wanted<'_>]| -> Vec<_> {
             wanted.iter().map(|one| (one.ifindex, one.side.0, attacher.attach(one))).collect()
         };
-        let n_each = wanted.len().div_ceil(ATTACHERS).max(ATTACH_AT_ONCE_MIN);
+        let n_each = wanted.len().div_ceil(ATTACHERS);
         let (own, others) = wanted.split_at(n_each.min(wanted.len()));
         let attached = std::thread::scope(|scope| {
             let others: Vec<_> =

@@ -87,3 +87,49 @@ fn addresses_stay_with_a_link_that_changes() {
     assert!(hear(&mut kept, &[Listed::Link(mk_link(7, "eth1"))]));
     assert_eq!(kept.topology.links[&7].addresses, [address].into());
 }
+
+/// As it would be if everything had been told at once.
+fn anew(told: &[Listed], known: &BTreeSet<u32>) -> Topology {
+    let mut kept = mk_kept();
+    kept.hear(Heard { listed: told.to_vec(), is_short: false }, known).unwrap();
+    kept.topology
+}
+
+#[test]
+fn what_was_told_bit_by_bit_is_what_is_told_at_once() {
+    // Few names, numbers and addresses, so that they meet; from a generator that repeats itself.
+    let mut state = 7_u32;
+    let mut draw = |n: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % n
+    };
+    for _ in 0..200 {
+        let (mut kept, mut told, mut known) = (mk_kept(), Vec::new(), BTreeSet::new());
+        for _ in 0..30 {
+            let ifindex = draw(6);
+            let item = match draw(3) {
+                0 => Listed::Link(mk_link(ifindex, ["bhl0", "bhl1", "eth0"][draw(3) as usize])),
+                1 => Listed::Address { address: [10, 0, 1, draw(3) as u8].into(), ifindex },
+                _ => {
+                    let address = [10, 0, 0, draw(4) as u8].into();
+                    Listed::HostRoute { address, ifindex, priority: draw(3) }
+                }
+            };
+            if draw(5) == 0 && !known.remove(&ifindex) {
+                known.insert(ifindex);
+            }
+            // An address of a link that is not told of yet is forgotten, at once or later.
+            let is_link = |told: &Listed| matches!(told, Listed::Link(_));
+            let is_there = told.iter().any(|one| is_link(one) && one.ifindex() == ifindex);
+            if matches!(item, Listed::Address { .. }) && !is_there {
+                continue;
+            }
+            let before = kept.topology.clone();
+            let heard = Heard { listed: vec![item.clone()], is_short: false };
+            let has_moved = kept.hear(heard, &known).unwrap();
+            told.push(item);
+            assert_eq!(kept.topology, anew(&told, &known), "after {told:?} with {known:?}");
+            assert_eq!(has_moved, before != kept.topology, "after {told:?} with {known:?}");
+        }
+    }
+}

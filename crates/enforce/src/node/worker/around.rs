@@ -45,9 +45,11 @@ impl Worker {
         }
     }
 
-    /// Takes in what was told. What has appeared is closed before anything else is looked at.
+    /// Takes in what was told. What has appeared is closed before anything else that takes time.
     pub(super) fn look_around(&mut self, heard: Heard) -> Result<(), EnforceError> {
-        self.close_new(&heard);
+        if self.kept.wants_list(&heard) || self.retiring.is_some() {
+            self.close_new(&heard);
+        }
         self.is_behind |= self.kept.hear(heard, &self.known)?;
         let topology = &mut self.kept.topology;
         let given = std::mem::take(&mut topology.given);
@@ -56,13 +58,11 @@ impl Worker {
         let is_new = !topology.interfaces.keys().eq(&self.attached);
         // What the interfaces stand on counts too: bridges, and the node's own links.
         if is_new || self.is_behind {
-            let attached = judging(&mut self.backend, &mut self.retiring).follow(topology)?;
-            self.is_behind |= attached != self.attached;
-            self.attached = attached;
-            self.known.clone_from(&self.attached);
+            self.follow_and_look(is_new)?;
+        } else {
+            let Topology { far, peers, .. } = topology;
+            self.have_peers_moved |= self.far.look(far, peers);
         }
-        let Topology { far, peers, .. } = topology;
-        self.have_peers_moved |= self.far.look(far, peers);
         if !self.is_behind && !self.have_peers_moved {
             return Ok(());
         }
@@ -74,6 +74,33 @@ impl Worker {
         self.have_peers_moved = false;
         realized?;
         self.report();
+        Ok(())
+    }
+
+    /// Closes what is new, and reads what is at its other end meanwhile: both wait for the kernel's network
+    /// lock.
+    fn follow_and_look(&mut self, is_new: bool) -> Result<(), EnforceError> {
+        let mut peers = std::mem::take(&mut self.kept.topology.peers);
+        let (topology, far) = (&self.kept.topology, &mut self.far);
+        let judging = judging(&mut self.backend, &mut self.retiring);
+        let (attached, have_moved) = std::thread::scope(|scope| {
+            let mut look = || far.look(&topology.far, &mut peers);
+            if !is_new {
+                let have_moved = look();
+                return (judging.follow(topology), have_moved);
+            }
+            let looking = scope.spawn(look);
+            let attached = judging.follow(topology);
+            let have_moved =
+                looking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (attached, have_moved)
+        });
+        self.kept.topology.peers = peers;
+        self.have_peers_moved |= have_moved;
+        let attached = attached?;
+        self.is_behind |= attached != self.attached;
+        self.attached = attached;
+        self.known.clone_from(&self.attached);
         Ok(())
     }
 
