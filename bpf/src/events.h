@@ -32,7 +32,7 @@ struct {
 
 #define REPORT_GAP_NS 100000000ull
 
-/* User space looks every few milliseconds anyway (DRAIN_EVERY in node/worker.rs). It is only woken when
+/* User space looks every few milliseconds anyway (node/worker/drains.rs). It is only woken when
  * much has come together: a wake-up for each new flow would cost more than the flow. */
 #define EVENTS_WAKE_BYTES 1048576ull
 
