@@ -8,20 +8,24 @@ use bulkhead_enforce::gate::{self, Failsafe};
 use bulkhead_types::host::default_failsafe;
 use bulkhead_types::{Direction, FailsafePort};
 
-use crate::saved;
+use crate::{saved, way};
 
 /// What the gate has to know.
 #[derive(Clone, Debug)]
 pub struct BootGate {
     pub state_dir: PathBuf,
     pub netns: Option<PathBuf>,
-    /// The way to the server: the agent gets its first program from there.
-    pub way: Option<FailsafePort>,
+    /// `HOST:PORT`, as it was given: the agent gets its first program from there.
+    pub server: Option<String>,
 }
 
 impl BootGate {
     pub fn close(&self) -> anyhow::Result<()> {
         let failsafe = self.failsafe();
+        if let Some(server) = self.server.as_ref().filter(|_| self.way().is_none()) {
+            // A gate that stays open would be worse, and its host can be reached to mend the flag.
+            tracing::error!(%server, "--server is no host and port: the way to it is closed too");
+        }
         gate::close(self.netns.as_deref(), &failsafe).context("the boot gate cannot be closed")?;
         tracing::info!(
             inbound = failsafe.inbound.len(),
@@ -31,6 +35,10 @@ impl BootGate {
         Ok(())
     }
 
+    fn way(&self) -> Option<FailsafePort> {
+        self.server.as_deref().and_then(way::to_server)
+    }
+
     /// As the last program has it; a host that never had one, or had no host endpoint, has the ports
     /// that are open where nobody says otherwise.
     fn failsafe(&self) -> Failsafe {
@@ -38,7 +46,7 @@ impl BootGate {
             inbound: default_failsafe(Direction::Ingress),
             outbound: default_failsafe(Direction::Egress),
         });
-        failsafe.outbound.extend(self.way);
+        failsafe.outbound.extend(self.way());
         for ports in [&mut failsafe.inbound, &mut failsafe.outbound] {
             ports.sort_unstable();
             ports.dedup();

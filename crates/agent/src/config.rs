@@ -14,7 +14,7 @@ use clap::Parser;
 use crate::boot::BootGate;
 use crate::identity::{JoinToken, TokenError};
 use crate::log_events::LogRate;
-use crate::{place, way};
+use crate::place;
 pub use dns::DnsArgs;
 pub use log::LogArgs;
 
@@ -144,11 +144,8 @@ impl Config {
             return Ok(Self::Teardown { pin_dir, netns, state_dir });
         }
         if raw.boot_gate {
-            let way =
-                raw.server.map(|value| way::to_server(&value).ok_or(ConfigError::Server { value }));
-            let way = way.transpose()?;
-            let (state_dir, netns) = (raw.state_dir, raw.netns);
-            return Ok(Self::BootGate(BootGate { state_dir, netns, way }));
+            let (state_dir, netns, server) = (raw.state_dir, raw.netns, raw.server);
+            return Ok(Self::BootGate(BootGate { state_dir, netns, server }));
         }
         let node = raw.node.ok_or(ConfigError::Missing { flag: "node" })?;
         if !is_node_name(&node) {

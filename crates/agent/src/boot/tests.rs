@@ -4,11 +4,11 @@ use bulkhead_wire::{HostProgram, NodeProgram};
 use super::*;
 
 fn mk_gate(state_dir: &Path) -> BootGate {
-    BootGate {
-        state_dir: state_dir.to_owned(),
-        netns: None,
-        way: crate::way::to_server("server:6444"),
-    }
+    mk_gate_to(state_dir, "server:6444")
+}
+
+fn mk_gate_to(state_dir: &Path, server: &str) -> BootGate {
+    BootGate { state_dir: state_dir.to_owned(), netns: None, server: Some(server.to_owned()) }
 }
 
 fn tcp(port: u16) -> FailsafePort {
@@ -21,6 +21,16 @@ fn a_host_that_never_had_a_program_keeps_remote_login_and_the_way_to_its_server(
     let failsafe = mk_gate(folder.path()).failsafe();
     assert!(failsafe.inbound.contains(&tcp(22)) && !failsafe.inbound.contains(&tcp(6444)));
     assert!(failsafe.outbound.contains(&tcp(6444)) && !failsafe.outbound.contains(&tcp(22)));
+}
+
+#[test]
+fn a_gate_closes_also_where_the_way_to_the_server_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for server in ["192.0.2.1", ""] {
+        let failsafe = mk_gate_to(folder.path(), server).failsafe();
+        assert_eq!(failsafe.outbound, default_failsafe(Direction::Egress), "{server}");
+        assert!(failsafe.inbound.contains(&tcp(22)));
+    }
 }
 
 #[test]

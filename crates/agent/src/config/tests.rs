@@ -17,14 +17,3 @@ fn a_token_file_may_be_gone_but_not_unreadable() {
     let error = check(&["--token-file", &path("folder")]).unwrap_err().to_string();
     assert!(error.contains("given as --token-file, cannot be read"), "{error}");
 }
-
-#[test]
-fn a_gate_that_would_never_let_its_agent_out_is_refused() {
-    let gate = |server: &str| {
-        let line = ["bulkhead-agent", "--boot-gate", "--server", server];
-        Config::check(RawConfig::parse_from(line))
-    };
-    assert!(gate("192.0.2.1:7444").is_ok());
-    let error = gate("192.0.2.1").unwrap_err().to_string();
-    assert!(error.contains("is no host and port"), "{error}");
-}

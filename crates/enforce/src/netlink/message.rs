@@ -43,7 +43,9 @@ const IFA_LOCAL: u16 = 2;
 const IFA_TARGET_NETNSID: u16 = 10;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
+const RTA_VIA: u16 = 18;
 const RTN_UNICAST: u8 = 1;
 const RTM_F_CLONED: u32 = 0x200;
 /// The nested and byte-order bits of an attribute's type.
@@ -172,6 +174,8 @@ pub fn parse(mut bytes: &[u8]) -> Part {
             RTM_NEWLINK => part.listed.extend(link(body)),
             RTM_NEWADDR => part.listed.extend(link_address(body)),
             RTM_NEWROUTE if flags & NLM_F_REPLACE != 0 => part.gone.extend(host_route(body)),
+            // What lies behind a gateway is nobody's here: the link leads to others too.
+            RTM_NEWROUTE if has_gateway(body) => {}
             RTM_NEWROUTE => part.listed.extend(host_route(body)),
             RTM_DELLINK => part.gone.extend(link(body)),
             RTM_DELADDR => part.gone.extend(link_address(body)),
@@ -246,6 +250,11 @@ fn link_address(body: &[u8]) -> Option<Listed> {
     Some(Listed::Address { address: local.or(address)?, ifindex })
 }
 
+fn has_gateway(body: &[u8]) -> bool {
+    let mut kinds = attributes(body.get(RTMSG..).unwrap_or_default()).map(|(kind, _)| kind);
+    kinds.any(|kind| matches!(kind, RTA_GATEWAY | RTA_VIA))
+}
+
 fn host_route(body: &[u8]) -> Option<Listed> {
     let family = i32::from(*body.first()?);
     let length = *body.get(1)?;
@@ -302,17 +311,22 @@ mod tests {
 
     #[test]
     fn host_routes_are_told_from_networks() {
-        let route = |length: u8| {
+        let route = |length: u8, gateway: &[u8]| {
             let mut body = vec![libc::AF_INET as u8, length, 0, 0, 254, 3, 253, RTN_UNICAST];
             body.extend_from_slice(&[0; 4]);
             body.extend(attribute(RTA_DST, &[10, 1, 2, 3]));
             body.extend(attribute(RTA_OIF, &7u32.to_ne_bytes()));
+            body.extend(gateway);
             message(RTM_NEWROUTE, &body)
         };
         let host =
             Listed::HostRoute { address: IpAddr::from([10, 1, 2, 3]), ifindex: 7, priority: 0 };
-        assert_eq!(parse(&route(32)).listed, [host]);
-        assert_eq!(parse(&route(24)).listed, []);
+        assert_eq!(parse(&route(32, &[])).listed, [host]);
+        assert_eq!(parse(&route(24, &[])).listed, []);
+        // The link of an uplink is no workload's, whatever is behind it.
+        for kind in [RTA_GATEWAY, RTA_VIA] {
+            assert_eq!(parse(&route(32, &attribute(kind, &[10, 0, 0, 1]))).listed, []);
+        }
     }
 
     #[test]

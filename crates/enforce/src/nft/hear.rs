@@ -92,6 +92,8 @@ pub struct Hear {
     /// What the table has; `None`: there is none.
     made: Option<Hearers>,
     wanted: Hearers,
+    /// Why nothing is heard that should be.
+    error: Option<String>,
     beats: UdpSocket,
     raw: Raw,
 }
@@ -117,6 +119,7 @@ impl Hear {
             resolvers: resolvers.clone(),
             made: None,
             wanted: Hearers::new(),
+            error: None,
             beats,
             raw,
         })
@@ -124,6 +127,12 @@ impl Hear {
 
     pub fn answers(&self) -> BorrowedFd<'_> {
         self.answers.as_fd()
+    }
+
+    /// In a sentence, for the status.
+    pub fn warning(&self) -> Option<String> {
+        let error = self.error.as_ref()?;
+        Some(format!("resolvers cannot be heard, so no new address is known by name: {error}"))
     }
 
     /// Listens for these from now on. What fails is tried again with the next beat: another agent may be
@@ -136,9 +145,12 @@ impl Hear {
     pub fn beat(&mut self) {
         if self.made.as_ref() != Some(&self.wanted)
             && (self.made.is_some() || !self.wanted.is_empty())
-            && let Err(error) = self.make()
         {
-            tracing::warn!(%error, "resolvers' answers pass unlearned; trying again");
+            let error = self.make().err().map(|error| error.to_string());
+            if let Some(error) = error.as_ref().filter(|_| self.error != error) {
+                tracing::warn!(%error, "resolvers' answers pass unlearned; trying again");
+            }
+            self.error = error;
         }
         if self.made.is_some() {
             // Dropped by our own rule, which the sender is told.

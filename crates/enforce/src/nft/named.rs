@@ -95,6 +95,10 @@ impl NamedBanks {
         })
     }
 
+    pub fn len(&self) -> usize {
+        self.active.len()
+    }
+
     /// How many there are once these have come, and the others of the keys are gone.
     pub fn n_after<'a>(&self, moves: impl Iterator<Item = (&'a NamedKey, bool)>) -> usize {
         moves.fold(self.active.len(), |n, (key, comes)| {

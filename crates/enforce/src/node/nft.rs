@@ -269,7 +269,9 @@ impl Backend for Nft {
     }
 
     fn dns(&self) -> (DnsReport, Vec<String>) {
-        (self.learner.report(), self.learner.warnings(boot_now_ns()))
+        let mut warnings = self.learner.warnings(boot_now_ns());
+        warnings.extend(self.hear.warning());
+        (self.learner.report(), warnings)
     }
 
     fn is_open(&self, ifindex: u32) -> bool {

@@ -10,7 +10,8 @@ impl Kept {
     /// namespace: it is made for whoever has the address, whatever it is called.
     pub fn pair_behind(&self, address: IpAddr) -> Option<u32> {
         let through = self.facts.routes.get(&address)?;
-        let mut pairs = through.iter().map(|(_, Reverse(ifindex))| *ifindex);
-        pairs.find(|ifindex| self.facts.far.contains_key(ifindex))
+        // Only the best route: the others are not taken.
+        let (_, Reverse(ifindex)) = through.first()?;
+        self.facts.far.contains_key(ifindex).then_some(*ifindex)
     }
 }

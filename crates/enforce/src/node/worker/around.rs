@@ -35,6 +35,7 @@ impl Worker {
         heard.extend(near);
         self.have_peers_moved |= is_moved;
         self.try_to_look(heard);
+        self.adopt();
     }
 
     pub(super) fn try_to_look(&mut self, heard: Heard) {
@@ -123,6 +124,8 @@ impl Worker {
         self.given.insert(given.ifindex, given.clone());
         self.known.insert(given.ifindex);
         self.look_around(Heard::default())?;
+        // What else was told meanwhile is told once.
+        self.adopt();
         if !self.attached.contains(&given.ifindex) {
             self.given.remove(&given.ifindex);
             return Err(EnforceError::Kernel {
@@ -152,6 +155,7 @@ impl Worker {
             let heard = self.monitor.drain();
             self.try_to_look(heard);
         }
+        self.adopt();
         if self.moves.wait()
             && let Some(program) = self.program.clone()
         {
