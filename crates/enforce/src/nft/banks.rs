@@ -125,7 +125,7 @@ impl Banks {
         let Some(program) = judging.program.clone() else { return Ok(false) };
         let n_after = self.named.n_after(moves.iter().map(|(key, row)| (key, row.is_some())));
         // What goes always fits.
-        if n_after > self.named.len() {
+        if n_after > self.named.n_known() {
             fit::check_named(&program, n_after, sizes)?;
         }
         let rows = moves.iter().filter_map(|(_, row)| row.flatten());

@@ -95,7 +95,7 @@ impl NamedBanks {
         })
     }
 
-    pub fn len(&self) -> usize {
+    pub fn n_known(&self) -> usize {
         self.active.len()
     }
 
